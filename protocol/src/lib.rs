@@ -1,0 +1,6 @@
+//! What the balancer and its nodes agree on: checked [`names`], session ids, and [`mcmp`].
+//!
+//! This crate is pure: bytes and text in, values out. It owns no socket, clock or thread.
+
+pub mod mcmp;
+pub mod names;
