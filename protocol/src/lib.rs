@@ -1,6 +1,9 @@
-//! What the balancer and its nodes agree on: checked [`names`], session ids, and [`mcmp`].
+//! What the balancer and its nodes agree on: checked [`names`], [session ids](session_id),
+//! the [`form`] codec, and [`mcmp`].
 //!
 //! This crate is pure: bytes and text in, values out. It owns no socket, clock or thread.
 
+pub mod form;
 pub mod mcmp;
 pub mod names;
+pub mod session_id;

@@ -37,6 +37,18 @@ pub enum Verb {
     Remove,
 }
 
+impl Verb {
+    /// The wire's method.
+    pub fn method(self) -> &'static str {
+        match self {
+            Verb::Enable => "ENABLE-APP",
+            Verb::Disable => "DISABLE-APP",
+            Verb::Stop => "STOP-APP",
+            Verb::Remove => "REMOVE-APP",
+        }
+    }
+}
+
 /// ENABLE-APP, DISABLE-APP, STOP-APP or REMOVE-APP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
@@ -239,6 +251,36 @@ pub enum FlushPackets {
     On,
     /// When `flushwait` passes without more.
     Auto,
+}
+
+impl FlushPackets {
+    /// What the wire's word means, in any case.
+    pub fn from_word(word: &str) -> Option<FlushPackets> {
+        match word.to_ascii_lowercase().as_str() {
+            "off" => Some(FlushPackets::Off),
+            "on" => Some(FlushPackets::On),
+            "auto" => Some(FlushPackets::Auto),
+            _ => None,
+        }
+    }
+
+    /// The wire's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            FlushPackets::Off => "Off",
+            FlushPackets::On => "On",
+            FlushPackets::Auto => "Auto",
+        }
+    }
+
+    /// The number that stands for it in DUMP.
+    pub fn number(self) -> u8 {
+        match self {
+            FlushPackets::Off => 0,
+            FlushPackets::On => 1,
+            FlushPackets::Auto => 2,
+        }
+    }
 }
 
 /// What holds for all nodes of one balancer name.

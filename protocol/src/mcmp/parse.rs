@@ -1,0 +1,174 @@
+//! From the bytes of a message to a [`Command`]: everything is checked here, once.
+//!
+//! A message that is malformed is SYNTAX, and SYNTAX makes real clients give this balancer up for
+//! good, so nothing else is. What a real balancer ignores (unknown keys in CONFIG and the app
+//! commands, a bad `smax`, the lists of a node-wide command) is ignored here too.
+//! (reference: MCMP, the request; the answers; CONFIG table)
+
+mod config;
+mod fields;
+
+use super::command::{App, Command, Load, Ping, Scheme, Scope, Status, Verb, VirtualHost};
+use crate::names::{Alias, ContextPath, NodeHost, Route};
+use fields::Fields;
+
+/// Most bytes of a body where nothing else is configured: room for some hundred long aliases.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Why a message is no command. Nothing has changed when it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The message is malformed: 500 with `Type: SYNTAX`.
+    #[error("SYNTAX: {0}")]
+    Syntax(String),
+    /// The method is none of MCMP's: 501.
+    #[error("{0:?} is no MCMP command")]
+    UnknownMethod(String),
+    /// The uri is a bare `*`: 400.
+    #[error("the uri of a command is / or /*, not *")]
+    BadUri,
+    /// The body is over the limit: 413.
+    #[error("the body has {length} bytes, the limit is {limit}")]
+    TooBig {
+        /// Bytes that the body has.
+        length: usize,
+        /// Most bytes that are taken.
+        limit: usize,
+    },
+}
+
+pub(super) fn syntax<T>(message: impl Into<String>) -> Result<T, ParseError> {
+    Err(ParseError::Syntax(message.into()))
+}
+
+/// Reads a message whose body may have [`MAX_BODY`] bytes.
+///
+/// Methods and keys know no case; a uri that ends in `/*` makes an app command node-wide.
+///
+/// ```
+/// use muster_protocol::mcmp::{Command, parse};
+/// let command = parse("STATUS", "/", b"JVMRoute=a&Load=60")?;
+/// assert!(matches!(command, Command::Status(_)));
+/// # Ok::<(), muster_protocol::mcmp::ParseError>(())
+/// ```
+pub fn parse(method: &str, uri: &str, body: &[u8]) -> Result<Command, ParseError> {
+    parse_within(MAX_BODY, method, uri, body)
+}
+
+/// Reads a message whose body may have `limit` bytes.
+pub fn parse_within(
+    limit: usize,
+    method: &str,
+    uri: &str,
+    body: &[u8],
+) -> Result<Command, ParseError> {
+    let method = Method::from_word(method)?;
+    if uri == "*" {
+        return Err(ParseError::BadUri);
+    }
+    if body.len() > limit {
+        return Err(ParseError::TooBig { length: body.len(), limit });
+    }
+    match method {
+        Method::Config => config::config(&Fields::read(body)?).map(Box::new).map(Command::Config),
+        Method::App(verb) => app(verb, uri.ends_with("/*"), &Fields::read(body)?).map(Command::App),
+        Method::Status => status(&Fields::read(body)?).map(Command::Status),
+        Method::Ping => ping(&Fields::read(body)?).map(Command::Ping),
+        Method::Info => Ok(Command::Info),
+        Method::Dump => Ok(Command::Dump),
+        Method::Version => Ok(Command::Version),
+    }
+}
+
+enum Method {
+    Config,
+    App(Verb),
+    Status,
+    Ping,
+    Info,
+    Dump,
+    Version,
+}
+
+// === impl Method ===
+
+impl Method {
+    fn from_word(word: &str) -> Result<Method, ParseError> {
+        match word.to_ascii_uppercase().as_str() {
+            "CONFIG" => Ok(Method::Config),
+            "ENABLE-APP" => Ok(Method::App(Verb::Enable)),
+            "DISABLE-APP" => Ok(Method::App(Verb::Disable)),
+            "STOP-APP" => Ok(Method::App(Verb::Stop)),
+            "REMOVE-APP" => Ok(Method::App(Verb::Remove)),
+            "STATUS" => Ok(Method::Status),
+            "PING" => Ok(Method::Ping),
+            "INFO" => Ok(Method::Info),
+            "DUMP" => Ok(Method::Dump),
+            "VERSION" => Ok(Method::Version),
+            _ => Err(ParseError::UnknownMethod(word.to_owned())),
+        }
+    }
+}
+
+// === the messages but CONFIG ===
+
+fn app(verb: Verb, node_wide: bool, fields: &Fields) -> Result<App, ParseError> {
+    let route = mandatory_route(fields)?;
+    if node_wide {
+        return Ok(App { verb, route, scope: Scope::Node });
+    }
+    match virtual_host(fields)? {
+        Some(host) => Ok(App { verb, route, scope: Scope::Contexts(host) }),
+        None => syntax("No Context and Alias in APP command"),
+    }
+}
+
+fn status(fields: &Fields) -> Result<Status, ParseError> {
+    if fields.is_empty() {
+        return syntax("Invalid field \"\" in message");
+    }
+    fields.allow_only(&["JVMRoute", "Load"])?;
+    let route = fields.name("JVMRoute")?;
+    let load = match fields.one("Load")? {
+        None => Load::ProbeOnly,
+        Some(text) => match text.parse().ok().and_then(Load::from_number) {
+            Some(load) => load,
+            None => return syntax(format!("Load field has bad value {text:?}")),
+        },
+    };
+    Ok(Status { route, load })
+}
+
+fn ping(fields: &Fields) -> Result<Ping, ParseError> {
+    fields.allow_only(&["JVMRoute", "Scheme", "Host", "Port"])?;
+    if let Some(route) = fields.name("JVMRoute")? {
+        return Ok(Ping::Node(route));
+    }
+    let scheme = fields.one("Scheme")?.map(Scheme::from_word);
+    match (scheme, fields.name::<NodeHost>("Host")?, fields.port()?) {
+        (None, None, None) => Ok(Ping::Balancer),
+        (Some(scheme), Some(host), Some(port)) => Ok(Ping::Address { scheme, host, port }),
+        _ => syntax("Mandatory field(s) missing in message"),
+    }
+}
+
+// === what several messages share ===
+
+fn mandatory_route(fields: &Fields) -> Result<Route, ParseError> {
+    match fields.name("JVMRoute")? {
+        Some(route) => Ok(route),
+        None => syntax("JVMRoute can't be empty"),
+    }
+}
+
+/// The two lists: both or neither.
+fn virtual_host(fields: &Fields) -> Result<Option<VirtualHost>, ParseError> {
+    let aliases: Vec<Alias> = fields.list("Alias")?;
+    let contexts: Vec<ContextPath> = fields.list("Context")?;
+    match (aliases.is_empty(), contexts.is_empty()) {
+        (false, false) => Ok(Some(VirtualHost { aliases, contexts })),
+        (true, true) => Ok(None),
+        (true, false) => syntax("Context without Alias"),
+        (false, true) => syntax("Alias without Context"),
+    }
+}
