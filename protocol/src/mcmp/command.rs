@@ -243,7 +243,7 @@ pub struct NodeConfig {
 }
 
 /// `flushpackets`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum FlushPackets {
     /// Never early.
     Off,
