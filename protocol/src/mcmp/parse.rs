@@ -172,3 +172,100 @@ fn virtual_host(fields: &Fields) -> Result<Option<VirtualHost>, ParseError> {
         (false, true) => syntax("Alias without Context"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mcmp::command::{FlushPackets, NodeConfig};
+
+    fn config(body: &str) -> NodeConfig {
+        match parse("CONFIG", "/", body.as_bytes()) {
+            Ok(Command::Config(config)) => *config,
+            other => panic!("{body} is no CONFIG: {other:?}"),
+        }
+    }
+
+    fn refusal(method: &str, body: &str) -> String {
+        parse(method, "/", body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn methods_keys_and_words_know_no_case() {
+        let quiet = config("jvmroute=a&HOST=h&port=80&TYPE=WSS&stickysessionforce=off");
+        let loud = config("JVMRoute=a&Host=h&Port=80&Type=https&StickySessionForce=No");
+        assert_eq!(quiet, loud);
+        assert_eq!(config("JVMRoute=a&FlushPackets=AUTO").flush_packets, FlushPackets::Auto);
+        assert_eq!(parse("info", "/", b""), Ok(Command::Info));
+    }
+
+    #[test]
+    fn a_negative_number_or_a_bad_smax_reads_as_if_absent() {
+        let absent = config("JVMRoute=a");
+        let negative = "JVMRoute=a&ping=-1&ttl=-1&flushwait=-1&Timeout=-1&smax=-1&WaitWorker=-1";
+        assert_eq!(config(negative), absent);
+        assert_eq!(config("JVMRoute=a&smax=many&Timeout=0"), absent);
+        assert_eq!(absent.ttl, Duration::from_secs(60));
+        assert!(refusal("CONFIG", "JVMRoute=a&ttl=9999999999").starts_with("SYNTAX: TTL field"));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused() {
+        let message = refusal("CONFIG", "JVMRoute=a&jvmroute=b");
+        assert_eq!(message, "SYNTAX: JVMRoute stands twice in message");
+    }
+
+    #[test]
+    fn a_list_is_checked_value_by_value_and_holds_each_once() {
+        let host = config("JVMRoute=a&Alias=LOCALHOST,localhost&Context=/x,/x/,/y").virtual_host;
+        let host = host.unwrap();
+        assert_eq!((host.aliases.len(), host.contexts.len()), (1, 2));
+        let alias = "a".repeat(200);
+        let two = format!("JVMRoute=a&Context=/x&Alias={alias},b{alias}");
+        assert!(parse("ENABLE-APP", "/", two.as_bytes()).is_ok());
+        assert!(refusal("ENABLE-APP", "JVMRoute=a&Context=/x,&Alias=h").contains("Context can't"));
+    }
+
+    #[test]
+    fn a_node_wide_command_ignores_its_lists() {
+        let node_wide = parse("REMOVE-APP", "/*", b"JVMRoute=a&Context=/x&Alias=");
+        assert!(matches!(node_wide, Err(ParseError::Syntax(_))), "the form is still checked");
+        let node_wide = parse("REMOVE-APP", "/any/*", b"JVMRoute=a&Context=/x");
+        assert!(matches!(node_wide, Ok(Command::App(App { scope: Scope::Node, .. }))));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_key() {
+        let message = refusal("CONFIG", "JVMRoute=a&Port=x");
+        assert_eq!(message, "SYNTAX: Port field has bad value \"x\"");
+        assert!(refusal("CONFIG", "JVMRoute=a&Port=0").contains("\"0\""));
+        assert!(refusal("CONFIG", "JVMRoute=a&Port=65536").contains("bad value"));
+        assert!(refusal("CONFIG", "JVMRoute=a&StickySession=maybe").contains("\"maybe\""));
+        assert!(refusal("CONFIG", "JVMRoute=a&Type=ftp").contains("\"ftp\""));
+        assert!(refusal("STATUS", "JVMRoute=a&Load=101").contains("\"101\""));
+    }
+
+    #[test]
+    fn what_is_not_malformed_is_not_syntax() {
+        let over = vec![b'x'; MAX_BODY + 1];
+        let too_big = parse("CONFIG", "/", &over).unwrap_err();
+        assert_eq!(too_big, ParseError::TooBig { length: MAX_BODY + 1, limit: MAX_BODY });
+        assert_eq!(too_big.answer().status, 413);
+        assert_eq!(parse("PING", "*", b"").unwrap_err().answer().status, 400);
+        assert_eq!(parse("GET", "/", b"").unwrap_err().answer().status, 501);
+    }
+
+    #[test]
+    fn a_ping_asks_for_the_balancer_a_node_or_an_address() {
+        let ping = |body: &str| match parse("PING", "/", body.as_bytes()) {
+            Ok(Command::Ping(ping)) => ping,
+            other => panic!("{body} is no PING: {other:?}"),
+        };
+        assert_eq!(ping(""), Ping::Balancer);
+        assert_eq!(ping("JVMRoute=a"), Ping::Node("a".parse().unwrap()));
+        let host = "127.0.0.1".parse().unwrap();
+        let address = Ping::Address { scheme: None, host, port: 1 };
+        assert_eq!(ping("Scheme=ftp&Host=127.0.0.1&Port=1"), address);
+    }
+}
