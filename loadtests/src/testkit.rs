@@ -1,0 +1,22 @@
+//! What whole-system tests are made of: processes, nodes, clients, faults, waits.
+//!
+//! Nothing here panics and nothing waits for ever: what goes wrong comes back as an error that
+//! says what was waited for. Whatever a test started ends when its value is dropped.
+
+pub mod binaries;
+pub mod client;
+pub mod farm;
+pub mod faults;
+pub mod mcmp;
+pub mod node;
+pub mod ports;
+pub mod process;
+#[cfg(feature = "system")]
+pub mod tomcat;
+pub mod wait;
+
+pub use client::{Answer, Client, Failure};
+pub use farm::{Balancer, Counter, CounterOptions, Farm};
+pub use faults::Fault;
+pub use node::{Manner, Node, NodeOptions};
+pub use wait::eventually;
