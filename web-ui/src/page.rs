@@ -83,9 +83,9 @@ pub struct Node {
     pub elected: u64,
     /// Requests that are at the node now.
     pub requests_in_flight: u64,
-    /// Bytes of requests, towards the node.
+    /// Bytes of answers, read from the node.
     pub bytes_read: u64,
-    /// Bytes of answers, from the node.
+    /// Bytes of requests, transferred to the node.
     pub bytes_transferred: u64,
     /// Seconds since its last STATUS; `None` while it sent none.
     pub seconds_since_status: Option<u64>,
