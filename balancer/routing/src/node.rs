@@ -1,0 +1,158 @@
+//! One node as requests see it: what it is, whether it may be used, and what it carries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
+
+use crate::context::{ContextKey, ContextState};
+
+/// One registration of a node. Never used twice while the balancer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// A node in a routing table. A change of the node makes a new value; [`Live`] stays.
+#[derive(Debug)]
+pub struct Node {
+    /// Which registration this is.
+    pub id: NodeId,
+    /// What the node said of itself.
+    pub config: Arc<NodeConfig>,
+    /// The settings of its balancer name.
+    pub settings: Arc<BalancerSettings>,
+    /// Whether requests may be sent to it.
+    pub availability: Availability,
+    /// Its contexts, by rising key.
+    pub contexts: Vec<(ContextKey, ContextState, Arc<Slot>)>,
+    /// Its counters, shared by all values of this node.
+    pub live: Arc<Live>,
+}
+
+/// Whether a node may be used, and with which share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// Its share among the usable nodes, 1 to 100, slow start included.
+    Usable(u8),
+    /// Only when no other node is.
+    Standby,
+    /// Not now: not checked yet, down, or in an error state.
+    Unusable,
+}
+
+/// What requests count on a node. All counters are of this registration.
+#[derive(Debug, Default)]
+pub struct Live {
+    elected: AtomicU64,
+    in_flight: AtomicU32,
+    read: AtomicU64,
+    transferred: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// One context of one node: its requests.
+#[derive(Debug, Default)]
+pub struct Slot {
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+}
+
+/// A request on its way: counted when made, taken back when dropped.
+#[derive(Debug)]
+pub struct InFlight {
+    live: Arc<Live>,
+    slot: Arc<Slot>,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The node's context of this key, if it has one.
+    pub fn context(&self, key: &ContextKey) -> Option<(ContextState, &Arc<Slot>)> {
+        let at = self.contexts.binary_search_by(|(own, ..)| own.cmp(key)).ok()?;
+        let (_, state, slot) = &self.contexts[at];
+        Some((*state, slot))
+    }
+
+    /// Whether it carries as many requests as it may; 0 means that there is no such limit.
+    pub fn is_full(&self, max_in_flight: u32) -> bool {
+        max_in_flight > 0 && self.live.in_flight() >= max_in_flight
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    /// Requests that were sent to the node.
+    pub fn elected(&self) -> u64 {
+        self.elected.load(Ordering::Relaxed)
+    }
+
+    /// Requests that are at the node now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of request bodies that went to the node.
+    pub fn transferred(&self) -> u64 {
+        self.transferred.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of answers that came from the node.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Requests that ended without an answer of the node.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes both ways: `sent` to the node, `received` from it.
+    pub fn count_bytes(&self, sent: u64, received: u64) {
+        self.transferred.fetch_add(sent, Ordering::Relaxed);
+        self.read.fetch_add(received, Ordering::Relaxed);
+    }
+
+    /// Counts a request that ended without an answer.
+    pub fn count_failure(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Requests of this context that are at the node now. A node that drains asks for it.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests of this context that were sent to the node.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(crate) fn start(live: &Arc<Live>, slot: &Arc<Slot>) -> InFlight {
+        live.elected.fetch_add(1, Ordering::Relaxed);
+        live.in_flight.fetch_add(1, Ordering::Relaxed);
+        slot.requests.fetch_add(1, Ordering::Relaxed);
+        slot.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight { live: live.clone(), slot: slot.clone() }
+    }
+
+    /// The counters of the request's node.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.live.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.slot.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,245 @@
+//! Who is registered. One writer; every change goes through here and leaves a new table.
+//!
+//! A command is applied in two steps, because some of them depend on whether a node answers:
+//! [`Registry::questions`] says whom to ask, the shell asks them, and [`Registry::apply`] gets
+//! what was [`Heard`]. On an error nothing has changed.
+
+mod apps;
+mod config;
+mod publish;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use muster_protocol::mcmp::{Address, BalancerSettings, Command, Load, NodeConfig, Ping};
+use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
+
+use crate::Moment;
+use crate::context::{ContextKey, ContextState, Hosts};
+use crate::health::{Health, Timing};
+use crate::load::SlowStart;
+use crate::node::{Live, Node, NodeId, Slot};
+use crate::table::RoutingTable;
+
+pub use watch::ProbeOrder;
+
+/// Bounds of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most nodes.
+    pub nodes: usize,
+    /// Most contexts, counted on each virtual host of each node.
+    pub contexts: usize,
+    /// Most nodes that are gone whose domains are remembered.
+    pub gone: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { nodes: 10_000, contexts: 100_000, gone: 10_000 }
+    }
+}
+
+/// The nodes, what they serve, and how they stand.
+#[derive(Debug)]
+pub struct Registry {
+    limits: Limits,
+    timing: Timing,
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    by_route: HashMap<Route, NodeId, RandomState>,
+    by_address: HashMap<(NodeHost, u16), NodeId, RandomState>,
+    pub(crate) balancers: BTreeMap<BalancerName, Arc<BalancerSettings>>,
+    /// Who serves what, in which state.
+    index: HashMap<ContextKey, BTreeMap<NodeId, ContextState>, RandomState>,
+    /// Routes whose domains are remembered, the oldest first.
+    gone: VecDeque<Route>,
+    contexts: usize,
+    next_id: u32,
+    window_closed: Moment,
+    table: RoutingTable,
+}
+
+/// All that is kept of one node.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) config: Arc<NodeConfig>,
+    /// Whether it stands in the configuration file.
+    pub(crate) is_static: bool,
+    pub(crate) hosts: Hosts,
+    pub(crate) slots: BTreeMap<ContextPath, Arc<Slot>>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) health: Health,
+    /// The load last reported.
+    pub(crate) load: Option<Load>,
+    warming: Option<SlowStart>,
+    pub(crate) last_status: Option<Moment>,
+    next_probe: Moment,
+    is_probed: bool,
+    /// What the table has of it.
+    node: Option<Arc<Node>>,
+}
+
+/// Whom to ask before a command can be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Which node.
+    pub id: NodeId,
+    /// Where it answers.
+    pub address: Address,
+    /// How long to wait for its answer.
+    pub within: Moment,
+}
+
+/// Which nodes were asked, and whether they answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard(pub Vec<(NodeId, bool)>);
+
+impl Heard {
+    fn of(&self, id: NodeId) -> Option<bool> {
+        self.0.iter().find(|(asked, _)| *asked == id).map(|(_, answered)| *answered)
+    }
+}
+
+/// What a command led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done, and there is nothing to tell.
+    Done,
+    /// Contexts are stopped: so many of their requests are still at the node.
+    Stopped {
+        /// Requests in flight.
+        requests: u64,
+    },
+    /// Whether who was asked about is there.
+    Alive(bool),
+    /// A report was asked for: see [`Registry::rows`].
+    Report,
+}
+
+/// Why a command cannot be applied. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// No node has this route.
+    #[error("Can't read node with \"{0}\" JVMRoute")]
+    Unknown(Route),
+    /// The route's node stands elsewhere, and still answers there.
+    #[error("Node with \"{route}\" JVMRoute already exists at {address} for balancer {balancer}")]
+    RouteTaken {
+        /// The route.
+        route: Route,
+        /// Where its node answers.
+        address: Address,
+        /// For whom it registered.
+        balancer: BalancerName,
+    },
+    /// The address belongs to another node, which still answers there.
+    #[error("Another node, \"{owner}\", is registered at {address} and still answers")]
+    AddressTaken {
+        /// The other node.
+        owner: Route,
+        /// The address.
+        address: Address,
+    },
+    /// The node stands in the configuration file, and only that may change or remove it.
+    #[error("Node \"{0}\" is static: only the configuration file changes it")]
+    Static(Route),
+    /// A table is full.
+    #[error("No room for more {what}: the limit is {limit}")]
+    Full {
+        /// Which table.
+        what: &'static str,
+        /// How many it holds.
+        limit: usize,
+    },
+}
+
+impl Registry {
+    /// An empty registry. With `use_alias` a request's host must be one of a context's aliases.
+    pub fn new(limits: Limits, timing: Timing, use_alias: bool) -> Registry {
+        Registry {
+            limits,
+            timing,
+            members: BTreeMap::new(),
+            by_route: HashMap::default(),
+            by_address: HashMap::default(),
+            balancers: BTreeMap::new(),
+            index: HashMap::default(),
+            gone: VecDeque::new(),
+            contexts: 0,
+            next_id: 0,
+            window_closed: Moment::ZERO,
+            table: RoutingTable::new(use_alias),
+        }
+    }
+
+    /// The table as it stands. Cheap: it shares everything.
+    pub fn table(&self) -> &RoutingTable {
+        &self.table
+    }
+
+    /// Whom to ask before this command is applied. Asking nobody is always safe: a node that was
+    /// not asked counts as one that still answers.
+    pub fn questions(&self, command: &Command) -> Vec<Question> {
+        let asked: Vec<NodeId> = match command {
+            Command::Config(config) => self.rivals(config),
+            Command::Status(status) => {
+                status.route.as_ref().and_then(|route| self.id(route)).into_iter().collect()
+            }
+            Command::Ping(Ping::Node(route)) => self.id(route).into_iter().collect(),
+            Command::Ping(Ping::Address { scheme, host, port }) => {
+                let at = self.by_address.get(&(host.clone(), *port)).copied();
+                let has_scheme =
+                    |id: &NodeId| Some(self.members[id].config.address.scheme) == *scheme;
+                at.filter(has_scheme).into_iter().collect()
+            }
+            Command::Ping(Ping::Balancer)
+            | Command::App(_)
+            | Command::Info
+            | Command::Dump
+            | Command::Version => Vec::new(),
+        };
+        asked.into_iter().map(|id| self.question(id)).collect()
+    }
+
+    /// Applies a command, and leaves the table that follows from it.
+    ///
+    /// # Errors
+    /// An [`ApplyError`]; nothing has changed then.
+    pub fn apply(
+        &mut self,
+        command: &Command,
+        heard: &Heard,
+        now: Moment,
+    ) -> Result<Outcome, ApplyError> {
+        match command {
+            Command::Config(config) => self.configure(config, heard, now),
+            Command::App(app) => self.apply_verb(app, now),
+            Command::Status(status) => self.status(status, heard, now),
+            Command::Ping(ping) => self.ping(ping, heard),
+            Command::Info | Command::Dump | Command::Version => Ok(Outcome::Report),
+        }
+    }
+
+    fn ping(&self, ping: &Ping, heard: &Heard) -> Result<Outcome, ApplyError> {
+        let alive = match ping {
+            Ping::Balancer => true,
+            Ping::Node(route) => {
+                let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
+                heard.of(id).unwrap_or(false)
+            }
+            Ping::Address { .. } => heard.0.iter().any(|(_, answered)| *answered),
+        };
+        Ok(Outcome::Alive(alive))
+    }
+
+    fn question(&self, id: NodeId) -> Question {
+        let config = &self.members[&id].config;
+        Question { id, address: config.address.clone(), within: config.ping }
+    }
+
+    fn id(&self, route: &Route) -> Option<NodeId> {
+        self.by_route.get(route).copied()
+    }
+}

@@ -1,0 +1,71 @@
+//! ENABLE-APP, DISABLE-APP, STOP-APP and REMOVE-APP.
+
+use muster_protocol::mcmp::{App, Scope, Verb, VirtualHost};
+
+use super::{ApplyError, Outcome, Registry};
+use crate::Moment;
+use crate::context::ContextState;
+use crate::node::NodeId;
+
+impl Registry {
+    pub(super) fn apply_verb(&mut self, app: &App, now: Moment) -> Result<Outcome, ApplyError> {
+        let Some(id) = self.id(&app.route) else {
+            return match app.verb {
+                Verb::Remove => Ok(Outcome::Done),
+                Verb::Enable | Verb::Disable | Verb::Stop => {
+                    Err(ApplyError::Unknown(app.route.clone()))
+                }
+            };
+        };
+        match (&app.scope, ContextState::after(app.verb)) {
+            (Scope::Node, None) => self.remove_node(id),
+            (Scope::Node, Some(state)) => {
+                self.member_mut(id).hosts.set_all(state);
+                self.refresh(id, now);
+                Ok(Outcome::Done)
+            }
+            (Scope::Contexts(message), None) => {
+                self.change_hosts(id, now, |hosts| hosts.remove(message));
+                Ok(Outcome::Done)
+            }
+            (Scope::Contexts(message), Some(state)) => {
+                self.check_contexts(&self.members[&id].hosts, Some(message), 0)?;
+                self.change_hosts(id, now, |hosts| hosts.set(message, state));
+                match state {
+                    ContextState::Stopped => Ok(self.stopped(id, message)),
+                    ContextState::Enabled | ContextState::Disabled => Ok(Outcome::Done),
+                }
+            }
+        }
+    }
+
+    fn remove_node(&mut self, id: NodeId) -> Result<Outcome, ApplyError> {
+        let member = &self.members[&id];
+        if member.is_static {
+            return Err(ApplyError::Static(member.config.route.clone()));
+        }
+        self.remove(id);
+        Ok(Outcome::Done)
+    }
+
+    /// How many requests a drain still waits for.
+    fn stopped(&self, id: NodeId, message: &VirtualHost) -> Outcome {
+        let slots = &self.members[&id].slots;
+        let in_flight = |path| slots.get(path).map_or(0, |slot| u64::from(slot.in_flight()));
+        Outcome::Stopped { requests: message.contexts.iter().map(in_flight).sum() }
+    }
+
+    fn change_hosts(
+        &mut self,
+        id: NodeId,
+        now: Moment,
+        change: impl FnOnce(&mut crate::context::Hosts),
+    ) {
+        let hosts = &mut self.member_mut(id).hosts;
+        let before = hosts.context_count();
+        change(hosts);
+        let after = hosts.context_count();
+        self.contexts = self.contexts - before + after;
+        self.refresh(id, now);
+    }
+}

@@ -1,0 +1,193 @@
+//! CONFIG: a node comes, changes, or takes the place of one that is gone.
+
+use std::sync::Arc;
+
+use muster_protocol::mcmp::{BalancerSettings, Load, NodeConfig, VirtualHost};
+
+use super::{ApplyError, Heard, Member, Outcome, Registry};
+use crate::Moment;
+use crate::context::{ContextState, Hosts};
+use crate::health::Health;
+use crate::node::{Live, NodeId};
+
+impl Registry {
+    /// Adds a node of the configuration file with its contexts enabled.
+    ///
+    /// # Errors
+    /// When its route or address is taken, or a table is full; nothing has changed then.
+    pub fn add_static(
+        &mut self,
+        config: NodeConfig,
+        load: Load,
+        now: Moment,
+    ) -> Result<(), ApplyError> {
+        let id = self.configure_as(&config, &Heard::default(), true, now)?;
+        let member = self.members.get_mut(&id).expect("it was just added");
+        member.load = Some(load);
+        if let Some(message) = &config.virtual_host {
+            member.hosts.set(message, ContextState::Enabled);
+        }
+        self.refresh(id, now);
+        Ok(())
+    }
+
+    pub(super) fn configure(
+        &mut self,
+        config: &NodeConfig,
+        heard: &Heard,
+        now: Moment,
+    ) -> Result<Outcome, ApplyError> {
+        self.configure_as(config, heard, false, now).map(|_| Outcome::Done)
+    }
+
+    /// Nodes that stand in the way: the route's own at another address or for another balancer
+    /// name, and another's at this address. Never two nodes of one route.
+    pub(super) fn rivals(&self, config: &NodeConfig) -> Vec<NodeId> {
+        let of_route = self.id(&config.route).filter(|id| !self.members[id].is_same(config));
+        let at_address =
+            self.at_address(config).filter(|id| self.members[id].config.route != config.route);
+        of_route.into_iter().chain(at_address).collect()
+    }
+
+    fn configure_as(
+        &mut self,
+        config: &NodeConfig,
+        heard: &Heard,
+        is_static: bool,
+        now: Moment,
+    ) -> Result<NodeId, ApplyError> {
+        let rivals = self.rivals(config);
+        for rival in &rivals {
+            self.check_rival(config, *rival, heard)?;
+        }
+        let known = self.id(&config.route).filter(|id| !rivals.contains(id));
+        if let Some(id) = known
+            && self.members[&id].is_static
+        {
+            return Err(ApplyError::Static(config.route.clone()));
+        }
+        self.check_room(config, known, &rivals)?;
+
+        for rival in rivals {
+            self.remove(rival);
+        }
+        let id = known.unwrap_or_else(|| self.add(config, is_static, now));
+        let member = self.members.get_mut(&id).expect("it is known or was just added");
+        member.config = Arc::new(config.clone());
+        if let Some(message) = &config.virtual_host {
+            let before = member.hosts.context_count();
+            member.hosts.create(message);
+            self.contexts += member.hosts.context_count() - before;
+        }
+        self.adopt_settings(config, now);
+        self.refresh(id, now);
+        Ok(id)
+    }
+
+    /// A rival gives way only when it was asked and did not answer.
+    fn check_rival(
+        &self,
+        config: &NodeConfig,
+        rival: NodeId,
+        heard: &Heard,
+    ) -> Result<(), ApplyError> {
+        let member = &self.members[&rival];
+        let own = &member.config;
+        if member.is_static {
+            return Err(ApplyError::Static(own.route.clone()));
+        }
+        if heard.of(rival) == Some(false) {
+            return Ok(());
+        }
+        Err(match own.route == config.route {
+            true => ApplyError::RouteTaken {
+                route: own.route.clone(),
+                address: own.address.clone(),
+                balancer: own.balancer.clone(),
+            },
+            false => {
+                ApplyError::AddressTaken { owner: own.route.clone(), address: own.address.clone() }
+            }
+        })
+    }
+
+    fn check_room(
+        &self,
+        config: &NodeConfig,
+        known: Option<NodeId>,
+        rivals: &[NodeId],
+    ) -> Result<(), ApplyError> {
+        let Registry { limits, members, .. } = self;
+        if known.is_none() && members.len() - rivals.len() >= limits.nodes {
+            return Err(ApplyError::Full { what: "nodes", limit: limits.nodes });
+        }
+        let nothing = Hosts::default();
+        let hosts = known.map_or(&nothing, |id| &members[&id].hosts);
+        let freed = rivals.iter().map(|id| members[id].hosts.context_count()).sum();
+        self.check_contexts(hosts, config.virtual_host.as_ref(), freed)
+    }
+
+    pub(super) fn check_contexts(
+        &self,
+        hosts: &Hosts,
+        message: Option<&VirtualHost>,
+        freed: usize,
+    ) -> Result<(), ApplyError> {
+        let added = message.map_or(0, |message| hosts.added_by(message));
+        match self.contexts - freed + added > self.limits.contexts {
+            true => Err(ApplyError::Full { what: "contexts", limit: self.limits.contexts }),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&mut self, config: &NodeConfig, is_static: bool, now: Moment) -> NodeId {
+        let id = NodeId(self.next_id);
+        self.next_id += 1;
+        self.by_route.insert(config.route.clone(), id);
+        self.by_address.insert((config.address.host.clone(), config.address.port), id);
+        self.members.insert(id, Member::new(config, is_static, now));
+        id
+    }
+
+    /// The last CONFIG's settings hold for all nodes of the balancer name.
+    fn adopt_settings(&mut self, config: &NodeConfig, now: Moment) {
+        let known = self.balancers.get(&config.balancer);
+        if known.is_some_and(|settings| **settings == config.settings) {
+            return;
+        }
+        let settings: Arc<BalancerSettings> = Arc::new(config.settings.clone());
+        self.balancers.insert(config.balancer.clone(), settings);
+        let of_name = self.members.iter().filter(|(_, m)| m.config.balancer == config.balancer);
+        let ids: Vec<NodeId> = of_name.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.refresh(id, now));
+    }
+
+    fn at_address(&self, config: &NodeConfig) -> Option<NodeId> {
+        let address = &config.address;
+        self.by_address.get(&(address.host.clone(), address.port)).copied()
+    }
+}
+
+impl Member {
+    fn new(config: &NodeConfig, is_static: bool, now: Moment) -> Member {
+        Member {
+            config: Arc::new(config.clone()),
+            is_static,
+            hosts: Hosts::default(),
+            slots: Default::default(),
+            live: Arc::new(Live::default()),
+            health: Health::Checking,
+            load: None,
+            warming: None,
+            last_status: None,
+            next_probe: now,
+            is_probed: false,
+            node: None,
+        }
+    }
+
+    /// Whether a CONFIG may change this node in place.
+    fn is_same(&self, config: &NodeConfig) -> bool {
+        self.config.address == config.address && self.config.balancer == config.balancer
+    }
+}

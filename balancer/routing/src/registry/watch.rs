@@ -1,0 +1,140 @@
+//! How nodes stand: STATUS, probes, failed connects, and the passing of time.
+
+use muster_protocol::mcmp::{Address, Load, Status};
+
+use super::{ApplyError, Heard, Outcome, Registry};
+use crate::Moment;
+use crate::health::{Health, Probed};
+use crate::load::SlowStart;
+use crate::node::{Availability, NodeId};
+
+/// How long elections remember: the real ones close a window every 5 s.
+const WINDOW: Moment = Moment::from_secs(5);
+
+/// A probe that is due. Its result comes back by [`Registry::probed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeOrder {
+    /// Which node.
+    pub id: NodeId,
+    /// Where it answers.
+    pub address: Address,
+}
+
+impl Registry {
+    pub(super) fn status(
+        &mut self,
+        status: &Status,
+        heard: &Heard,
+        now: Moment,
+    ) -> Result<Outcome, ApplyError> {
+        let Some(route) = &status.route else { return Ok(Outcome::Alive(false)) };
+        let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
+        let member = self.member_mut(id);
+        member.last_status = Some(now);
+        match heard.of(id) {
+            Some(true) => member.health = member.health.after(Probed::Answered, now),
+            Some(false) => member.health = member.health.after(Probed::Refused, now),
+            None => {}
+        }
+        let alive = member.health.is_usable();
+        if alive && status.load != Load::ProbeOnly {
+            member.load = Some(status.load);
+        }
+        self.settle(id, now);
+        Ok(Outcome::Alive(alive))
+    }
+
+    /// A probe came back. Results for nodes that are gone are dropped.
+    pub fn probed(&mut self, id: NodeId, probed: Probed, now: Moment) {
+        let timing = self.timing;
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.is_probed = false;
+        member.health = member.health.after(probed, now);
+        member.next_probe = now + member.health.probe_after(&timing);
+        self.settle(id, now);
+    }
+
+    /// A request could not connect: the node is left out at once, and probed at once.
+    pub fn connect_failed(&mut self, id: NodeId, now: Moment) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.health.is_usable() {
+            member.health = member.health.after_failed_connect(now);
+            member.next_probe = now;
+            self.settle(id, now);
+        }
+    }
+
+    /// Time passes: forgets nodes that are down for long, lets shares rise, closes the window of
+    /// elections. Gives the probes that are due; call it a few times a second.
+    pub fn tick(&mut self, now: Moment) -> Vec<ProbeOrder> {
+        if now.saturating_sub(self.window_closed) >= WINDOW {
+            self.window_closed = now;
+            self.table.close_window();
+        }
+        for id in self.forgotten(now) {
+            self.remove(id);
+        }
+        for id in self.warming() {
+            self.warm(id, now);
+        }
+        self.due(now)
+    }
+
+    fn forgotten(&self, now: Moment) -> Vec<NodeId> {
+        let is_forgotten = |(_, member): &(&NodeId, &super::Member)| {
+            !member.is_static && member.health.is_forgotten(&self.timing, now)
+        };
+        self.members.iter().filter(is_forgotten).map(|(id, _)| *id).collect()
+    }
+
+    fn warming(&self) -> Vec<NodeId> {
+        let is_warming = |(_, member): &(&NodeId, &super::Member)| member.warming.is_some();
+        self.members.iter().filter(is_warming).map(|(id, _)| *id).collect()
+    }
+
+    fn warm(&mut self, id: NodeId, now: Moment) {
+        let member = self.member_mut(id);
+        if member.warming.is_some_and(|warming| warming.is_over(now)) {
+            member.warming = None;
+        }
+        self.settle(id, now);
+    }
+
+    fn due(&mut self, now: Moment) -> Vec<ProbeOrder> {
+        let mut orders = Vec::new();
+        for (id, member) in &mut self.members {
+            if member.next_probe <= now && !member.is_probed {
+                member.is_probed = true;
+                orders.push(ProbeOrder { id: *id, address: member.config.address.clone() });
+            }
+        }
+        orders
+    }
+
+    /// Publishes what a node may be used for now, if that has changed. Who becomes usable while
+    /// others are under way warms up.
+    fn settle(&mut self, id: NodeId, now: Moment) {
+        let member = &self.members[&id];
+        let before = member.node.as_ref().map_or(Availability::Unusable, |n| n.availability);
+        let after = member.availability(now);
+        if before == after {
+            return;
+        }
+        let joins = before == Availability::Unusable;
+        if joins && self.is_under_way(id) {
+            let lasts = self.timing.slow_start;
+            self.member_mut(id).warming = SlowStart::begin(now, lasts);
+        }
+        if after == Availability::Unusable {
+            self.member_mut(id).warming = None;
+        }
+        self.refresh(id, now);
+    }
+
+    /// Whether a node other than this one carries traffic.
+    fn is_under_way(&self, id: NodeId) -> bool {
+        self.members.iter().any(|(other, member)| {
+            *other != id && member.health == Health::Up && member.live.elected() > 0
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Nodes that fail, and nodes that come back.
+
+use super::world::World;
+
+#[test]
+fn a_failed_connect_leaves_a_node_out_until_a_probe_passes() {
+    let mut world = World::of_nodes("a b");
+    world.story(
+        "silent a
+         refused a
+         GET h/x => b
+         GET h/x => b
+         wait 3s
+         GET h/x => b
+         answers a
+         wait 2s",
+    );
+    assert!(world.newcomers(30).contains(&"a".to_owned()));
+}
+
+#[test]
+fn a_silent_kill_is_noticed_by_probes_without_any_traffic() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "silent a
+         wait 6s
+         GET h/x => no node can take the request
+         answers a
+         wait 2s
+         GET h/x => a",
+    );
+    assert_eq!(world.registry.rows(world.now).nodes[0].load, 100);
+}
+
+#[test]
+fn a_node_in_an_error_state_gets_nothing() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "STATUS / JVMRoute=a&Load=-1
+         GET h/x => no node can take the request
+         STATUS / JVMRoute=a&Load=-2
+         GET h/x => no node can take the request
+         STATUS / JVMRoute=a
+         STATUS / JVMRoute=a&Load=5
+         GET h/x => a",
+    );
+}
+
+#[test]
+fn the_page_shows_minus_two_while_a_node_is_checked_and_minus_one_when_it_is_down() {
+    let mut world = World::new();
+    let load = |world: &World| world.registry.rows(world.now).nodes[0].load;
+    world.tell("CONFIG / JVMRoute=a&Type=http&Port=1");
+    assert_eq!(load(&world), -2);
+    world.tell("STATUS / JVMRoute=a&Load=60");
+    assert_eq!(load(&world), 60);
+    world.story("refused a");
+    assert_eq!(load(&world), -1);
+}
+
+#[test]
+fn a_node_that_is_down_for_ten_minutes_is_forgotten() {
+    let mut world = World::of_nodes("a b");
+    world.story(
+        "silent a
+         wait 590s
+         PING / JVMRoute=a => NOTOK
+         wait 30s
+         PING / JVMRoute=a => MEM
+         PING / JVMRoute=b",
+    );
+}
+
+#[test]
+fn a_full_node_is_passed_over_and_its_own_sessions_wait() {
+    let mut world = World::of_nodes("a b");
+    world.max_in_flight = 2;
+    world.story(
+        "hold a 2
+         GET h/x => b
+         GET h/x => b
+         GET h/x JSESSIONID=k.a => every node is busy
+         hold b 2
+         GET h/x => every node is busy
+         release
+         GET h/x JSESSIONID=k.a => a",
+    );
+}
