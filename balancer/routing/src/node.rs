@@ -54,6 +54,8 @@ pub struct Live {
 pub struct Slot {
     in_flight: AtomicU32,
     requests: AtomicU64,
+    /// By the first digit of the status; 0 for no answer at all.
+    answers: [AtomicU64; 6],
 }
 
 /// A request on its way: counted when made, taken back when dropped.
@@ -106,17 +108,6 @@ impl Live {
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
-
-    /// Counts bytes both ways: `sent` to the node, `received` from it.
-    pub fn count_bytes(&self, sent: u64, received: u64) {
-        self.transferred.fetch_add(sent, Ordering::Relaxed);
-        self.read.fetch_add(received, Ordering::Relaxed);
-    }
-
-    /// Counts a request that ended without an answer.
-    pub fn count_failure(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 // === impl Slot ===
@@ -131,6 +122,11 @@ impl Slot {
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
+
+    /// Answers to clients by the first digit of the status; at 0 those that ended without one.
+    pub fn answers(&self) -> [u64; 6] {
+        self.answers.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
 }
 
 // === impl InFlight ===
@@ -144,9 +140,18 @@ impl InFlight {
         InFlight { live: live.clone(), slot: slot.clone() }
     }
 
-    /// The counters of the request's node.
-    pub fn live(&self) -> &Live {
-        &self.live
+    /// The request is over: so many bytes went to the node and came from it, and this status went
+    /// to the client, if any.
+    pub fn finish(self, sent: u64, received: u64, status: Option<u16>) {
+        self.live.transferred.fetch_add(sent, Ordering::Relaxed);
+        self.live.read.fetch_add(received, Ordering::Relaxed);
+        let class = usize::from(status.unwrap_or(0) / 100).min(5);
+        self.slot.answers[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The attempt failed; the request may go on elsewhere.
+    pub fn fail(self) {
+        self.live.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 

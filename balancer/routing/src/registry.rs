@@ -58,6 +58,8 @@ pub struct Registry {
     contexts: usize,
     next_id: u32,
     window_closed: Moment,
+    /// Counts tables.
+    version: u64,
     table: RoutingTable,
 }
 
@@ -170,6 +172,7 @@ impl Registry {
             contexts: 0,
             next_id: 0,
             window_closed: Moment::ZERO,
+            version: 0,
             table: RoutingTable::new(use_alias),
         }
     }
@@ -177,6 +180,11 @@ impl Registry {
     /// The table as it stands. Cheap: it shares everything.
     pub fn table(&self) -> &RoutingTable {
         &self.table
+    }
+
+    /// Rises with each new table.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whom to ask before this command is applied. Asking nobody is always safe: a node that was

@@ -19,6 +19,8 @@ pub enum Failure {
         /// Whether the connection came from the pool.
         reused: bool,
     },
+    /// After bytes were sent the node kept silent for too long. It may still be at work.
+    TimedOut,
     /// Part of the answer was seen.
     Answered,
 }
@@ -34,6 +36,8 @@ pub struct Attempt<'r> {
     pub retries: u32,
     /// Most retries: the balancer name's Maxattempts.
     pub max_retries: u32,
+    /// Whether this request lost the race for a pooled connection before.
+    pub raced: bool,
     /// Whether the context allows retries of failed connects only.
     pub connect_only: bool,
 }
@@ -43,31 +47,35 @@ pub struct Attempt<'r> {
 pub enum Verdict {
     /// Another node.
     Elsewhere,
-    /// Another node, or this one on a fresh connection, if the budget has one left.
+    /// Another node, if the budget has a retry left.
     IfBudget,
+    /// The same node on a fresh connection; it does not count as a retry.
+    Afresh,
     /// Tell the client.
     GiveUp,
 }
 
 /// Judges a failed attempt. The budget is the caller's to ask.
 pub fn judge(attempt: &Attempt<'_>, failure: Failure) -> Verdict {
-    if attempt.retries >= attempt.max_retries.max(u32::from(is_lost_race(failure))) {
-        return Verdict::GiveUp;
-    }
+    let is_left = attempt.retries < attempt.max_retries;
     match failure {
-        Failure::Connect => Verdict::Elsewhere,
-        Failure::Unanswered { .. } if attempt.connect_only => Verdict::GiveUp,
-        Failure::Unanswered { .. } if is_idempotent(attempt.method) && attempt.replayable => {
-            Verdict::IfBudget
+        Failure::Connect if is_left => Verdict::Elsewhere,
+        // A pooled connection that the node closed first is nobody's fault.
+        Failure::Unanswered { reused: true } if !attempt.raced && attempt.may_repeat() => {
+            Verdict::Afresh
         }
-        Failure::Unanswered { .. } | Failure::Answered => Verdict::GiveUp,
+        Failure::Unanswered { .. } if is_left && attempt.may_repeat() => Verdict::IfBudget,
+        Failure::Connect | Failure::Unanswered { .. } | Failure::TimedOut | Failure::Answered => {
+            Verdict::GiveUp
+        }
     }
 }
 
-/// A pooled connection that the node closed first is nobody's fault: it may be tried again even
-/// where Maxattempts is 0.
-fn is_lost_race(failure: Failure) -> bool {
-    matches!(failure, Failure::Unanswered { reused: true })
+impl Attempt<'_> {
+    /// Whether a node may see the request after another, or the same one, may have seen it.
+    fn may_repeat(&self) -> bool {
+        self.replayable && !self.connect_only && is_idempotent(self.method)
+    }
 }
 
 /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
@@ -135,7 +143,14 @@ mod tests {
     const RACE: Failure = Failure::Unanswered { reused: true };
 
     fn attempt(method: &str) -> Attempt<'_> {
-        Attempt { method, replayable: true, retries: 0, max_retries: 1, connect_only: false }
+        Attempt {
+            method,
+            replayable: true,
+            retries: 0,
+            max_retries: 1,
+            raced: false,
+            connect_only: false,
+        }
     }
 
     #[test]
@@ -146,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_post_never_reaches_two_nodes() {
-        for failure in [LOST, RACE, Failure::Answered] {
+        for failure in [LOST, RACE, Failure::TimedOut, Failure::Answered] {
             assert_eq!(judge(&attempt("POST"), failure), Verdict::GiveUp);
             assert_eq!(judge(&attempt("PATCH"), failure), Verdict::GiveUp);
         }
@@ -163,9 +178,10 @@ mod tests {
     #[test]
     fn a_lost_race_for_a_pooled_connection_is_not_a_failure_of_the_request() {
         let none = Attempt { max_retries: 0, ..attempt("GET") };
-        assert_eq!(judge(&none, RACE), Verdict::IfBudget);
+        assert_eq!(judge(&none, RACE), Verdict::Afresh);
         assert_eq!(judge(&none, LOST), Verdict::GiveUp);
-        assert_eq!(judge(&Attempt { retries: 1, ..none }, RACE), Verdict::GiveUp);
+        assert_eq!(judge(&Attempt { raced: true, ..none }, RACE), Verdict::GiveUp);
+        assert_eq!(judge(&Attempt { raced: true, ..attempt("GET") }, RACE), Verdict::IfBudget);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct ContextRow {
     pub in_flight: u32,
     /// Requests of it that were sent to the node.
     pub requests: u64,
+    /// Answers by the first digit of the status; at 0 those that ended without one.
+    pub answers: [u64; 6],
 }
 
 impl Registry {
@@ -115,6 +117,7 @@ impl crate::registry::Member {
                 state: *state,
                 in_flight: slot.map_or(0, |slot| slot.in_flight()),
                 requests: slot.map_or(0, |slot| slot.requests()),
+                answers: slot.map_or([0; 6], |slot| slot.answers()),
             }
         };
         let host = |host: &crate::context::HostEntry| HostRow {

@@ -33,6 +33,7 @@ impl Registry {
             self.index.entry(key).or_default().insert(id, state);
         }
         self.table.nodes.insert_mut(node.config.route.clone(), node);
+        self.version += 1;
         touched.iter().for_each(|key| self.rebuild(key));
     }
 
@@ -45,6 +46,7 @@ impl Registry {
         self.by_address.remove(&(host, port));
         self.contexts -= member.hosts.context_count();
         self.table.nodes.remove_mut(&route);
+        self.version += 1;
         if !self.members.values().any(|other| other.config.balancer == member.config.balancer) {
             self.balancers.remove(&member.config.balancer);
         }
