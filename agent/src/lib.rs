@@ -1,1 +1,44 @@
-//! The agent.
+//! The library that back ends link: it registers them as nodes with any MCMP balancer (Muster's
+//! own, Apache httpd with mod_proxy_cluster, Undertow), keeps them registered, and reports their
+//! load.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use muster_agent::Agent;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let agent = Agent::builder()
+//!     .node_name("node1")
+//!     .listen(listener.local_addr()?)
+//!     .balancer("127.0.0.1:6666")
+//!     .context("/shop")
+//!     .start()
+//!     .await?;
+//! let app: axum::Router = axum::Router::new().layer(agent.layer());
+//! // ... serve `app` on `listener`, and when the process is asked to end:
+//! let drained = agent.stop().await;
+//! assert!(drained.is_complete());
+//! # Ok(()) }
+//! ```
+//!
+//! The parts: the [`Agent`] says what balancers should know; one registrar per balancer brings
+//! its balancer there and keeps it there; the load is computed once per status interval from
+//! [`LoadMetric`]s; the [`TrafficLayer`] counts what they need.
+
+mod agent;
+mod builder;
+mod deployment;
+mod layer;
+mod load;
+mod registrar;
+mod status;
+mod wanted;
+
+pub use agent::{Agent, DeployError};
+pub use builder::{Builder, Fault, StartError};
+pub use deployment::Deployment;
+pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
+pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
+pub use status::{BalancerState, BalancerStatus, ContextState, Drained, Status};
+
+pub use muster_protocol::mcmp::{Load, Scheme};
+pub use muster_protocol::names;

@@ -1,0 +1,552 @@
+//! The builder: settings as the user says them, checked together at [`Builder::start`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use muster_protocol::mcmp::{Address, BalancerSettings, Load, NodeConfig, Scheme};
+use muster_protocol::names::{Alias, ContextPath, NameError, Route};
+
+use crate::agent::{Agent, Setup};
+use crate::load::{Averaging, LoadMetric, LoadSource};
+use crate::registrar::client::{Bounds, Target};
+use crate::registrar::life::Plan;
+
+/// Settings of an [`Agent`]. A bad value is no error until [`start`](Builder::start), which tells
+/// of all of them at once.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    node_name: Option<String>,
+    listen: Option<(Scheme, String, u16)>,
+    balancers: Vec<String>,
+    aliases: Vec<String>,
+    contexts: Vec<String>,
+    excluded: Vec<String>,
+    balancer_name: Option<String>,
+    domain: Option<String>,
+    cookie: Option<String>,
+    path_parameter: Option<String>,
+    settings: BalancerSettings,
+    ping: Duration,
+    smax: Option<u32>,
+    ttl: Duration,
+    timeout: Option<Duration>,
+    status_interval: Duration,
+    socket_timeout: Duration,
+    stop_context_timeout: Duration,
+    retry_first: Duration,
+    retry_most: Duration,
+    answer_limit: usize,
+    auto_enable: bool,
+    load: LoadSource,
+    averaging: Averaging,
+}
+
+/// Why an agent cannot start: everything that is wrong with its settings.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the agent's settings are not usable: {}", Lines(.faults))]
+pub struct StartError {
+    /// What is wrong; never empty.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// Something that must be set is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A name is none of its kind.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A balancer's address is not of the form `host:port`.
+    #[error("balancer has the bad value {0:?}: it is not host:port")]
+    Balancer(String),
+    /// A balancer is named twice.
+    #[error("balancer {0:?} is named twice")]
+    Twice(String),
+    /// The port where the node answers is 0: bind first, and give the bound address.
+    #[error("listen has the bad port 0: give the address that is bound")]
+    PortZero,
+    /// A duration is zero where it must not be.
+    #[error("{0} must be longer than 0")]
+    ZeroDuration(&'static str),
+    /// A metric's capacity is not a positive number.
+    #[error("the capacity of a metric has the bad value {0}: it must be greater than 0")]
+    Capacity(f64),
+    /// The decay is below 1.
+    #[error("decay has the bad value {0}: it must be 1 or more")]
+    Decay(f64),
+    /// The initial load is over 100.
+    #[error("initial load has the bad value {0}: it must be 0 to 100")]
+    InitialLoad(u8),
+}
+
+struct Lines<'a>(&'a [Fault]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.0.iter().enumerate() {
+            write!(f, "{}{fault}", if i == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Builder: who and where ===
+
+impl Builder {
+    /// The defaults of a real client (reference: MCMP, client settings).
+    pub(crate) fn new() -> Builder {
+        Builder {
+            node_name: None,
+            listen: None,
+            balancers: Vec::new(),
+            aliases: Vec::new(),
+            contexts: Vec::new(),
+            excluded: Vec::new(),
+            balancer_name: None,
+            domain: None,
+            cookie: None,
+            path_parameter: None,
+            settings: BalancerSettings { sticky_force: false, ..BalancerSettings::default() },
+            ping: Duration::from_secs(10),
+            smax: None,
+            ttl: Duration::from_secs(60),
+            timeout: None,
+            status_interval: Duration::from_secs(10),
+            socket_timeout: Duration::from_secs(20),
+            stop_context_timeout: Duration::from_secs(10),
+            retry_first: Duration::from_millis(250),
+            retry_most: Duration::from_millis(2500),
+            answer_limit: 16 * 1024 * 1024,
+            auto_enable: true,
+            load: LoadSource::Metrics(Vec::new()),
+            averaging: Averaging::default(),
+        }
+    }
+
+    /// The node's name (JVMRoute): unique among all nodes of a balancer. Required.
+    pub fn node_name(mut self, name: impl Into<String>) -> Self {
+        self.node_name = Some(name.into());
+        self
+    }
+
+    /// Where this node answers HTTP: the address that is really bound, so never port 0. When it
+    /// listens on all addresses, each balancer is told the one that it is reached from.
+    pub fn listen(self, address: SocketAddr) -> Self {
+        let host = match address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        self.listen_at(Scheme::Http, host, address.port())
+    }
+
+    /// Where this node answers, with a scheme and a host of your own; an IPv6 address in
+    /// brackets.
+    pub fn listen_at(mut self, scheme: Scheme, host: impl Into<String>, port: u16) -> Self {
+        self.listen = Some((scheme, host.into(), port));
+        self
+    }
+
+    /// A balancer's MCMP address, `host:port`. Call it once for each; at least one is required.
+    pub fn balancer(mut self, address: impl Into<String>) -> Self {
+        self.balancers.push(address.into());
+        self
+    }
+
+    /// A name of the virtual host that all contexts are on; `localhost` when there is none.
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.aliases.push(alias.into());
+        self
+    }
+
+    /// A context that is deployed from the start, such as `/shop`.
+    pub fn context(mut self, path: impl Into<String>) -> Self {
+        self.contexts.push(path.into());
+        self
+    }
+
+    /// A context that no balancer hears of, though it is deployed.
+    pub fn exclude_context(mut self, path: impl Into<String>) -> Self {
+        self.excluded.push(path.into());
+        self
+    }
+
+    /// Whether contexts are enabled as soon as they are deployed (default), or registered
+    /// disabled until [`Deployment::enable`](crate::Deployment::enable) or an operator.
+    pub fn auto_enable_contexts(mut self, auto_enable: bool) -> Self {
+        self.auto_enable = auto_enable;
+        self
+    }
+
+    /// The group that the node registers for; `mycluster` by default.
+    pub fn balancer_name(mut self, name: impl Into<String>) -> Self {
+        self.balancer_name = Some(name.into());
+        self
+    }
+
+    /// The failover group (load-balancing group); none by default.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+}
+
+// === impl Builder: sessions and the balancer's bounds ===
+
+impl Builder {
+    /// Whether sessions stay with their node; on by default.
+    pub fn sticky_session(mut self, is_on: bool) -> Self {
+        self.settings.sticky = is_on;
+        self
+    }
+
+    /// Whether a session whose node is gone gets 503 instead of another node; off by default.
+    pub fn sticky_session_force(mut self, is_on: bool) -> Self {
+        self.settings.sticky_force = is_on;
+        self
+    }
+
+    /// Whether the session id is stripped when a request leaves its domain; off by default.
+    pub fn sticky_session_remove(mut self, is_on: bool) -> Self {
+        self.settings.sticky_remove = is_on;
+        self
+    }
+
+    /// The session cookie; `JSESSIONID` by default.
+    pub fn session_cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = Some(name.into());
+        self
+    }
+
+    /// The path parameter that may carry the session id; `jsessionid` by default.
+    pub fn session_path_parameter(mut self, name: impl Into<String>) -> Self {
+        self.path_parameter = Some(name.into());
+        self
+    }
+
+    /// How long a request waits in the balancer while no node is usable; 0 by default.
+    pub fn wait_worker(mut self, wait: Duration) -> Self {
+        self.settings.wait_worker = wait;
+        self
+    }
+
+    /// Retries on other nodes after the first try; 1 by default.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = attempts;
+        self
+    }
+
+    /// The balancer's bound for a probe and a connect to this node; 10 s by default.
+    pub fn ping(mut self, ping: Duration) -> Self {
+        self.ping = ping;
+        self
+    }
+
+    /// Most idle connections that the balancer keeps to this node; its own bound by default.
+    pub fn smax(mut self, connections: u32) -> Self {
+        self.smax = Some(connections);
+        self
+    }
+
+    /// How long the balancer keeps an idle connection; 60 s by default.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// The balancer's bound for this node's silence; its own by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+// === impl Builder: the agent's own times and load ===
+
+impl Builder {
+    /// Between two reports of the load; 10 s by default.
+    pub fn status_interval(mut self, interval: Duration) -> Self {
+        self.status_interval = interval;
+        self
+    }
+
+    /// Bound of one exchange with a balancer, connect and answer together; 20 s by default.
+    pub fn socket_timeout(mut self, timeout: Duration) -> Self {
+        self.socket_timeout = timeout;
+        self
+    }
+
+    /// How long a drain waits for requests in flight; 10 s by default.
+    pub fn stop_context_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_context_timeout = timeout;
+        self
+    }
+
+    /// The pause after a balancer's first failure, and the longest one while it cannot be
+    /// reached; it doubles in between, less a random quarter at most. 250 ms and 2.5 s by
+    /// default. After a refusal (MEM) the longest pause is the status interval.
+    pub fn retry(mut self, first: Duration, most: Duration) -> Self {
+        (self.retry_first, self.retry_most) = (first, most);
+        self
+    }
+
+    /// Most bytes of a balancer's answer that are read; 16 MiB by default.
+    pub fn answer_limit(mut self, bytes: usize) -> Self {
+        self.answer_limit = bytes;
+        self
+    }
+
+    /// A load metric beside those named before. The first call replaces the default,
+    /// [`LoadMetric::cpu`].
+    pub fn metric(mut self, metric: LoadMetric) -> Self {
+        match &mut self.load {
+            LoadSource::Metrics(metrics) => metrics.push(metric),
+            LoadSource::Fixed(_) => self.load = LoadSource::Metrics(vec![metric]),
+        }
+        self
+    }
+
+    /// Reports this load always, and reads no metrics.
+    pub fn fixed_load(mut self, load: Load) -> Self {
+        self.load = LoadSource::Fixed(load);
+        self
+    }
+
+    /// How many values of a metric are averaged with the newest, and by how much each older one
+    /// counts less; 9 and 2 by default.
+    pub fn load_history(mut self, values: usize, decay: f64) -> Self {
+        (self.averaging.history, self.averaging.decay) = (values, decay);
+        self
+    }
+
+    /// The factor, 0 to 100, that the history pretends at the start, so that the node ramps up
+    /// from there; `None` for no pretence. 0 by default.
+    pub fn initial_load(mut self, factor: Option<u8>) -> Self {
+        self.averaging.initial_load = factor;
+        self
+    }
+
+    /// Checks the settings and starts the agent's tasks. It does not wait for a balancer:
+    /// [`Agent::registered`] does.
+    pub async fn start(self) -> Result<Agent, StartError> {
+        Ok(Agent::start(self.check()?))
+    }
+}
+
+// === the check ===
+
+/// Gathers faults while values are read.
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn name<T: std::str::FromStr<Err = NameError>>(&mut self, text: &str) -> Option<T> {
+        self.keep(text.parse().map_err(Fault::Name))
+    }
+
+    fn names<T: std::str::FromStr<Err = NameError>>(&mut self, texts: &[String]) -> Vec<T> {
+        texts.iter().filter_map(|text| self.name(text)).collect()
+    }
+
+    fn keep<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.0.push(fault)).ok()
+    }
+}
+
+impl Builder {
+    fn check(mut self) -> Result<Setup, StartError> {
+        let mut faults = Faults::default();
+        let route = self.node_name.take().ok_or(Fault::Missing("node_name"));
+        let route = faults.keep(route).and_then(|name| faults.name::<Route>(&name));
+        let address = self.check_listen(&mut faults);
+        let config = route.zip(address).map(|(route, address)| NodeConfig::new(route, address));
+        let config = self.check_names(config, &mut faults);
+        let mut aliases: Vec<Alias> = faults.names(&self.aliases);
+        if self.aliases.is_empty() {
+            aliases.extend(faults.name::<Alias>("localhost"));
+        }
+        let contexts: Vec<ContextPath> = faults.names(&self.contexts);
+        let excluded: Vec<ContextPath> = faults.names(&self.excluded);
+        let balancers = self.check_balancers(&mut faults);
+        self.check_numbers(&mut faults);
+        if let LoadSource::Metrics(metrics) = &mut self.load
+            && metrics.is_empty()
+        {
+            metrics.push(LoadMetric::cpu());
+        }
+        let Some(config) = config.filter(|_| faults.0.is_empty()) else {
+            return Err(StartError { faults: faults.0 });
+        };
+        let host = config.address.host.as_str();
+        let plan = Plan {
+            host_from_connection: matches!(host, "0.0.0.0" | "[::]"),
+            config,
+            aliases,
+            status_interval: self.status_interval,
+            retry_first: self.retry_first,
+            retry_most: self.retry_most,
+        };
+        let (socket_timeout, answer_limit) = (self.socket_timeout, self.answer_limit);
+        Ok(Setup {
+            plan,
+            balancers,
+            bounds: Bounds { socket_timeout, answer_limit },
+            contexts,
+            excluded,
+            auto_enable: self.auto_enable,
+            stop_context_timeout: self.stop_context_timeout,
+            load: self.load,
+            averaging: self.averaging,
+        })
+    }
+
+    fn check_listen(&self, faults: &mut Faults) -> Option<Address> {
+        let listen = self.listen.as_ref().ok_or(Fault::Missing("listen"));
+        let (scheme, host, port) = faults.keep(listen)?;
+        let host = faults.name(host);
+        if *port == 0 {
+            faults.0.push(Fault::PortZero);
+        }
+        Some(Address { scheme: *scheme, host: host?, port: *port })
+    }
+
+    /// CONFIG's optional names; read also when there is no config, for their faults.
+    fn check_names(
+        &mut self,
+        config: Option<NodeConfig>,
+        faults: &mut Faults,
+    ) -> Option<NodeConfig> {
+        let balancer = self.balancer_name.take().and_then(|name| faults.name(&name));
+        let domain = self.domain.take().and_then(|name| faults.name(&name));
+        let cookie = self.cookie.take().and_then(|name| faults.name(&name));
+        let path = self.path_parameter.take().and_then(|name| faults.name(&name));
+        let mut config = config?;
+        config.settings = self.settings.clone();
+        config.settings.cookie = cookie.unwrap_or(config.settings.cookie);
+        config.settings.path = path.unwrap_or(config.settings.path);
+        config.balancer = balancer.unwrap_or(config.balancer);
+        config.domain = domain;
+        (config.ping, config.smax, config.ttl) = (self.ping, self.smax, self.ttl);
+        config.timeout = self.timeout;
+        Some(config)
+    }
+
+    fn check_balancers(&self, faults: &mut Faults) -> Vec<Target> {
+        if self.balancers.is_empty() {
+            faults.0.push(Fault::Missing("balancer"));
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        for text in &self.balancers {
+            match target(text) {
+                Some(target) if targets.contains(&target) => {
+                    faults.0.push(Fault::Twice(text.clone()));
+                }
+                Some(target) => targets.push(target),
+                None => faults.0.push(Fault::Balancer(text.clone())),
+            }
+        }
+        targets
+    }
+
+    fn check_numbers(&self, faults: &mut Faults) {
+        let durations = [
+            ("ping", self.ping),
+            ("status_interval", self.status_interval),
+            ("socket_timeout", self.socket_timeout),
+            ("retry", self.retry_first.min(self.retry_most)),
+        ];
+        let zero = durations.iter().filter(|(_, duration)| duration.is_zero());
+        faults.0.extend(zero.map(|(name, _)| Fault::ZeroDuration(name)));
+        if let LoadSource::Metrics(metrics) = &self.load {
+            let bad = metrics.iter().map(|metric| metric.capacity);
+            let bad = bad.filter(|capacity| !capacity.is_finite() || *capacity <= 0.0);
+            faults.0.extend(bad.map(Fault::Capacity));
+        }
+        let Averaging { decay, initial_load, .. } = self.averaging;
+        if !decay.is_finite() || decay < 1.0 {
+            faults.0.push(Fault::Decay(decay));
+        }
+        if let Some(factor) = initial_load.filter(|factor| *factor > 100) {
+            faults.0.push(Fault::InitialLoad(factor));
+        }
+    }
+}
+
+/// `host:port`, with an IPv6 address in brackets.
+fn target(text: &str) -> Option<Target> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    // The name rule keeps out blanks, user parts and paths, and bare IPv6 addresses.
+    let _: muster_protocol::names::NodeHost = host.parse().ok()?;
+    Some(Target { host: bare.unwrap_or(host).to_owned(), port, text: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Builder {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Builder::new().node_name("node1").listen(address).balancer("127.0.0.1:6666")
+    }
+
+    fn config(builder: Builder) -> String {
+        let setup = builder.check().expect("good settings");
+        let config = Box::new(setup.plan.config);
+        muster_protocol::mcmp::write(&muster_protocol::mcmp::Command::Config(config)).body
+    }
+
+    #[test]
+    fn the_defaults_send_what_the_recorded_tomcat_sends() {
+        assert_eq!(
+            config(good()),
+            "JVMRoute=node1&Host=127.0.0.1&Port=8080&StickySessionForce=No&Type=http"
+        );
+    }
+
+    #[test]
+    fn every_setting_reaches_the_wire_as_the_recorded_tomcat_sends_it() {
+        let builder = good().balancer_name("bal1").domain("g1").max_attempts(3);
+        let builder = builder.sticky_session_remove(true).timeout(Duration::from_secs(20));
+        let builder = builder.wait_worker(Duration::from_secs(4)).ping(Duration::from_secs(5));
+        let builder = builder.smax(7).ttl(Duration::from_secs(30));
+        assert_eq!(
+            config(builder),
+            "JVMRoute=node1&Balancer=bal1&Domain=g1&Host=127.0.0.1&Maxattempts=3&Port=8080\
+             &StickySessionForce=No&StickySessionRemove=Yes&Timeout=20&Type=http&WaitWorker=4\
+             &ping=5&smax=7&ttl=30"
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let builder = Builder::new().balancer("nowhere").balancer("a:1").balancer("a:1");
+        let builder = builder.context("shop").metric(LoadMetric::busyness().capacity(0.0));
+        let builder = builder.listen(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let builder = builder.status_interval(Duration::ZERO).load_history(9, 0.5);
+        let error = builder.check().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the agent's settings are not usable: node_name is missing; listen has the bad port \
+             0: give the address that is bound; Context has the bad value \"shop\": a context \
+             begins with /; balancer has the bad value \"nowhere\": it is not host:port; balancer \
+             \"a:1\" is named twice; status_interval must be longer than 0; the capacity of a \
+             metric has the bad value 0: it must be greater than 0; decay has the bad value 0.5: \
+             it must be 1 or more"
+        );
+    }
+
+    #[test]
+    fn a_balancer_is_a_host_and_a_port() {
+        let host = |text| target(text).map(|target| target.host);
+        assert_eq!(host("example.com:6666").as_deref(), Some("example.com"));
+        assert_eq!(host("[::1]:6666").as_deref(), Some("::1"));
+        for bad in ["", ":6666", "a:", "a:0", "a:x", "::1:6666", "http://a:1", "a b:1"] {
+            assert_eq!(host(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What this node wants every balancer to know: one value, changed by the agent and read by each
+//! registrar, which brings its balancer there step by step. Nothing is queued, so a slow or dead
+//! balancer holds up nobody.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use muster_protocol::names::ContextPath;
+
+/// The contexts, and whether the node is on its way out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// Every context that some balancer should know or forget.
+    pub(crate) contexts: BTreeMap<ContextPath, Want>,
+    /// The node leaves; drains are given up at this time.
+    pub(crate) leaving_by: Option<Instant>,
+    /// How often an operator asked to register again.
+    pub(crate) refreshes: u64,
+}
+
+/// What a context should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// All requests.
+    Enabled,
+    /// Old sessions only.
+    Disabled,
+    /// Drained and removed; the drain is given up at this time.
+    Gone { by: Instant },
+}
