@@ -46,8 +46,7 @@
       const body = new URLSearchParams(new FormData(form, event.submitter));
       const answer = await fetch(form.action, { method: "POST", body });
       if (answer.ok) return void await renew();
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      say(page.querySelector("main p")?.textContent || `The balancer answers ${answer.status}.`);
+      say(`Not done: ${(await answer.text()).trim() || answer.status}`);
     } catch (error) {
       say(`Not sent: ${error.message}.`);
     }

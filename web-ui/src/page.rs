@@ -75,6 +75,8 @@ pub struct Node {
     pub domain: Option<String>,
     /// Where it answers, scheme first: `ajp://10.0.0.7:8009`.
     pub address: String,
+    /// Whether it stands in the configuration file rather than having registered itself.
+    pub is_static: bool,
     /// How it does, in one word.
     pub state: NodeState,
     /// Its load factor.
@@ -336,6 +338,7 @@ pub(crate) mod samples {
             balancer: "mycluster".to_owned(),
             domain: domain.map(str::to_owned),
             address: "http://127.0.0.1:8080".to_owned(),
+            is_static: false,
             state: NodeState::Up,
             load: Load::new(100),
             elected: 12,
