@@ -1,1 +1,4 @@
 //! The balancer.
+
+pub mod cli;
+pub mod config;

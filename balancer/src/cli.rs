@@ -1,0 +1,201 @@
+//! The command line: `muster run`, `muster check`, `muster config show`.
+//!
+//! Answers go to standard output, faults to standard error; the exit code is 0 or 1, and 2 where
+//! the command line itself is at fault.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Faults};
+
+/// What `muster run` does with a good configuration.
+pub type Serve = fn(Config) -> anyhow::Result<()>;
+
+/// An edge proxy whose nodes register themselves over MCMP.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry traffic until SIGTERM
+    Run(Run),
+    /// Say what is wrong with a configuration file: every fault, with its line
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Work on the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The configuration file; without it, loopback addresses and defaults
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where browsers connect, instead of http.listen
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Where nodes register, instead of mcmp.listen
+    #[arg(long, value_name = "ADDR")]
+    mcmp: Option<SocketAddr>,
+    /// Where operators look, instead of manager.listen
+    #[arg(long, value_name = "ADDR")]
+    manager: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration in effect: every key, defaults included
+    Show {
+        /// The configuration file; without it, the defaults
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Does what the command line asks for. `args` begins with the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => answer(execute(cli.command, &mut io::stdout().lock(), serve)),
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn answer(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Faults name file and line in each of their lines: nothing stands before them.
+        Err(error) if error.is::<Faults>() => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("muster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Result<()> {
+    match command {
+        Command::Run(run) => serve(run.config()?),
+        Command::Check { file } => {
+            Config::read(&file)?;
+            Ok(writeln!(out, "{}: good", file.display())?)
+        }
+        Command::Config { command: ConfigCommand::Show { config } } => {
+            Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
+        }
+    }
+}
+
+fn read(file: Option<&Path>) -> Result<Config, Faults> {
+    file.map_or_else(|| Ok(Config::default()), Config::read)
+}
+
+// === impl Run ===
+
+impl Run {
+    /// The file's configuration, where an address of the command line takes its listener's place.
+    fn config(&self) -> Result<Config, Faults> {
+        let mut config = read(self.config.as_deref())?;
+        let listeners = [
+            (self.http, &mut config.http.listen),
+            (self.mcmp, &mut config.mcmp.listen),
+            (self.manager, &mut config.manager.listen),
+        ];
+        for (address, listen) in listeners {
+            if let Some(address) = address {
+                *listen = vec![address];
+            }
+        }
+        config.check("command line")?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(args: &[&str]) -> Result<String, String> {
+        let args = ["muster"].iter().chain(args);
+        let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
+        let mut out = Vec::new();
+        let serve: Serve = |config| anyhow::bail!("http is {:?}", config.http.listen);
+        execute(cli.command, &mut out, serve).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_good_file_is_called_good() {
+        let file = file("[http]\nlisten = [\"127.0.0.1:0\"]\n");
+        let path = file.path().to_str().unwrap();
+        assert_eq!(said(&["check", path]), Ok(format!("{path}: good\n")));
+    }
+
+    #[test]
+    fn a_bad_file_is_answered_with_every_fault() {
+        let file = file("threads = 0\n[http]\nlisten = [\"x\"]\n");
+        let path = file.path().to_str().unwrap();
+        let faults = said(&["check", path]).unwrap_err();
+        assert_eq!(
+            faults,
+            format!(
+                "{path}:1: threads: 0 is out of bounds: 1 to 1024\n\
+                 {path}:3: http.listen: \"x\" is no address (ip:port)"
+            )
+        );
+        assert_eq!(said(&["run", "-c", path]).unwrap_err(), faults);
+        let missing = said(&["check", "/nowhere/muster.toml"]).unwrap_err();
+        assert!(missing.starts_with("/nowhere/muster.toml: No such file"), "{missing}");
+    }
+
+    #[test]
+    fn the_configuration_in_effect_can_be_read_again() {
+        let shown = said(&["config", "show"]).unwrap();
+        assert_eq!(Config::parse(&shown, "shown"), Ok(Config::default()));
+        let file = file("[mcmp]\nuse_alias = true\n");
+        let shown = said(&["config", "show", "-c", file.path().to_str().unwrap()]).unwrap();
+        assert!(shown.contains("use_alias = true"), "{shown}");
+    }
+
+    #[test]
+    fn an_address_of_the_command_line_takes_its_listeners_place() {
+        assert_eq!(said(&["run", "--http", "127.0.0.1:0"]), Err("http is [127.0.0.1:0]".into()));
+        let taken = said(&["run", "--http", "127.0.0.1:6666"]).unwrap_err();
+        assert_eq!(
+            taken,
+            "command line: mcmp.listen: 127.0.0.1:6666 is taken by http.listen, 127.0.0.1:6666"
+        );
+        assert!(said(&["run", "--http", "x"]).unwrap_err().contains("--http"));
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

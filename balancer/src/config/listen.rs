@@ -1,0 +1,135 @@
+//! The listeners of browsers (`[http]`) and of operators (`[manager]`).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::reader::{Section, bytes, count, duration};
+use super::{DAY, KIB, MIB, SECOND};
+
+/// Most addresses of one listener.
+const MAX_ADDRESSES: usize = 64;
+
+/// `[http]`: the public listener.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Http {
+    /// Addresses, `ip:port`; port 0 takes a free one. 1 to 64 of them.
+    /// Default `["127.0.0.1:8000"]`.
+    pub listen: Vec<SocketAddr>,
+    /// Most connections at once, 1 to 10,000,000; further ones wait in the backlog.
+    /// Default 20,000.
+    pub max_connections: usize,
+    /// How long a client may take for the head of a request, 1 ms to 1 day. Default 10 s.
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    /// How long a connection may idle between requests, 1 ms to 1 day. Default 60 s.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// How long a client may be silent within a body, 1 ms to 1 day. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub read_timeout: Duration,
+    /// Most bytes of a request's head, 1 KiB to 1 MiB. Default 32 KiB.
+    #[serde(serialize_with = "super::show_bytes")]
+    pub max_head_bytes: usize,
+    /// Most bytes of a request's body, 0 or more, or `"none"`. Default none.
+    #[serde(serialize_with = "super::show_limit")]
+    pub body_limit: Option<usize>,
+}
+
+/// `[manager]`: the listener of page, metrics and health checks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Manager {
+    /// Addresses, `ip:port`; port 0 takes a free one. Up to 64 of them; none turns the manager off.
+    /// Default `["127.0.0.1:6667"]`.
+    pub listen: Vec<SocketAddr>,
+    /// Most connections at once, 1 to 1,000,000. Default 256.
+    pub max_connections: usize,
+}
+
+// === impl Http ===
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: vec![loopback(8000)],
+            max_connections: 20_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(30),
+            max_head_bytes: 32 * KIB,
+            body_limit: None,
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Http {
+        let default = Http::default();
+        let wait = || duration(SECOND / 1000..=DAY);
+        Http {
+            listen: addresses(section, 1, default.listen),
+            max_connections: section.read(
+                "max_connections",
+                default.max_connections,
+                count(1..=10_000_000),
+            ),
+            header_timeout: section.read("header_timeout", default.header_timeout, wait()),
+            idle_timeout: section.read("idle_timeout", default.idle_timeout, wait()),
+            read_timeout: section.read("read_timeout", default.read_timeout, wait()),
+            max_head_bytes: section.read(
+                "max_head_bytes",
+                default.max_head_bytes,
+                bytes(KIB..=MIB),
+            ),
+            body_limit: section.read("body_limit", default.body_limit, |value| {
+                match value.as_str() {
+                    Some("none") => Ok(None),
+                    _ => bytes(0..=usize::MAX)(value).map(Some),
+                }
+            }),
+        }
+    }
+}
+
+// === impl Manager ===
+
+impl Default for Manager {
+    fn default() -> Self {
+        Manager { listen: vec![loopback(6667)], max_connections: 256 }
+    }
+}
+
+impl Manager {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Manager {
+        let default = Manager::default();
+        Manager {
+            listen: addresses(section, 0, default.listen),
+            max_connections: section.read(
+                "max_connections",
+                default.max_connections,
+                count(1..=1_000_000),
+            ),
+        }
+    }
+}
+
+// === addresses ===
+
+pub(super) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+pub(super) fn addresses(
+    section: &mut Section<'_, '_>,
+    least: usize,
+    default: Vec<SocketAddr>,
+) -> Vec<SocketAddr> {
+    section.list("listen", default, least..=MAX_ADDRESSES, |text| {
+        text.parse().map_err(|_| format!("{text:?} is no address (ip:port)"))
+    })
+}
+
+/// Whether two listeners would want the same port: a wildcard address covers all of its family.
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && same_ip
+}
