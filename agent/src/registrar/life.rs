@@ -5,15 +5,15 @@
 //! [`Life::handle`] takes in what happened, [`Life::next`] says what to do. At most one command
 //! is under way: after [`Action::Send`] comes [`Event::Answer`].
 
+mod mount;
+mod next;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_protocol::mcmp::{
-    App, Command, ContextStatus, Load, NodeConfig, Scope, Status as StatusCommand, Verb,
-    VirtualHost, read_status, read_stop,
-};
+use muster_protocol::mcmp::{Command, Load, NodeConfig, Verb, VirtualHost, read_status, read_stop};
 use muster_protocol::names::{Alias, ContextPath};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -21,9 +21,7 @@ use rand::{Rng, SeedableRng};
 use super::knowledge::Knowledge;
 use crate::status::{BalancerState, ContextState};
 use crate::wanted::{Want, Wanted};
-
-/// Between two STOP-APP of a context that still has requests.
-const DRAIN_POLL: Duration = Duration::from_millis(250);
+use mount::Mount;
 
 /// Who the node is and how patient it is; the same for all its balancers.
 #[derive(Debug, Clone)]
@@ -125,17 +123,6 @@ enum Phase {
 struct SinceTick {
     has_looked: bool,
     has_checked: bool,
-}
-
-/// A context, as wanted and as told.
-#[derive(Debug, Clone, Copy)]
-struct Mount {
-    want: Want,
-    told: ContextState,
-    /// When STOP-APP was last answered.
-    stopped_at: Option<Instant>,
-    /// Nobody wants to hear of it any more; it goes once the balancer has forgotten it.
-    is_orphan: bool,
 }
 
 /// The command under way.
@@ -427,206 +414,5 @@ impl Life {
     }
 }
 
-// === impl Life: what to do ===
-
-impl Life {
-    /// What to do now. Must not be called while a command is under way.
-    pub(crate) fn next(&mut self, now: Instant) -> Action {
-        debug_assert!(self.under_way.is_none(), "one command at a time");
-        if self.leaving_by.is_some() && !matches!(self.phase, Phase::Registered | Phase::Ended) {
-            self.phase = Phase::Leaving;
-        }
-        match self.phase {
-            Phase::Resting { until } if now < until => Action::Wait(Some(until)),
-            Phase::Refused => Action::Wait(None),
-            Phase::Resting { .. } => {
-                self.again();
-                self.send(Sent::Info)
-            }
-            Phase::Greeting | Phase::Checking => self.send(Sent::Info),
-            Phase::Configuring => self.send(Sent::Config),
-            Phase::Registered => self.next_registered(now),
-            Phase::Leaving if self.is_known => self.send(Sent::Leave),
-            Phase::Leaving => {
-                self.end(true);
-                Action::End
-            }
-            Phase::Ended => Action::End,
-        }
-    }
-
-    fn next_registered(&mut self, now: Instant) -> Action {
-        let is_leaving = self.leaving_by.is_some();
-        if !is_leaving && !self.obsolete.is_empty() {
-            return self.send(Sent::Obsolete);
-        }
-        if self.status_again.is_some_and(|at| now >= at) {
-            (self.is_status_due, self.status_again) = (true, None);
-        }
-        let mut wake = self.status_again;
-        let mut due = None;
-        for (path, mount) in &mut self.mounts {
-            match mount.next(now) {
-                Step::Nothing => {}
-                Step::Wait(until) => wake = Some(wake.map_or(until, |wake| wake.min(until))),
-                Step::Tell(verb) => {
-                    due = Some((verb, path.clone()));
-                    break;
-                }
-            }
-        }
-        match due {
-            Some((verb, path)) => self.send(Sent::App(verb, path)),
-            None if is_leaving && self.mounts.values().all(Mount::is_done) => {
-                self.phase = Phase::Leaving;
-                self.send(Sent::Leave)
-            }
-            None if self.is_status_due => self.send(Sent::Status),
-            None => Action::Wait(wake),
-        }
-    }
-
-    fn send(&mut self, sent: Sent) -> Action {
-        let command = self.command(&sent);
-        // Whatever becomes of it: the balancer may know the node from now on.
-        self.is_known |= sent == Sent::Config;
-        self.is_status_due &= sent != Sent::Status;
-        self.under_way = Some(sent);
-        Action::Send(command)
-    }
-
-    fn command(&self, sent: &Sent) -> Command {
-        let route = self.plan.config.route.clone();
-        let app = |verb, scope| Command::App(App { verb, route: route.clone(), scope });
-        match sent {
-            Sent::Info => Command::Info,
-            Sent::Config => Command::Config(Box::new(self.config())),
-            Sent::Obsolete => match self.obsolete.front() {
-                Some(host) => app(Verb::Remove, Scope::Contexts(host.clone())),
-                None => Command::Info,
-            },
-            Sent::App(verb, path) => {
-                let (aliases, contexts) = (self.plan.aliases.clone(), vec![path.clone()]);
-                app(*verb, Scope::Contexts(VirtualHost { aliases, contexts }))
-            }
-            Sent::Status => Command::Status(StatusCommand { route: Some(route), load: self.load }),
-            Sent::Leave => app(Verb::Remove, Scope::Node),
-        }
-    }
-
-    fn config(&self) -> NodeConfig {
-        let mut config = self.plan.config.clone();
-        let local = self.local.filter(|_| self.plan.host_from_connection);
-        let host = local.map(|ip| match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        });
-        if let Some(host) = host.and_then(|host| host.parse().ok()) {
-            config.address.host = host;
-        }
-        config
-    }
-
-    /// How the node stands with its balancer.
-    pub(crate) fn state(&self) -> &BalancerState {
-        &self.state
-    }
-
-    /// How each context stands with it.
-    pub(crate) fn contexts(&self) -> BTreeMap<ContextPath, ContextState> {
-        self.mounts.iter().map(|(path, mount)| (path.clone(), mount.told)).collect()
-    }
-
-    /// What is worth a line in the log, once.
-    pub(crate) fn take_note(&mut self) -> Option<String> {
-        self.note.take()
-    }
-}
-
-// === impl Mount ===
-
-enum Step {
-    Nothing,
-    Wait(Instant),
-    Tell(Verb),
-}
-
-impl Mount {
-    fn new(want: Want) -> Mount {
-        Mount { want, told: ContextState::Untold, stopped_at: None, is_orphan: false }
-    }
-
-    /// Whether it should go and has gone, or was never there.
-    fn is_done(&self) -> bool {
-        matches!(self.want, Want::Gone { .. })
-            && (self.told.is_gone() || self.told == ContextState::Untold)
-    }
-
-    fn next(&mut self, now: Instant) -> Step {
-        let by = match self.want {
-            Want::Enabled if self.told == ContextState::Enabled => return Step::Nothing,
-            Want::Enabled => return Step::Tell(Verb::Enable),
-            Want::Disabled if self.told == ContextState::Disabled => return Step::Nothing,
-            Want::Disabled => return Step::Tell(Verb::Disable),
-            Want::Gone { by } => by,
-        };
-        match self.told {
-            ContextState::Untold => {
-                self.told = ContextState::Removed { requests_left: 0 };
-                Step::Nothing
-            }
-            ContextState::Enabled => Step::Tell(Verb::Disable),
-            ContextState::Disabled => Step::Tell(Verb::Stop),
-            ContextState::Stopped { requests: 0 } => Step::Tell(Verb::Remove),
-            ContextState::Stopped { .. } if now >= by => Step::Tell(Verb::Remove),
-            ContextState::Stopped { .. } => {
-                let again = self.stopped_at.map_or(now, |at| at + DRAIN_POLL).min(by);
-                if now >= again { Step::Tell(Verb::Stop) } else { Step::Wait(again) }
-            }
-            ContextState::Removed { .. } | ContextState::Unreached => Step::Nothing,
-        }
-    }
-
-    /// The balancer says what it knows of this context.
-    fn learn(&mut self, known: Option<ContextStatus>) {
-        self.told = match (self.want, known) {
-            (Want::Gone { .. }, None) => match self.told {
-                ContextState::Removed { .. } => self.told,
-                _ => ContextState::Removed { requests_left: 0 },
-            },
-            (Want::Gone { .. }, Some(_)) => match self.told {
-                ContextState::Disabled | ContextState::Stopped { .. } => self.told,
-                _ => ContextState::Enabled,
-            },
-            (_, None) => ContextState::Untold,
-            // An operator has taken this context out of traffic since it was enabled: a lost
-            // connection must not undo that.
-            (Want::Enabled, Some(known))
-                if self.told == ContextState::Enabled && known != ContextStatus::Enabled =>
-            {
-                self.told
-            }
-            (_, Some(_)) => ContextState::Untold,
-        };
-    }
-
-    /// No more messages for now: what the balancer has not confirmed, it may still know.
-    fn give_up(&mut self, is_known: bool) {
-        self.told = match self.told {
-            ContextState::Removed { requests_left } => ContextState::Removed { requests_left },
-            _ if is_known => ContextState::Unreached,
-            _ => ContextState::Removed { requests_left: 0 },
-        };
-    }
-
-    /// Nobody knows what the balancer knows.
-    fn learn_nothing(&mut self) {
-        if !matches!(self.want, Want::Gone { .. }) {
-            self.told = ContextState::Untold;
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "life_tests.rs"]
 mod tests;

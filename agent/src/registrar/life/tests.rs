@@ -1,5 +1,6 @@
 //! Stories: what the balancer answers on the right, what the node says on the left.
 
+use super::mount::DRAIN_POLL;
 use super::*;
 use crate::status::Drained;
 
