@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::record::{Class, Record};
@@ -42,6 +42,8 @@ struct Run {
     /// Permits for requests that are due (open loop).
     due: Semaphore,
     over: AtomicBool,
+    /// Told once a worker has found nothing more to send.
+    all_given: Notify,
 }
 
 /// One connection with its clients' cookie jars, used in turn.
@@ -55,15 +57,14 @@ struct Worker {
 
 /// Carries a scenario out. It ends at the scenario's end plus, at most, one request's timeout.
 pub async fn run(scenario: Scenario) -> Outcome {
-    let connections = scenario.connections;
-    let run = Arc::new(Run {
-        scenario,
-        start: Instant::now(),
-        given: AtomicU64::new(0),
-        sent: AtomicU64::new(0),
-        due: Semaphore::new(0),
-        over: AtomicBool::new(false),
-    });
+    run_until(scenario, std::future::pending()).await
+}
+
+/// The same, ended early when `over` completes: what is in flight then is still awaited, and what
+/// was not sent by then is no failure.
+pub async fn run_until(scenario: Scenario, over: impl Future<Output = ()>) -> Outcome {
+    let run = Arc::new(Run::new(scenario));
+    let guard = Over(run.clone());
     let pacer = match run.scenario.pace {
         Pace::AsAnswered => None,
         Pace::PerSecond(rate) => {
@@ -72,10 +73,16 @@ pub async fn run(scenario: Scenario) -> Outcome {
         }
     };
     let mut workers = JoinSet::new();
-    for number in 0..connections {
+    for number in 0..run.scenario.connections {
         workers.spawn(Worker::new(run.clone(), number).work());
     }
-    let guard = Over(run.clone());
+    let ended_early = tokio::select! {
+        () = over => true,
+        () = run.all_given.notified() => false,
+    };
+    if ended_early {
+        run.over.store(true, Ordering::Relaxed);
+    }
     let (mut record, mut opened) = (Record::default(), 0);
     while let Some(ended) = workers.join_next().await {
         if let Ok((part, connections)) = ended {
@@ -89,7 +96,7 @@ pub async fn run(scenario: Scenario) -> Outcome {
         // It has seen that the run is over.
         let _ = pacer.await;
     }
-    let unsent = run.unsent();
+    let unsent = if ended_early { 0 } else { run.unsent() };
     if unsent > 0 {
         record.failures.insert(Class::Unsent, unsent);
     }
@@ -108,6 +115,18 @@ impl Drop for Over {
 // === impl Run ===
 
 impl Run {
+    fn new(scenario: Scenario) -> Run {
+        Run {
+            scenario,
+            start: Instant::now(),
+            given: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            due: Semaphore::new(0),
+            over: AtomicBool::new(false),
+            all_given: Notify::new(),
+        }
+    }
+
     /// Requests of the whole run, where that is known before.
     fn total(&self) -> Option<u64> {
         match (self.scenario.end, self.scenario.pace) {
@@ -164,7 +183,7 @@ impl Run {
             }
         }
         let now = Instant::now();
-        if now >= self.deadline() {
+        if now >= self.deadline() || self.over.load(Ordering::Relaxed) {
             return None;
         }
         let number = self.given.fetch_add(1, Ordering::Relaxed);
@@ -208,6 +227,7 @@ impl Worker {
         while let Some((number, due)) = self.run.next().await {
             self.exchange(number, due).await;
         }
+        self.run.all_given.notify_one();
         (self.record, self.connection.opened())
     }
 
@@ -249,7 +269,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{Manner, Node};
+    use crate::testkit::{Manner, Node, eventually};
 
     async fn node_and_scenario() -> (Node, Scenario) {
         let node = Node::start("a").await.unwrap();
@@ -289,6 +309,19 @@ mod tests {
         assert_eq!((record.ok, record.failed()), (0, 20));
         assert!(record.failed_by(Class::Timeout) > 0, "{record:?}");
         assert!(record.failed_by(Class::Unsent) > 0, "{record:?}");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_ended_early_waits_for_what_is_in_flight() {
+        let (node, mut scenario) = node_and_scenario().await;
+        for pace in [Pace::AsAnswered, Pace::PerSecond(50.0)] {
+            (scenario.pace, scenario.end) = (pace, End::After(Duration::from_secs(600)));
+            let before = node.count();
+            let some = async || (node.count() > before + 5).then_some(()).ok_or("few");
+            let over = async { drop(eventually("some", Duration::from_secs(5), some).await) };
+            let record = run_until(scenario.clone().check().unwrap(), over).await.record;
+            assert_eq!((record.ok, record.failed()), (node.count() - before, 0), "{pace:?}");
+        }
     }
 
     #[tokio::test]

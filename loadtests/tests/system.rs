@@ -1,0 +1,19 @@
+//! Whole-system stories: real processes, real sockets, real faults.
+//!
+//! They need the built `muster` and `counter`, which `cargo test --workspace` builds first.
+#![allow(clippy::unwrap_used, reason = "a story that goes wrong says so by a panic")]
+
+mod system {
+    mod drain;
+    mod kill9;
+    mod mcmp_port;
+    mod newcomer;
+    mod proxy;
+    mod refusals;
+    mod restart;
+    mod shares;
+    mod sticky;
+    mod support;
+    #[cfg(feature = "system")]
+    mod workers;
+}
