@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client::Client;
-use super::farm::{Balancer, Farm, FarmError};
+use super::farm::{Farm, FarmError};
 use super::faults::{Fault, inflict};
 use super::ports::free_address;
 use super::wait::{Late, eventually};
@@ -36,7 +36,7 @@ pub struct Tomcat {
 
 impl Tomcat {
     /// Starts a Tomcat with an HTTP connector and waits until its application answers.
-    pub async fn start(farm: &Farm, name: &str, balancer: &Balancer) -> Result<Tomcat, FarmError> {
+    pub async fn start(farm: &Farm, name: &str, balancer: SocketAddr) -> Result<Tomcat, FarmError> {
         let missing = "TOMCAT_WORKER names no prepared worker; `./check` prepares it";
         let worker = std::env::var_os("TOMCAT_WORKER").map(PathBuf::from);
         let worker = worker.filter(|folder| folder.join("tomcat7").is_dir());
@@ -46,7 +46,7 @@ impl Tomcat {
             http: free_address()?,
             worker,
             runs: farm.folder().join("tomcat"),
-            balancer: balancer.mcmp,
+            balancer,
             pid: 0,
         };
         tomcat.launch().await?;
@@ -134,5 +134,23 @@ impl Drop for Tomcat {
         if std::thread::panicking() {
             eprintln!("--- {}\n{}", self.name, self.console());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tomcat_serves_dies_and_comes_back_on_its_port() {
+        let farm = Farm::new().unwrap();
+        // It serves whether or not there is a balancer.
+        let nobody = free_address().unwrap();
+        let mut tomcat = Tomcat::start(&farm, "tc", nobody).await.unwrap();
+        let answer = Client::new(tomcat.http).get("/counter/").await.unwrap();
+        assert_eq!(answer.node().as_deref(), Some("tc"));
+        tomcat.inflict(Fault::Terminate).unwrap();
+        tomcat.await_silent(Duration::from_secs(30)).await.unwrap();
+        tomcat.restart().await.unwrap();
     }
 }

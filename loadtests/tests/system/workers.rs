@@ -40,8 +40,8 @@ impl Herd {
         let balancer = farm.balancer("").await.unwrap();
         let options = CounterOptions { load: Some(100), ..CounterOptions::default() };
         let (tc1, tc2, counter) = tokio::join!(
-            Tomcat::start(&farm, "tc1", &balancer),
-            Tomcat::start(&farm, "tc2", &balancer),
+            Tomcat::start(&farm, "tc1", balancer.mcmp),
+            Tomcat::start(&farm, "tc2", balancer.mcmp),
             farm.counter("counter", &balancer, &options),
         );
         let herd = Herd {
