@@ -5,6 +5,7 @@
 
 mod system {
     mod drain;
+    mod frozen;
     mod kill9;
     mod mcmp_port;
     mod newcomer;
