@@ -99,8 +99,11 @@ async fn page(State(state): Shared, Query(open): Query<Open>) -> Html<String> {
     Html(render::html(&state.page(), &state.csrf, open.node.as_deref()))
 }
 
-async fn api_state(State(state): Shared) -> axum::Json<Page> {
-    axum::Json(state.page())
+async fn api_state(State(state): Shared) -> Response {
+    match serde_json::to_string(&state.page()) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
 }
 
 /// A form of the page: 303 back to it, so that a reload does not send the form again.

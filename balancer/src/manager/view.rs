@@ -107,6 +107,7 @@ mod tests {
             state: *state,
             in_flight: 0,
             requests: 0,
+            answers: [0; 6],
         };
         NodeRow {
             id: NodeId(0),
