@@ -11,7 +11,7 @@ mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -33,6 +33,9 @@ use crate::published::Published;
 /// Most bytes of a form, where the configuration does not say otherwise.
 pub(crate) const MAX_FORM_BYTES: usize = 16 * 1_024;
 
+/// How long a request may take in all, where the configuration does not say otherwise.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What the manager shows, and whom it asks.
 pub(crate) struct ManagerState {
     /// The registry behind its one writer.
@@ -51,6 +54,8 @@ pub(crate) struct ManagerState {
     pub(crate) started: Instant,
     /// Most bytes of a form.
     pub(crate) max_form_bytes: usize,
+    /// How long a request may take in all, its body included.
+    pub(crate) request_timeout: Duration,
 }
 
 /// The routes of the manager listener.

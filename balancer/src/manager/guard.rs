@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use tokio::time::timeout;
 
 use super::{ManagerState, refuse};
 
@@ -40,7 +41,7 @@ impl Denied {
     }
 }
 
-/// The middleware: a request that is not heard is answered here.
+/// The middleware: a request that is not heard, or that takes too long, is answered here.
 pub(super) async fn admit(
     State(state): State<Arc<ManagerState>>,
     request: Request,
@@ -50,11 +51,16 @@ pub(super) async fn admit(
         check_host(&host, state.own, &state.hosts)?;
         check_origin(request.method(), &host, request.headers())
     });
-    match heard {
-        Ok(()) => next.run(request).await,
-        Err(denied) => {
-            tracing::warn!(%denied, "a request to the manager");
-            refuse(denied.status(), &denied.to_string())
+    if let Err(denied) = heard {
+        tracing::warn!(%denied, "a request to the manager");
+        return refuse(denied.status(), &denied.to_string());
+    }
+    match timeout(state.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let mut late = refuse(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+            late.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            late
         }
     }
 }

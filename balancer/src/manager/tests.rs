@@ -45,6 +45,7 @@ impl Desk {
             hosts: Vec::new(),
             started: Instant::now(),
             max_form_bytes: MAX_FORM_BYTES,
+            request_timeout: REQUEST_TIMEOUT,
         });
         Desk { router, published, phase, token }
     }
@@ -284,4 +285,14 @@ fn published(messages: &[(&str, &str, &str)]) -> Arc<Published> {
         published.apply(&command).unwrap();
     }
     Arc::new(published)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_never_ends_is_given_up() {
+    let desk = Desk::new();
+    let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = request(Method::POST, "/action").header("content-type", FORM).body(never);
+    let answer = desk.router.clone().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(answer.headers()["connection"], "close");
 }

@@ -8,7 +8,13 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a request and gives status and body. Panics where the other side is broken.
-pub(crate) fn exchange(to: &str, method: &str, target: &str, fields: &str, body: &str) -> (u16, String) {
+pub(crate) fn exchange(
+    to: &str,
+    method: &str,
+    target: &str,
+    fields: &str,
+    body: &str,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
