@@ -1,7 +1,8 @@
 //! MCMP, mod_cluster's wire protocol, both ways.
 //!
 //! [`command`] has the values, [`parse()`] reads a message, [`write()`] makes one; [`reply`] has
-//! the answers, [`client`] reads them; [`info`] and [`dump`] are the two reports.
+//! the answers, [`client`] reads them; [`info`] and [`dump`] are the two reports, and
+//! [`mod@report`] has what they share.
 
 pub mod client;
 pub mod command;
@@ -9,7 +10,7 @@ pub mod dump;
 pub mod info;
 pub mod parse;
 pub mod reply;
-mod report;
+pub mod report;
 pub mod write;
 
 pub use client::{StatusReply, read_status, read_stop};

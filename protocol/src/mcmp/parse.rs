@@ -52,15 +52,15 @@ pub(super) fn syntax<T>(message: impl Into<String>) -> Result<T, ParseError> {
 /// # Ok::<(), muster_protocol::mcmp::ParseError>(())
 /// ```
 pub fn parse(method: &str, uri: &str, body: &[u8]) -> Result<Command, ParseError> {
-    parse_within(MAX_BODY, method, uri, body)
+    parse_within(method, uri, body, MAX_BODY)
 }
 
 /// Reads a message whose body may have `limit` bytes.
 pub fn parse_within(
-    limit: usize,
     method: &str,
     uri: &str,
     body: &[u8],
+    limit: usize,
 ) -> Result<Command, ParseError> {
     let method = Method::from_word(method)?;
     if uri == "*" {
