@@ -294,3 +294,30 @@ proptest::proptest! {
         let _ = Config::parse(&text, "muster.toml");
     }
 }
+
+const DOCUMENTED: &str = include_str!("../muster.toml");
+
+#[test]
+fn the_documented_file_has_every_key_at_its_default() {
+    assert_eq!(good(DOCUMENTED), Config::default());
+    let keys = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.trim_start_matches("# "));
+        let keys = lines.filter_map(|line| line.split_once(" = "));
+        keys.map(|(key, _)| key.to_owned()).filter(|key| !key.contains(' ')).collect()
+    };
+    let mut documented = keys(DOCUMENTED);
+    let mut shown = keys(&good(FULL).to_toml());
+    for keys in [&mut documented, &mut shown] {
+        keys.sort();
+    }
+    shown.dedup();
+    documented.dedup();
+    assert_eq!(documented, shown);
+}
+
+#[test]
+fn the_documented_node_is_a_good_node() {
+    let (_, node) = DOCUMENTED.split_once("# [[node]]").unwrap();
+    let node = format!("[[node]]{}", node.replace("\n# ", "\n"));
+    assert_eq!(good(&node).nodes.len(), 1);
+}
