@@ -69,7 +69,7 @@ enum ConfigCommand {
 /// Does what the command line asks for. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
     match Cli::try_parse_from(args) {
-        Ok(cli) => answer(execute(cli.command, &mut io::stdout().lock(), serve)),
+        Ok(cli) => answer(execute(cli.command, &mut io::stdout(), serve)),
         Err(error) => {
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
