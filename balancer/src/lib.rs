@@ -1,4 +1,335 @@
-//! The balancer.
+//! The balancer: an edge proxy whose nodes register themselves over MCMP.
+//!
+//! A shell around the pure rules of `muster-routing`: it owns sockets, clocks, tasks and logs.
+//! [`Balancer::start`] binds the listeners and gives a [`Running`] with their addresses;
+//! [`serve`] is what the binary does with it.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `accept`, `server` | listeners: the public one, and those that we answer ourselves |
+//! | `proxy` | what is done with a request: choose, wait, retry, headers, refusals |
+//! | `engine` | who moves its bytes |
+//! | `published` | the registry's one writer, and the table that requests read |
+//! | `mcmp` | messages of nodes |
+//! | `probe`, `health` | whether nodes are there |
+//! | `manager` | page, API and metrics for operators |
 
+pub mod access_log;
 pub mod cli;
 pub mod config;
+pub mod metrics;
+pub mod probe;
+pub mod published;
+
+mod accept;
+mod engine;
+mod health;
+mod manager;
+mod mcmp;
+mod proxy;
+mod server;
+mod shutdown;
+mod telemetry;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use muster_routing::health::Timing;
+use muster_routing::registry::{ApplyError, Registry};
+use muster_routing::{Limits, Moment};
+use muster_web_ui::csrf::Csrf;
+use muster_web_ui::page::BalancerState;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access_log::AccessLog;
+use crate::config::Config;
+use crate::engine::pingora::PingoraEngine;
+use crate::mcmp::Mcmp;
+use crate::metrics::Metrics;
+use crate::probe::Prober;
+use crate::proxy::Edge;
+use crate::published::Published;
+
+/// What VERSION, the page and the log call this program.
+pub const PRODUCT: &str = concat!("muster/", env!("CARGO_PKG_VERSION"));
+
+/// While it drains, how long clients that keep a connection are given to use it once more and
+/// hear `Connection: close`, before connections without a request are closed.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the listeners of nodes and operators may take to finish their last answers.
+const SIDE_GRACE: Duration = Duration::from_secs(2);
+
+/// Nodes that are gone and whose domains are remembered.
+const MAX_GONE: usize = 10_000;
+
+/// Why a balancer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be listened on.
+    #[error("{key}: cannot listen on {address}")]
+    Bind {
+        /// The configuration's key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The access log cannot be written.
+    #[error("log.access: cannot open it")]
+    AccessLog(#[source] std::io::Error),
+    /// A static node that does not fit.
+    #[error("node {route}")]
+    Node {
+        /// Which.
+        route: String,
+        /// Why.
+        source: ApplyError,
+    },
+}
+
+/// Starts balancers.
+#[derive(Debug)]
+pub struct Balancer;
+
+/// A balancer that carries traffic.
+pub struct Running {
+    /// Where clients connect.
+    pub http: Vec<SocketAddr>,
+    /// Where nodes register.
+    pub mcmp: Vec<SocketAddr>,
+    /// Where operators look.
+    pub manager: Vec<SocketAddr>,
+    published: Arc<Published>,
+    engine: Arc<PingoraEngine>,
+    phase: watch::Sender<BalancerState>,
+    connections: TaskTracker,
+    /// Ends the public listeners.
+    stop_public: CancellationToken,
+    public: JoinSet<()>,
+    /// Ends everything else.
+    stop_side: CancellationToken,
+    side: JoinSet<()>,
+}
+
+impl Balancer {
+    /// Binds all listeners and starts to serve, on the current runtime. Port 0 takes a free port:
+    /// [`Running`] says which.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing listens then.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let http = bind("http.listen", &config.http.listen)?;
+        let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
+        let manager = bind("manager.listen", &config.manager.listen)?;
+        let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
+        let published = Arc::new(published(&config)?);
+        for node in &config.nodes {
+            published.prober().resolve(&node.config.address).await;
+        }
+        let metrics = Arc::new(Metrics::default());
+        let edge = Edge::new(&config, published.clone(), metrics.clone(), access);
+        let mut running = Running {
+            http: addresses(&http),
+            mcmp: addresses(&mcmp),
+            manager: addresses(&manager),
+            published,
+            engine: Arc::new(PingoraEngine::new(Arc::new(edge), &config)),
+            phase: watch::Sender::new(BalancerState::Starting),
+            connections: TaskTracker::new(),
+            stop_public: CancellationToken::new(),
+            public: JoinSet::new(),
+            stop_side: CancellationToken::new(),
+            side: JoinSet::new(),
+        };
+        running.watch_nodes(&config);
+        running.serve_mcmp(mcmp, &config, &metrics);
+        running.serve_manager(manager, &config, &metrics);
+        running.serve_public(http, &config, &metrics);
+        running.phase.send_replace(BalancerState::Ready);
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// The nodes as they stand.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Ends in an order that loses nothing: `/readyz` says no, nobody new is accepted, answers
+    /// say `Connection: close`, idle connections are closed, and requests in flight have until
+    /// `deadline`.
+    pub async fn drain(mut self, deadline: Duration) {
+        let until = tokio::time::Instant::now() + deadline;
+        self.phase.send_replace(BalancerState::Draining);
+        self.engine.close_after_answers();
+        self.stop_public.cancel();
+        while self.public.join_next().await.is_some() {}
+        self.connections.close();
+        let grace = tokio::time::Instant::now() + IDLE_GRACE;
+        let _ = tokio::time::timeout_at(grace.min(until), self.connections.wait()).await;
+        self.engine.close_idle().await;
+        if tokio::time::timeout_at(until, self.connections.wait()).await.is_err() {
+            let left = self.connections.len();
+            tracing::warn!(left, "the drain's deadline is over: connections are cut");
+        }
+        self.stop_side.cancel();
+        let ended = async { while self.side.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(SIDE_GRACE, ended).await;
+    }
+
+    fn watch_nodes(&mut self, config: &Config) {
+        let within = config.health.probe_timeout;
+        self.side.spawn(health::run(self.published.clone(), within, self.stop_side.clone()));
+    }
+
+    fn serve_mcmp(&mut self, listeners: Vec<TcpListener>, config: &Config, metrics: &Arc<Metrics>) {
+        let routes = mcmp::router(Mcmp {
+            published: self.published.clone(),
+            metrics: metrics.clone(),
+            max_body_bytes: config.mcmp.max_body_bytes,
+        });
+        let bounds = server::Bounds {
+            max_connections: config.mcmp.max_connections,
+            idle_timeout: config.mcmp.idle_timeout,
+        };
+        for listener in listeners {
+            self.side.spawn(server::run(listener, routes.clone(), bounds, self.stop_side.clone()));
+        }
+    }
+
+    fn serve_manager(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) {
+        let shown = Arc::new(metrics.registry(&self.published));
+        let key = rand::random();
+        let bounds = server::Bounds {
+            max_connections: config.manager.max_connections,
+            idle_timeout: config.http.idle_timeout,
+        };
+        for (listener, own) in listeners.into_iter().zip(self.manager.clone()) {
+            let routes = manager::router(manager::ManagerState {
+                published: self.published.clone(),
+                metrics: shown.clone(),
+                phase: self.phase.subscribe(),
+                csrf: Csrf::new(key),
+                own,
+                hosts: Vec::new(),
+                started: Instant::now(),
+                max_form_bytes: manager::MAX_FORM_BYTES,
+                request_timeout: manager::REQUEST_TIMEOUT,
+            });
+            self.side.spawn(server::run(listener, routes, bounds, self.stop_side.clone()));
+        }
+    }
+
+    fn serve_public(
+        &mut self,
+        listeners: Vec<TcpListener>,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) {
+        let permits = Arc::new(Semaphore::new(config.http.max_connections));
+        for listener in listeners {
+            self.public.spawn(accept::run(
+                listener,
+                self.engine.clone(),
+                permits.clone(),
+                self.connections.clone(),
+                metrics.connections.clone(),
+                self.stop_public.clone(),
+            ));
+        }
+    }
+}
+
+/// Carries traffic until SIGTERM or SIGINT, then drains; a second signal ends at once.
+///
+/// The first line on standard output says where it listens, once it does:
+/// `listening http=ADDR mcmp=ADDR manager=ADDR` (each key once for each of its addresses).
+///
+/// # Errors
+/// When a listener cannot be bound or the runtime not started.
+pub fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(config.log.level);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.threads)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(carry(config))
+}
+
+async fn carry(config: Config) -> anyhow::Result<()> {
+    let mut signals = shutdown::Signals::listen().context("cannot listen for signals")?;
+    let deadline = config.drain_timeout;
+    let running = Balancer::start(config).await?;
+    announce(&running).context("cannot write to standard output")?;
+    signals.next().await;
+    tracing::info!(?deadline, "draining; a second signal ends at once");
+    tokio::select! {
+        _ = running.drain(deadline) => tracing::info!("drained"),
+        _ = signals.next() => tracing::warn!("ended before the drain was over"),
+    }
+    Ok(())
+}
+
+fn announce(running: &Running) -> std::io::Result<()> {
+    let named = [("http", &running.http), ("mcmp", &running.mcmp), ("manager", &running.manager)];
+    let mut line = String::from("listening");
+    for (name, addresses) in named {
+        for address in addresses {
+            line.push_str(&format!(" {name}={address}"));
+        }
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+fn published(config: &Config) -> Result<Published, StartError> {
+    let limits =
+        Limits { nodes: config.mcmp.max_nodes, contexts: config.mcmp.max_contexts, gone: MAX_GONE };
+    let config::Health {
+        probe_interval,
+        revive_interval,
+        silent_after,
+        forget_after,
+        slow_start,
+        ..
+    } = config.health;
+    let timing = Timing { probe_interval, revive_interval, silent_after, forget_after, slow_start };
+    let mut registry = Registry::new(limits, timing, config.mcmp.use_alias);
+    for node in &config.nodes {
+        registry
+            .add_static(node.config.clone(), node.load, Moment::ZERO)
+            .map_err(|source| StartError::Node { route: node.config.route.to_string(), source })?;
+    }
+    // Nodes notice a restart by it.
+    let id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Ok(Published::new(registry, Prober::default(), id as u64))
+}
+
+fn bind(key: &'static str, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let bind = |address: &SocketAddr| {
+        let address = *address;
+        accept::bind(address).map_err(|source| StartError::Bind { key, address, source })
+    };
+    wanted.iter().map(bind).collect()
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}

@@ -44,6 +44,8 @@ pub struct Timing {
     pub probe_interval: Moment,
     /// Between two probes of a node that is not.
     pub revive_interval: Moment,
+    /// A node without a STATUS for so long is probed as often as one that is not up.
+    pub silent_after: Moment,
     /// A node that registered itself and is down for so long is forgotten.
     pub forget_after: Moment,
     /// How long a newcomer or a revived node warms up.
@@ -55,6 +57,7 @@ impl Default for Timing {
         Timing {
             probe_interval: Moment::from_secs(5),
             revive_interval: Moment::from_secs(1),
+            silent_after: Moment::from_secs(30),
             forget_after: Moment::from_secs(600),
             slow_start: Moment::from_secs(5),
         }

@@ -1,5 +1,7 @@
 //! What is registered, in rows: one source for page, JSON, INFO and DUMP.
 
+mod report;
+
 use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
 use muster_protocol::names::{Alias, BalancerName, ContextPath};
 

@@ -2,9 +2,9 @@
 
 use muster_protocol::mcmp::{Address, Load, Status};
 
-use super::{ApplyError, Heard, Outcome, Registry};
+use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
-use crate::health::{Health, Probed};
+use crate::health::{Health, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Availability, NodeId};
 
@@ -44,24 +44,31 @@ impl Registry {
         Ok(Outcome::Alive(alive))
     }
 
-    /// A probe came back. Results for nodes that are gone are dropped.
-    pub fn probed(&mut self, id: NodeId, probed: Probed, now: Moment) {
+    /// A probe came back. Says whether the node is up now, if that has changed. Results for nodes
+    /// that are gone are dropped.
+    pub fn probed(&mut self, id: NodeId, probed: Probed, now: Moment) -> Option<bool> {
         let timing = self.timing;
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let member = self.members.get_mut(&id)?;
+        let before = member.health.is_usable();
         member.is_probed = false;
         member.health = member.health.after(probed, now);
-        member.next_probe = now + member.health.probe_after(&timing);
+        member.next_probe = now + member.probe_after(&timing, now);
+        let after = member.health.is_usable();
         self.settle(id, now);
+        (before != after).then_some(after)
     }
 
-    /// A request could not connect: the node is left out at once, and probed at once.
-    pub fn connect_failed(&mut self, id: NodeId, now: Moment) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        if member.health.is_usable() {
+    /// A request could not connect: the node is left out at once, and probed at once. Says
+    /// whether it was in use until now.
+    pub fn connect_failed(&mut self, id: NodeId, now: Moment) -> bool {
+        let Some(member) = self.members.get_mut(&id) else { return false };
+        let was_usable = member.health.is_usable();
+        if was_usable {
             member.health = member.health.after_failed_connect(now);
             member.next_probe = now;
             self.settle(id, now);
         }
+        was_usable
     }
 
     /// Time passes: forgets nodes that are down for long, lets shares rise, closes the window of
@@ -81,14 +88,14 @@ impl Registry {
     }
 
     fn forgotten(&self, now: Moment) -> Vec<NodeId> {
-        let is_forgotten = |(_, member): &(&NodeId, &super::Member)| {
+        let is_forgotten = |(_, member): &(&NodeId, &Member)| {
             !member.is_static && member.health.is_forgotten(&self.timing, now)
         };
         self.members.iter().filter(is_forgotten).map(|(id, _)| *id).collect()
     }
 
     fn warming(&self) -> Vec<NodeId> {
-        let is_warming = |(_, member): &(&NodeId, &super::Member)| member.warming.is_some();
+        let is_warming = |(_, member): &(&NodeId, &Member)| member.warming.is_some();
         self.members.iter().filter(is_warming).map(|(id, _)| *id).collect()
     }
 
@@ -136,5 +143,16 @@ impl Registry {
         self.members.iter().any(|(other, member)| {
             *other != id && member.health == Health::Up && member.live.elected() > 0
         })
+    }
+}
+
+impl Member {
+    /// A node that reports nothing for long is looked at as often as one that is down.
+    fn probe_after(&self, timing: &Timing, now: Moment) -> Moment {
+        let silence = self.last_status.map(|then| now.saturating_sub(then));
+        match silence.is_some_and(|silence| silence >= timing.silent_after) {
+            true => timing.revive_interval,
+            false => self.health.probe_after(timing),
+        }
     }
 }

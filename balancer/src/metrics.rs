@@ -1,0 +1,212 @@
+//! What `/metrics` shows. Base units; labels node, context, outcome; never a path or a session id.
+//!
+//! Requests touch a handful of atomics. What is counted by node and context is read from the
+//! registry's rows when somebody asks, so nothing is looked up by label on the way.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_routing::node::Availability;
+use muster_routing::rows::{ContextRow, NodeRow};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::published::Published;
+
+/// Bounds of the histogram of durations, in seconds.
+const DURATIONS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// Handles that the rest of the balancer counts with.
+#[derive(Debug)]
+pub struct Metrics {
+    durations: Histogram,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
+    retries: Family<[(&'static str, &'static str); 1], Counter>,
+    mcmp: Family<[(&'static str, String); 2], Counter>,
+    /// Open connections of clients.
+    pub(crate) connections: Gauge,
+    /// Requests that wait for a node.
+    pub(crate) waiting: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            durations: Histogram::new(DURATIONS),
+            refused: Family::default(),
+            retries: Family::default(),
+            mcmp: Family::default(),
+            connections: Gauge::default(),
+            waiting: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics, ready to be shown.
+    pub fn registry(self: &Arc<Metrics>, published: &Arc<Published>) -> Registry {
+        let mut registry = Registry::with_prefix("muster");
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's head to the end of its answer",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register("refused", "Requests that no node got, by reason", self.refused.clone());
+        registry.register("retries", "Attempts after the first, by cause", self.retries.clone());
+        registry.register(
+            "mcmp_messages",
+            "MCMP messages, by method and status",
+            self.mcmp.clone(),
+        );
+        registry.register("connections", "Open connections of clients", self.connections.clone());
+        registry.register("waiting", "Requests that wait for a node", self.waiting.clone());
+        registry.register_collector(Box::new(Nodes(published.clone())));
+        registry
+    }
+
+    pub(crate) fn answered(&self, took: Duration) {
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    pub(crate) fn retried(&self, cause: &'static str) {
+        self.retries.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// Methods that are none of MCMP's share one label: a client must not make up labels.
+    pub(crate) fn mcmp(&self, method: &str, status: u16) {
+        const KNOWN: [&str; 9] = [
+            "CONFIG",
+            "ENABLE-APP",
+            "DISABLE-APP",
+            "STOP-APP",
+            "REMOVE-APP",
+            "STATUS",
+            "PING",
+            "INFO",
+            "DUMP",
+        ];
+        let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(method));
+        let labels =
+            [("method", known.unwrap_or("other").to_owned()), ("status", status.to_string())];
+        self.mcmp.get_or_create(&labels).inc();
+    }
+}
+
+/// Counts by node and context, read from the rows.
+struct Nodes(Arc<Published>);
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nodes")
+    }
+}
+
+type Labels<'r> = [(&'static str, &'r str); 3];
+
+impl Collector for Nodes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let nodes = self.0.rows().nodes;
+        gauge(&mut encoder, &nodes, "node_up", "1 when requests may be sent to it", |node| {
+            i64::from(node.availability != Availability::Unusable)
+        })?;
+        gauge(
+            &mut encoder,
+            &nodes,
+            "node_load",
+            "Load factor; 0 standby, -1 error, -2 checking",
+            |node| node.load.into(),
+        )?;
+        gauge(&mut encoder, &nodes, "node_in_flight", "Requests at the node", |node| {
+            node.in_flight.into()
+        })?;
+        counter(&mut encoder, &nodes, "node_elected", "Requests sent to the node", |node| {
+            node.elected
+        })?;
+        counter(
+            &mut encoder,
+            &nodes,
+            "node_failed",
+            "Attempts that ended without an answer",
+            |node| node.failed,
+        )?;
+        counter(&mut encoder, &nodes, "node_read_bytes", "Bytes of answers", |node| node.read)?;
+        counter(&mut encoder, &nodes, "node_sent_bytes", "Bytes of requests' bodies", |node| {
+            node.transferred
+        })?;
+        answers(&mut encoder, &nodes)
+    }
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    nodes: &[NodeRow],
+    name: &str,
+    help: &str,
+    value: impl Fn(&NodeRow) -> i64,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    let values = nodes.iter().map(|node| (node, ConstGauge::new(value(node))));
+    by_node(&mut family, values)
+}
+
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    nodes: &[NodeRow],
+    name: &str,
+    help: &str,
+    value: impl Fn(&NodeRow) -> u64,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    let values = nodes.iter().map(|node| (node, ConstCounter::new(value(node))));
+    by_node(&mut family, values)
+}
+
+fn by_node<'r, M: EncodeMetric>(
+    family: &mut MetricEncoder<'_>,
+    mut values: impl Iterator<Item = (&'r NodeRow, M)>,
+) -> fmt::Result {
+    values.try_for_each(|(node, metric)| {
+        let labels = [("node", node.config.route.as_str())];
+        metric.encode(family.encode_family(&labels)?)
+    })
+}
+
+fn answers(encoder: &mut DescriptorEncoder<'_>, nodes: &[NodeRow]) -> fmt::Result {
+    const OUTCOMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    let help = "Answers to clients, by node, context and class of the status";
+    let kind = ConstCounter::<u64>::TYPE;
+    let mut family = encoder.encode_descriptor("answers", help, None, kind)?;
+    for (node, context) in nodes.iter().flat_map(contexts) {
+        for (outcome, count) in OUTCOMES.into_iter().zip(context.answers) {
+            let labels: Labels<'_> = [
+                ("node", node.config.route.as_str()),
+                ("context", context.path.as_str()),
+                ("outcome", outcome),
+            ];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A node's contexts by path; one that stands on several hosts is counted once.
+fn contexts(node: &NodeRow) -> Vec<(&NodeRow, &ContextRow)> {
+    let mut contexts: Vec<&ContextRow> =
+        node.hosts.iter().flat_map(|host| &host.contexts).collect();
+    contexts.sort_by(|one, other| one.path.cmp(&other.path));
+    contexts.dedup_by(|one, other| one.path == other.path);
+    contexts.into_iter().map(|context| (node, context)).collect()
+}

@@ -1,0 +1,10 @@
+//! What any engine does with a request, apart from moving its bytes.
+
+pub(crate) mod edge;
+pub(crate) mod exchange;
+pub(crate) mod headers;
+pub(crate) mod refuse;
+
+pub(crate) use edge::Edge;
+pub(crate) use exchange::{Ending, Exchange};
+pub(crate) use refuse::Refused;

@@ -1,0 +1,299 @@
+//! The policy of every request, one piece of code for any engine: choose, wait, retry, count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use muster_protocol::names::ContextPath;
+use muster_routing::retry::{Attempt, Budget, Failure, Verdict, judge};
+use muster_routing::{NodeId, Refusal, Request, decide};
+use tokio::sync::Notify;
+
+use super::exchange::Target;
+use super::{Ending, Exchange, Refused};
+use crate::access_log::{AccessLog, Line};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::published::Published;
+
+/// Most names that a host name's lookup may fail for one request.
+const MAX_UNRESOLVED: usize = 16;
+
+/// What the configuration says of requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) total_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) client_read_timeout: Duration,
+    pub(crate) client_idle_timeout: Duration,
+    pub(crate) max_in_flight: u32,
+    pub(crate) queue_length: usize,
+    pub(crate) queue_wait: Duration,
+    pub(crate) connect_only: Vec<ContextPath>,
+    pub(crate) body_limit: Option<usize>,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) published: Arc<Published>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) policy: Policy,
+    access: Option<AccessLog>,
+    budget: Budget,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+/// What a choice needs of a request's head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'r> {
+    pub(crate) host: &'r str,
+    pub(crate) path: &'r str,
+    pub(crate) cookies: &'r [&'r str],
+}
+
+/// Counts a request that waits; taken back when dropped.
+struct Place<'e>(&'e Edge);
+
+impl Edge {
+    pub(crate) fn new(
+        config: &Config,
+        published: Arc<Published>,
+        metrics: Arc<Metrics>,
+        access: Option<AccessLog>,
+    ) -> Edge {
+        let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
+        Edge {
+            published,
+            metrics,
+            policy: Policy::of(config),
+            access,
+            budget: Budget::new(config.retry.budget_ratio, floor),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    /// A request came in.
+    pub(crate) fn begin(&self) -> Exchange {
+        self.budget.deposit();
+        Exchange::new()
+    }
+
+    /// Finds the node for the next attempt and counts the request there. Waits, within bounds,
+    /// where every node is busy or WaitWorker says so.
+    pub(crate) async fn choose(
+        &self,
+        exchange: &mut Exchange,
+        asked: Asked<'_>,
+    ) -> Result<(), Refused> {
+        match self.choose_now(exchange, asked) {
+            Ok(()) => Ok(()),
+            Err(refusal) => match self.patience(refusal) {
+                Some(wait) => self.wait_and_choose(exchange, asked, wait).await,
+                None => Err(refusal.into()),
+            },
+        }
+    }
+
+    /// Judges a failed attempt. True when the request may be tried again, now elsewhere or on a
+    /// fresh connection; otherwise the exchange knows what to tell the client.
+    pub(crate) fn failed(
+        &self,
+        exchange: &mut Exchange,
+        failure: Failure,
+        method: &str,
+        replayable: bool,
+    ) -> bool {
+        self.leave(exchange);
+        let Some(target) = &exchange.target else { return false };
+        let id = target.node.id;
+        let attempt = Attempt {
+            method,
+            replayable,
+            retries: exchange.retries,
+            max_retries: target.node.settings.max_attempts,
+            raced: exchange.raced,
+            connect_only: target.connect_only,
+        };
+        let verdict = judge(&attempt, failure);
+        if failure == Failure::Connect {
+            self.connect_failed(id, &target.node.config.route);
+        }
+        match verdict {
+            Verdict::Afresh => {
+                exchange.raced = true;
+                self.metrics.retried("race");
+                true
+            }
+            Verdict::Elsewhere => {
+                self.go_elsewhere(exchange, id, "connect");
+                true
+            }
+            Verdict::IfBudget if self.budget.withdraw(self.published.now()) => {
+                self.go_elsewhere(exchange, id, "unanswered");
+                true
+            }
+            Verdict::IfBudget | Verdict::GiveUp => {
+                exchange.refused = Some(match failure {
+                    Failure::TimedOut => Refused::NodeSilent,
+                    Failure::Connect | Failure::Unanswered { .. } | Failure::Answered => {
+                        Refused::NodeFailed
+                    }
+                });
+                false
+            }
+        }
+    }
+
+    /// The request is over: log, counters, and whoever waits for its place.
+    pub(crate) fn end(&self, exchange: &mut Exchange, ending: Ending<'_>) {
+        let took = exchange.started.elapsed();
+        if let Some(in_flight) = exchange.in_flight.take() {
+            in_flight.finish(ending.received, ending.sent, ending.status);
+            self.wake_who_waits();
+        }
+        self.metrics.answered(took);
+        if let Some(refused) = exchange.refused {
+            self.metrics.refused(refused.word());
+        }
+        if let Some(access) = &self.access {
+            let Ending { client, method, target, version, status, sent, .. } = ending;
+            let node = exchange.target.as_ref().map(|target| target.node.config.route.as_str());
+            let how = exchange.how();
+            let bytes = sent;
+            access.write(&Line { client, method, target, version, status, bytes, took, node, how });
+        }
+    }
+
+    /// Whether the whole exchange has taken too long.
+    pub(crate) fn is_overdue(&self, exchange: &Exchange) -> bool {
+        exchange.started.elapsed() >= self.policy.total_timeout
+    }
+
+    fn choose_now(&self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<(), Refusal> {
+        let Asked { host, path, cookies } = asked;
+        for _ in 0..MAX_UNRESOLVED {
+            let table = self.published.table();
+            let tried = &exchange.tried;
+            let max_in_flight = self.policy.max_in_flight;
+            let decision = decide(&table, &Request { host, path, cookies, tried, max_in_flight })?;
+            let node = decision.node;
+            let Some(socket) = self.published.prober().socket(&node.config.address) else {
+                exchange.tried.push(node.id);
+                continue;
+            };
+            exchange.in_flight = Some(decision.count());
+            exchange.target = Some(Target {
+                node: node.clone(),
+                socket,
+                how: decision.how,
+                strip_session: decision.strip_session,
+                connect_only: self.policy.connect_only.contains(&decision.entry.key.path),
+            });
+            return Ok(());
+        }
+        Err(Refusal::NoNode { wait: Duration::ZERO })
+    }
+
+    /// How long a refusal may be waited out.
+    fn patience(&self, refusal: Refusal) -> Option<Duration> {
+        let wait = match refusal {
+            Refusal::NoContext => return None,
+            Refusal::NoNode { wait } => wait,
+            Refusal::Busy => self.policy.queue_wait,
+        };
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    async fn wait_and_choose(
+        &self,
+        exchange: &mut Exchange,
+        asked: Asked<'_>,
+        wait: Duration,
+    ) -> Result<(), Refused> {
+        let Some(_place) = self.take_place() else { return Err(Refused::Busy) };
+        let deadline = tokio::time::Instant::from_std(Instant::now() + wait);
+        let mut changes = self.published.changes();
+        loop {
+            // Listening before looking, so that nothing that happens between the two is missed.
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            changes.mark_unchanged();
+            let refusal = match self.choose_now(exchange, asked) {
+                Ok(()) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            tokio::select! {
+                _ = tokio::time::sleep_until(deadline) => return Err(refusal.into()),
+                _ = changes.changed() => {}
+                _ = freed => {}
+            }
+        }
+    }
+
+    fn take_place(&self) -> Option<Place<'_>> {
+        let limit = self.policy.queue_length;
+        let one_more = |waiting| (waiting < limit).then_some(waiting + 1);
+        let taken = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.ok().map(|_| {
+            self.metrics.waiting.inc();
+            Place(self)
+        })
+    }
+
+    fn leave(&self, exchange: &mut Exchange) {
+        if let Some(in_flight) = exchange.in_flight.take() {
+            in_flight.fail();
+            self.wake_who_waits();
+        }
+    }
+
+    fn wake_who_waits(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            // All of them: the first may wait for another node than the one that has room now.
+            self.freed.notify_waiters();
+        }
+    }
+
+    fn connect_failed(&self, id: NodeId, route: &muster_protocol::names::Route) {
+        if self.published.change(|registry, now| registry.connect_failed(id, now)) {
+            tracing::warn!(%route, "cannot connect: the node is left out until a probe passes");
+        }
+    }
+
+    fn go_elsewhere(&self, exchange: &mut Exchange, id: NodeId, cause: &'static str) {
+        exchange.tried.push(id);
+        exchange.retries += 1;
+        self.metrics.retried(cause);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.waiting.dec();
+    }
+}
+
+impl Policy {
+    fn of(config: &Config) -> Policy {
+        let Config { http, upstream, retry, .. } = config;
+        Policy {
+            connect_timeout: upstream.connect_timeout,
+            read_timeout: upstream.read_timeout,
+            total_timeout: upstream.total_timeout,
+            idle_timeout: upstream.idle_timeout,
+            client_read_timeout: http.read_timeout,
+            client_idle_timeout: http.idle_timeout,
+            max_in_flight: u32::try_from(upstream.max_in_flight).unwrap_or(u32::MAX),
+            queue_length: upstream.queue_length,
+            queue_wait: upstream.queue_wait,
+            connect_only: retry.connect_only.clone(),
+            body_limit: http.body_limit,
+        }
+    }
+}

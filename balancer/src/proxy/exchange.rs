@@ -1,0 +1,90 @@
+//! One request on its way: what was tried, where it is, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use muster_routing::node::Node;
+use muster_routing::{How, InFlight, NodeId};
+
+use super::Refused;
+
+/// The state of a request between its head and its line in the access log.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) started: Instant,
+    /// Nodes that failed it.
+    pub(crate) tried: Vec<NodeId>,
+    /// Attempts after the first, but for a lost race.
+    pub(crate) retries: u32,
+    /// Whether it lost the race for a pooled connection.
+    pub(crate) raced: bool,
+    /// Where it goes now.
+    pub(crate) target: Option<Target>,
+    /// Counts it while it is at a node.
+    pub(crate) in_flight: Option<InFlight>,
+    /// Whether the node has begun to answer.
+    pub(crate) is_answered: bool,
+    /// Why it gets an answer of our own.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// A node, ready to be connected to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The node as it stood when it was chosen.
+    pub(crate) node: Arc<Node>,
+    /// Where to connect.
+    pub(crate) socket: SocketAddr,
+    /// Why this node.
+    pub(crate) how: How,
+    /// Whether the session id is to be taken out.
+    pub(crate) strip_session: bool,
+    /// Whether the context allows retries of failed connects only.
+    pub(crate) connect_only: bool,
+}
+
+/// How a request ended, for log and counters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending<'r> {
+    pub(crate) client: Option<std::net::IpAddr>,
+    pub(crate) method: &'r str,
+    pub(crate) target: &'r [u8],
+    pub(crate) version: &'static str,
+    pub(crate) status: Option<u16>,
+    /// Bytes of the request's body.
+    pub(crate) received: u64,
+    /// Bytes of the answer's body.
+    pub(crate) sent: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new() -> Exchange {
+        Exchange {
+            started: Instant::now(),
+            tried: Vec::new(),
+            retries: 0,
+            raced: false,
+            target: None,
+            in_flight: None,
+            is_answered: false,
+            refused: None,
+        }
+    }
+
+    /// One word for the log: why this node, or why none.
+    pub(crate) fn how(&self) -> &'static str {
+        match (self.refused, &self.target) {
+            (Some(refused), _) => refused.word(),
+            (None, Some(target)) => match target.how {
+                How::Owner => "owner",
+                How::Elected => "elected",
+                How::SameDomain => "domain",
+                How::Failover => "failover",
+                How::Standby => "standby",
+                How::LastDisabled => "disabled",
+            },
+            (None, None) => "-",
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What a client is told when no node's answer can be: one table.
+
+use std::time::Duration;
+
+use muster_routing::Refusal;
+
+/// Why a request gets an answer of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The method is not for this port (MCMP has its own) or not for a proxy.
+    #[error("this method is not served here")]
+    Method,
+    /// The body is longer than the configuration allows.
+    #[error("the body is too long")]
+    BodyTooLong,
+    /// No such context.
+    #[error("nothing is mounted here")]
+    NoContext,
+    /// A context, but nobody who may take the request.
+    #[error("no node can take the request")]
+    NoNode,
+    /// Everybody is at the bound, or too many wait already.
+    #[error("every node is busy")]
+    Busy,
+    /// The node failed, and the request could not go on elsewhere.
+    #[error("the node failed")]
+    NodeFailed,
+    /// The node kept silent for too long.
+    #[error("the node did not answer in time")]
+    NodeSilent,
+}
+
+impl Refused {
+    /// The status code.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Refused::Method => 405,
+            Refused::BodyTooLong => 413,
+            Refused::NoContext => 404,
+            Refused::NoNode | Refused::Busy => 503,
+            Refused::NodeFailed => 502,
+            Refused::NodeSilent => 504,
+        }
+    }
+
+    /// When to come again, where that may help.
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Refused::NoNode | Refused::Busy => Some(Duration::from_secs(1)),
+            Refused::Method
+            | Refused::BodyTooLong
+            | Refused::NoContext
+            | Refused::NodeFailed
+            | Refused::NodeSilent => None,
+        }
+    }
+
+    /// One word for log and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Refused::Method => "method",
+            Refused::BodyTooLong => "body-too-long",
+            Refused::NoContext => "no-context",
+            Refused::NoNode => "no-node",
+            Refused::Busy => "busy",
+            Refused::NodeFailed => "node-failed",
+            Refused::NodeSilent => "node-silent",
+        }
+    }
+
+    /// The answer's body. It says nothing of nodes or addresses.
+    pub(crate) fn body(self) -> String {
+        let status = http::StatusCode::from_u16(self.status()).unwrap_or_default();
+        format!("{status}: {self}\n")
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        match refusal {
+            Refusal::NoContext => Refused::NoContext,
+            Refusal::NoNode { .. } => Refused::NoNode,
+            Refusal::Busy => Refused::Busy,
+        }
+    }
+}

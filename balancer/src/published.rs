@@ -1,0 +1,130 @@
+//! The registry behind its one writer, and the table that requests read.
+//!
+//! There is one `ArcSwap`, so that a request sees one world. Nobody who reads it waits for the
+//! writer; the writer holds its lock for the length of one change and never across an await.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+use futures_util::future::join_all;
+use muster_protocol::mcmp::{Command, Dump, Info};
+use muster_routing::registry::{ApplyError, Heard, Outcome};
+use muster_routing::rows::Rows;
+use muster_routing::{Moment, Registry, RoutingTable};
+use tokio::sync::watch;
+
+use crate::probe::Prober;
+
+/// The nodes as they stand, shared by everything in the balancer.
+#[derive(Debug)]
+pub struct Published {
+    registry: Mutex<Registry>,
+    table: ArcSwap<RoutingTable>,
+    version: watch::Sender<u64>,
+    prober: Prober,
+    started: Instant,
+    id: u64,
+}
+
+impl Published {
+    /// A registry to publish. `id` tells this start of the balancer from others: nodes register
+    /// again when it changes.
+    pub fn new(registry: Registry, prober: Prober, id: u64) -> Published {
+        Published {
+            table: ArcSwap::from_pointee(registry.table().clone()),
+            version: watch::Sender::new(registry.version()),
+            registry: Mutex::new(registry),
+            prober,
+            started: Instant::now(),
+            id,
+        }
+    }
+
+    /// Time since the start, the registry's clock.
+    pub fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// What MCMP answers as `id`.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who asks nodes whether they are there.
+    pub fn prober(&self) -> &Prober {
+        &self.prober
+    }
+
+    /// The table as it stands. Load it once per attempt.
+    pub fn table(&self) -> Guard<Arc<RoutingTable>> {
+        self.table.load()
+    }
+
+    /// Wakes with each new table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Everything that is registered.
+    pub fn rows(&self) -> Rows {
+        let now = self.now();
+        self.lock().rows(now)
+    }
+
+    /// The nodes with their counters.
+    pub fn info(&self) -> Info {
+        self.rows().info()
+    }
+
+    /// The configuration of balancers, nodes, hosts and contexts.
+    pub fn dump(&self) -> Dump {
+        self.rows().dump()
+    }
+
+    /// Asks the nodes that the command depends on, then applies it.
+    ///
+    /// Takes as long as the slowest of them, which is at most their `ping`; other commands go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// An [`ApplyError`]; nothing has changed then.
+    pub async fn tell(&self, command: &Command) -> Result<Outcome, ApplyError> {
+        let questions = self.lock().questions(command);
+        let answers = questions.iter().map(async |question| {
+            (question.id, self.prober.answers(&question.address, question.within).await)
+        });
+        let heard = Heard(join_all(answers).await);
+        if let Command::Config(config) = command {
+            self.prober.resolve(&config.address).await;
+        }
+        self.change(|registry, now| registry.apply(command, &heard, now))
+    }
+
+    /// Applies a command without asking anybody: an operator's verb.
+    ///
+    /// # Errors
+    /// An [`ApplyError`]; nothing has changed then.
+    pub fn apply(&self, command: &Command) -> Result<Outcome, ApplyError> {
+        self.change(|registry, now| registry.apply(command, &Heard::default(), now))
+    }
+
+    /// Changes the registry and publishes what follows.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Registry, Moment) -> T) -> T {
+        let now = self.now();
+        let mut registry = self.lock();
+        let before = registry.version();
+        let changed = change(&mut registry, now);
+        if registry.version() != before {
+            // Published under the lock, so that tables appear in the order of their commands.
+            self.table.store(Arc::new(registry.table().clone()));
+            self.version.send_replace(registry.version());
+        }
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        // A panic under the lock is a defect, but a registry that answers is better than none.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
