@@ -1,6 +1,6 @@
 //! The rows of `docs/replay-deviations.md`, held against what was found.
 
-use crate::facts::Difference;
+use crate::facts::{ANSWER, Difference};
 
 const TABLE: &str = include_str!("../../../docs/replay-deviations.md");
 
@@ -21,7 +21,10 @@ impl Row {
     /// The row that an exchange needs, if any.
     pub(crate) fn of(number: &str, differences: &[Difference]) -> Option<Row> {
         let cell = |value: fn(&Difference) -> &str| {
-            let facts = differences.iter().map(|d| format!("{} {}", d.fact, value(d)));
+            let facts = differences.iter().map(|d| match d.fact == ANSWER {
+                true => value(d).to_owned(),
+                false => format!("{} {}", short(&d.fact), value(d)),
+            });
             facts.collect::<Vec<_>>().join("; ")
         };
         (!differences.is_empty()).then(|| Row {
@@ -34,6 +37,15 @@ impl Row {
     fn shown(&self) -> String {
         format!("| {} | {} | {} | |", self.number, self.recorded, self.ours)
     }
+}
+
+/// A fact whose overlong names are cut, with their length in place of the rest.
+fn short(fact: &str) -> String {
+    let cut = |word: &str| match word.len() {
+        ..=40 => word.to_owned(),
+        length => format!("{}..({length})", word.chars().take(8).collect::<String>()),
+    };
+    fact.split(' ').map(cut).collect::<Vec<_>>().join(" ")
 }
 
 /// The rows of the table.
@@ -81,7 +93,7 @@ mod tests {
 
     fn row(number: &str) -> Row {
         let status = |value: &str| Difference {
-            fact: "status".to_owned(),
+            fact: ANSWER.to_owned(),
             recorded: "200".to_owned(),
             ours: value.to_owned(),
         };

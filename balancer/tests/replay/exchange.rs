@@ -36,6 +36,17 @@ impl Request {
     pub(crate) fn method(&self) -> String {
         self.line.split(' ').next().unwrap_or_default().to_ascii_uppercase()
     }
+
+    pub(crate) fn wants_xml(&self) -> bool {
+        self.headers.iter().any(|(name, value)| name == "Accept" && value == "text/xml")
+    }
+
+    /// The same, as text.
+    pub(crate) fn without_accept(&self) -> Request {
+        let mut request = self.clone();
+        request.headers.retain(|(name, _)| name != "Accept");
+        request
+    }
 }
 
 // === impl Answer ===
