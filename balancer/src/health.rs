@@ -12,8 +12,8 @@ use crate::published::Published;
 /// Between two looks at the registry's clock.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Runs until it is told to stop. `within` bounds one probe.
-pub(crate) async fn run(published: Arc<Published>, within: Duration, stop: CancellationToken) {
+/// Runs until it is told to stop.
+pub(crate) async fn run(published: Arc<Published>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut probes = JoinSet::new();
@@ -24,13 +24,13 @@ pub(crate) async fn run(published: Arc<Published>, within: Duration, stop: Cance
         }
         while probes.try_join_next().is_some() {}
         for order in published.change(|registry, now| registry.tick(now)) {
-            probes.spawn(probe(published.clone(), order, within));
+            probes.spawn(probe(published.clone(), order));
         }
     }
 }
 
-async fn probe(published: Arc<Published>, order: ProbeOrder, within: Duration) {
-    let probed = published.prober().probe(&order.address, within).await;
+async fn probe(published: Arc<Published>, order: ProbeOrder) {
+    let probed = published.prober().probe(&order.address, order.within).await;
     let turned = published.change(|registry, now| registry.probed(order.id, probed, now));
     if let Some(is_up) = turned {
         let address = order.address;

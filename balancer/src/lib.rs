@@ -150,7 +150,7 @@ impl Balancer {
             stop_side: CancellationToken::new(),
             side: JoinSet::new(),
         };
-        running.watch_nodes(&config);
+        running.watch_nodes();
         running.serve_mcmp(mcmp, &config, &metrics);
         running.serve_manager(manager, &config, &metrics);
         running.serve_public(http, &config, &metrics);
@@ -187,9 +187,8 @@ impl Running {
         let _ = tokio::time::timeout(SIDE_GRACE, ended).await;
     }
 
-    fn watch_nodes(&mut self, config: &Config) {
-        let within = config.health.probe_timeout;
-        self.side.spawn(health::run(self.published.clone(), within, self.stop_side.clone()));
+    fn watch_nodes(&mut self) {
+        self.side.spawn(health::run(self.published.clone(), self.stop_side.clone()));
     }
 
     fn serve_mcmp(&mut self, listeners: Vec<TcpListener>, config: &Config, metrics: &Arc<Metrics>) {
@@ -264,6 +263,7 @@ impl Running {
 /// When a listener cannot be bound or the runtime not started.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(config.log.level);
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads)
         .enable_all()
@@ -284,6 +284,15 @@ async fn carry(config: Config) -> anyhow::Result<()> {
         _ = signals.next() => tracing::warn!("ended before the drain was over"),
     }
     Ok(())
+}
+
+/// Each connection is a file. The usual soft limit of 1,024 is for programs of another kind, and
+/// a process may raise it to its hard limit.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "most open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 fn announce(running: &Running) -> std::io::Result<()> {
@@ -319,7 +328,7 @@ fn published(config: &Config) -> Result<Published, StartError> {
     }
     // Nodes notice a restart by it.
     let id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    Ok(Published::new(registry, Prober::default(), id as u64))
+    Ok(Published::new(registry, Prober::new(config.health.probe_timeout), id as u64))
 }
 
 fn bind(key: &'static str, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {

@@ -31,30 +31,42 @@ type Names = std::collections::HashMap<(NodeHost, u16), SocketAddr>;
 /// Asks nodes, and remembers where host names lead.
 #[derive(Debug)]
 pub struct Prober {
+    /// The bound of a probe where the node names no shorter one.
+    within: Duration,
     names: ArcSwap<Names>,
     permits: Semaphore,
     warned: Mutex<HashSet<Address>>,
 }
 
+/// How long a probe takes at most, where nothing else is configured.
+const WITHIN: Duration = Duration::from_secs(2);
+
 impl Default for Prober {
     fn default() -> Self {
+        Prober::new(WITHIN)
+    }
+}
+
+impl Prober {
+    /// Probes take `within` at most; a node's own `ping` may shorten that.
+    pub fn new(within: Duration) -> Prober {
         Prober {
+            within,
             names: ArcSwap::default(),
             permits: Semaphore::new(MAX_PROBES),
             warned: Mutex::default(),
         }
     }
-}
 
-impl Prober {
     /// Whether the node answers in time.
-    pub async fn answers(&self, address: &Address, within: Duration) -> bool {
-        self.probe(address, within).await == Probed::Answered
+    pub async fn answers(&self, address: &Address, ping: Duration) -> bool {
+        self.probe(address, ping).await == Probed::Answered
     }
 
-    /// Asks once.
-    pub async fn probe(&self, address: &Address, within: Duration) -> Probed {
+    /// Asks once. `ping` is the node's own bound; zero means that it has none.
+    pub async fn probe(&self, address: &Address, ping: Duration) -> Probed {
         let Ok(_permit) = self.permits.acquire().await else { return Probed::TimedOut };
+        let within = if ping.is_zero() { self.within } else { ping.min(self.within) };
         match timeout(within, self.ask(address)).await {
             Ok(Ok(())) => Probed::Answered,
             Ok(Err(error)) => {
@@ -165,15 +177,16 @@ mod tests {
     }
 
     const SOON: Duration = Duration::from_millis(300);
+    const NONE: Duration = Duration::ZERO;
 
     #[tokio::test]
     async fn any_http_answer_shows_that_a_node_is_there() {
-        let prober = Prober::default();
+        let prober = Prober::new(SOON);
         let port = answering(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n").await;
         let at = |host| address(host, port, Scheme::Http);
-        assert_eq!(prober.probe(&at("127.0.0.1"), SOON).await, Probed::Answered);
+        assert_eq!(prober.probe(&at("127.0.0.1"), NONE).await, Probed::Answered);
         assert_eq!(prober.socket(&at("localhost")), None);
-        assert_eq!(prober.probe(&at("localhost"), SOON).await, Probed::Answered);
+        assert_eq!(prober.probe(&at("localhost"), NONE).await, Probed::Answered);
         assert_eq!(prober.socket(&at("localhost")).map(|socket| socket.port()), Some(port));
         prober.keep_names(|_, _| false);
         assert_eq!(prober.socket(&at("localhost")), None);
@@ -181,15 +194,15 @@ mod tests {
 
     #[tokio::test]
     async fn garbage_a_closed_port_and_a_scheme_that_is_not_spoken_are_refusals() {
-        let prober = Prober::default();
+        let prober = Prober::new(SOON);
         let port = answering(b"SSH-2.0-OpenSSH\r\n").await;
-        let garbage = prober.probe(&address("127.0.0.1", port, Scheme::Http), SOON).await;
+        let garbage = prober.probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
         assert_eq!(garbage, Probed::Refused);
-        let ajp = prober.probe(&address("127.0.0.1", port, Scheme::Ajp), SOON).await;
+        let ajp = prober.probe(&address("127.0.0.1", port, Scheme::Ajp), NONE).await;
         assert_eq!(ajp, Probed::Refused);
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let closed = prober.probe(&address("127.0.0.1", free.port(), Scheme::Http), SOON).await;
+        let closed = prober.probe(&address("127.0.0.1", free.port(), Scheme::Http), NONE).await;
         assert_eq!(closed, Probed::Refused);
     }
 
@@ -197,7 +210,7 @@ mod tests {
     async fn silence_is_a_timeout() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = Prober::default().probe(&address("127.0.0.1", port, Scheme::Http), SOON).await;
+        let found = Prober::new(SOON).probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
         assert_eq!(found, Probed::TimedOut);
     }
 }

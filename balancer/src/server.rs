@@ -75,6 +75,8 @@ async fn serve(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Names as the recorded balancers write them, for clients that compare them by case.
+        .title_case_headers(true)
         .header_read_timeout(bounds.idle_timeout)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);

@@ -90,7 +90,7 @@ pub struct Question {
     pub id: NodeId,
     /// Where it answers.
     pub address: Address,
-    /// How long to wait for its answer.
+    /// The bound that the node set for its answer; zero where it set none.
     pub within: Moment,
 }
 

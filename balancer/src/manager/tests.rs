@@ -279,7 +279,7 @@ async fn metrics_are_those_that_were_handed_in() {
 
 fn published(messages: &[(&str, &str, &str)]) -> Arc<Published> {
     let registry = muster_routing::Registry::new(Default::default(), Default::default(), false);
-    let published = Published::new(registry, crate::probe::Prober::default(), 1);
+    let published = Published::new(registry, crate::probe::Prober::new(Duration::from_secs(1)), 1);
     for (method, uri, body) in messages {
         let command = muster_protocol::mcmp::parse(method, uri, body.as_bytes()).unwrap();
         published.apply(&command).unwrap();

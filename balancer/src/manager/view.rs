@@ -11,9 +11,10 @@ use muster_web_ui::page;
 
 /// The page of this moment.
 pub(super) fn page(rows: &Rows, state: page::BalancerState, uptime: Duration) -> page::Page {
+    let (product, version) = crate::PRODUCT.split_once('/').unwrap_or((crate::PRODUCT, ""));
     page::Page {
-        product: "Muster".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        product: product.to_owned(),
+        version: version.to_owned(),
         state,
         uptime_seconds: uptime.as_secs(),
         balancers: rows.balancers.iter().map(balancer).collect(),

@@ -32,6 +32,7 @@ pub(crate) struct Policy {
     pub(crate) queue_length: usize,
     pub(crate) queue_wait: Duration,
     pub(crate) connect_only: Vec<ContextPath>,
+    pub(crate) max_head_bytes: usize,
     pub(crate) body_limit: Option<usize>,
 }
 
@@ -293,6 +294,7 @@ impl Policy {
             queue_length: upstream.queue_length,
             queue_wait: upstream.queue_wait,
             connect_only: retry.connect_only.clone(),
+            max_head_bytes: http.max_head_bytes,
             body_limit: http.body_limit,
         }
     }

@@ -10,6 +10,9 @@ pub(crate) enum Refused {
     /// The method is not for this port (MCMP has its own) or not for a proxy.
     #[error("this method is not served here")]
     Method,
+    /// The head is longer than the configuration allows.
+    #[error("the head is too long")]
+    HeadTooLong,
     /// The body is longer than the configuration allows.
     #[error("the body is too long")]
     BodyTooLong,
@@ -35,6 +38,7 @@ impl Refused {
     pub(crate) fn status(self) -> u16 {
         match self {
             Refused::Method => 405,
+            Refused::HeadTooLong => 431,
             Refused::BodyTooLong => 413,
             Refused::NoContext => 404,
             Refused::NoNode | Refused::Busy => 503,
@@ -48,6 +52,7 @@ impl Refused {
         match self {
             Refused::NoNode | Refused::Busy => Some(Duration::from_secs(1)),
             Refused::Method
+            | Refused::HeadTooLong
             | Refused::BodyTooLong
             | Refused::NoContext
             | Refused::NodeFailed
@@ -59,6 +64,7 @@ impl Refused {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Refused::Method => "method",
+            Refused::HeadTooLong => "head-too-long",
             Refused::BodyTooLong => "body-too-long",
             Refused::NoContext => "no-context",
             Refused::NoNode => "no-node",

@@ -18,6 +18,8 @@ pub struct ProbeOrder {
     pub id: NodeId,
     /// Where it answers.
     pub address: Address,
+    /// The bound that the node set for it; zero where it set none.
+    pub within: Moment,
 }
 
 impl Registry {
@@ -112,7 +114,9 @@ impl Registry {
         for (id, member) in &mut self.members {
             if member.next_probe <= now && !member.is_probed {
                 member.is_probed = true;
-                orders.push(ProbeOrder { id: *id, address: member.config.address.clone() });
+                let config = &member.config;
+                let address = config.address.clone();
+                orders.push(ProbeOrder { id: *id, address, within: config.ping });
             }
         }
         orders

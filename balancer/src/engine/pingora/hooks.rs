@@ -52,6 +52,9 @@ impl Hooks {
         if MCMP_METHODS.iter().any(|own| own.eq_ignore_ascii_case(head.method.as_str())) {
             return Err(Refused::Method);
         }
+        if head_bytes(head) > self.edge.policy.max_head_bytes {
+            return Err(Refused::HeadTooLong);
+        }
         let length =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         match (self.edge.policy.body_limit, length) {
@@ -76,11 +79,11 @@ impl Hooks {
         let config = &target.node.config;
         let mut peer = HttpPeer::new(target.socket, false, String::new());
         let options = &mut peer.options;
-        options.connection_timeout = Some(policy.connect_timeout.min(config.ping));
+        options.connection_timeout = Some(shorter(policy.connect_timeout, config.ping));
         options.total_connection_timeout = options.connection_timeout;
         options.read_timeout = Some(config.timeout.unwrap_or(policy.read_timeout));
         options.write_timeout = options.read_timeout;
-        options.idle_timeout = Some(policy.idle_timeout.min(config.ttl));
+        options.idle_timeout = Some(shorter(policy.idle_timeout, config.ttl));
         if exchange.raced {
             peer.group_key = AFRESH;
         }
@@ -311,6 +314,13 @@ impl Head for RequestHeader {
     }
 }
 
+/// What the head takes on the wire, but for the version and some blanks.
+fn head_bytes(head: &RequestHeader) -> usize {
+    let line =
+        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    head.raw_path().len() + head.headers.iter().map(line).sum::<usize>()
+}
+
 fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
     let body = Bytes::from(refused.body());
     let mut head = ResponseHeader::build(refused.status(), Some(4))?;
@@ -320,6 +330,11 @@ fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
     Ok((head, body))
+}
+
+/// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
+fn shorter(bound: Duration, of_node: Duration) -> Duration {
+    if of_node.is_zero() { bound } else { bound.min(of_node) }
 }
 
 fn client(session: &Session) -> Option<IpAddr> {
