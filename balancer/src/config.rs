@@ -33,7 +33,7 @@ pub use fault::{Fault, Faults};
 pub use health::Health;
 pub use limits::{Retry, Upstream};
 pub use listen::{Http, Manager};
-pub use log::{AccessLog, Log, LogFormat, LogLevel};
+pub use log::{AccessLog, Log, LogLevel};
 pub use mcmp::Mcmp;
 pub use node::StaticNode;
 

@@ -24,7 +24,6 @@ drain_timeout = "1m 30s"
 [http]
 listen = ["127.0.0.1:0", "[::1]:8080"]
 max_connections = 7
-header_timeout = "1s"
 idle_timeout = "2s"
 read_timeout = "3s"
 max_head_bytes = "16KiB"
@@ -65,11 +64,9 @@ slow_start = "0s"
 budget_ratio = 1
 budget_floor = 0
 connect_only = ["/pay/", "/"]
-max_replay_bytes = 0
 
 [log]
 access = "/var/log/muster/access.log"
-format = "text"
 level = "debug"
 
 [[node]]
@@ -147,7 +144,7 @@ listen = [
   \"x\",
   7,
 ]
-header_timeout = 10
+idle_timeout = 10
 body_limit = \"lots\"
 [manager]
 max_connections = \"many\"
@@ -167,7 +164,7 @@ level = \"loud\"
             &format!("muster.toml:2: color: {unknown}"),
             "muster.toml:6: http.listen: \"x\" is no address (ip:port)",
             "muster.toml:7: http.listen: 7 is no text",
-            "muster.toml:9: http.header_timeout: 10 is no duration (\"10s\")",
+            "muster.toml:9: http.idle_timeout: 10 is no duration (\"10s\")",
             "muster.toml:10: http.body_limit: \"lots\" is no size (\"64KiB\")",
             "muster.toml:12: manager.max_connections: \"many\" is no count",
             "muster.toml:14: retry.budget_ratio: 1.5 is out of bounds: 0 to 1",
@@ -274,7 +271,7 @@ fn a_node_is_not_forgotten_before_it_is_suspect() {
 fn zero_where_it_makes_no_sense_is_out_of_bounds() {
     for (section, key, zero) in [
         ("http", "max_connections", "0"),
-        ("http", "header_timeout", "\"0s\""),
+        ("http", "idle_timeout", "\"0s\""),
         ("http", "max_head_bytes", "0"),
         ("mcmp", "max_nodes", "0"),
         ("upstream", "connect_timeout", "\"0s\""),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use muster_protocol::names::{ContextPath, NameError};
 
-use super::reader::{Section, bytes, count, duration, number};
-use super::{DAY, KIB, MIB, SECOND};
+use super::reader::{Section, count, duration, number};
+use super::{DAY, SECOND};
 
 /// `[upstream]`: connections to nodes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -45,9 +45,6 @@ pub struct Retry {
     /// Contexts whose requests are tried again after a failed connect only. Default none.
     #[serde(serialize_with = "super::show_names")]
     pub connect_only: Vec<ContextPath>,
-    /// Most bytes of a body that are kept for a retry, 0 to 16 MiB. Default 64 KiB.
-    #[serde(serialize_with = "super::show_bytes")]
-    pub max_replay_bytes: usize,
 }
 
 // === impl Upstream ===
@@ -97,12 +94,7 @@ impl Upstream {
 
 impl Default for Retry {
     fn default() -> Self {
-        Retry {
-            budget_ratio: 0.2,
-            budget_floor: 10,
-            connect_only: Vec::new(),
-            max_replay_bytes: 64 * KIB,
-        }
+        Retry { budget_ratio: 0.2, budget_floor: 10, connect_only: Vec::new() }
     }
 }
 
@@ -114,11 +106,6 @@ impl Retry {
             budget_ratio: section.read("budget_ratio", default.budget_ratio, number(0.0..=1.0)),
             budget_floor: section.read("budget_floor", default.budget_floor, count(0..=1_000_000)),
             connect_only: section.list("connect_only", Vec::new(), 0..=10_000, context),
-            max_replay_bytes: section.read(
-                "max_replay_bytes",
-                default.max_replay_bytes,
-                bytes(0..=16 * MIB),
-            ),
         }
     }
 }

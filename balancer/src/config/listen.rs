@@ -18,9 +18,6 @@ pub struct Http {
     /// Most connections at once, 1 to 10,000,000; further ones wait in the backlog.
     /// Default 20,000.
     pub max_connections: usize,
-    /// How long a client may take for the head of a request, 1 ms to 1 day. Default 10 s.
-    #[serde(with = "humantime_serde")]
-    pub header_timeout: Duration,
     /// How long a connection may idle between requests, 1 ms to 1 day. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
@@ -52,7 +49,6 @@ impl Default for Http {
         Http {
             listen: vec![loopback(8000)],
             max_connections: 20_000,
-            header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(30),
             max_head_bytes: 32 * KIB,
@@ -72,7 +68,6 @@ impl Http {
                 default.max_connections,
                 count(1..=10_000_000),
             ),
-            header_timeout: section.read("header_timeout", default.header_timeout, wait()),
             idle_timeout: section.read("idle_timeout", default.idle_timeout, wait()),
             read_timeout: section.read("read_timeout", default.read_timeout, wait()),
             max_head_bytes: section.read(

@@ -10,10 +10,9 @@ use super::reader::{Section, text};
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Log {
-    /// Where access lines go: `"stdout"`, `"off"`, or the path of a file. Default `"stdout"`.
+    /// Where access lines go, in the common log format: `"stdout"`, `"off"`, or the path of a file.
+    /// Default `"stdout"`.
     pub access: AccessLog,
-    /// The form of an access line: `"text"`, the common log format. Default `"text"`.
-    pub format: LogFormat,
     /// The least severity of the balancer's own log on stderr: `"error"`, `"warn"`, `"info"`,
     /// `"debug"` or `"trace"`. Default `"info"`.
     pub level: LogLevel,
@@ -29,15 +28,6 @@ pub enum AccessLog {
     Off,
     /// To a file, at its end.
     File(PathBuf),
-}
-
-/// The form of an access line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// The common log format.
-    #[default]
-    Text,
 }
 
 /// The least severity that is logged.
@@ -64,10 +54,6 @@ impl Log {
         let default = Log::default();
         Log {
             access: section.read("access", default.access, AccessLog::read),
-            format: section.read("format", default.format, |value| match text(value)? {
-                "text" => Ok(LogFormat::Text),
-                other => Err(format!("{other:?} is no format; known is \"text\"")),
-            }),
             level: section.read("level", default.level, LogLevel::read),
         }
     }
