@@ -21,7 +21,8 @@ pub struct Upstream {
     /// bound by it. Default 10 min.
     #[serde(with = "humantime_serde")]
     pub total_timeout: Duration,
-    /// Most idle connections that are kept in all, 0 to 1,000,000. Default 1,024.
+    /// Most idle connections that are kept in all, 0 to 1,000,000. Default 8,192: enough for
+    /// some to each of 1,000 nodes.
     pub idle_connections: usize,
     /// How long an idle connection is kept, 1 ms to 1 day. Default 60 s.
     #[serde(with = "humantime_serde")]
@@ -55,7 +56,7 @@ impl Default for Upstream {
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(600),
-            idle_connections: 1024,
+            idle_connections: 8192,
             idle_timeout: Duration::from_secs(60),
             max_in_flight: 0,
             queue_length: 1024,
