@@ -256,6 +256,14 @@ fn a_static_node_without_its_keys_is_named_by_its_line() {
 }
 
 #[test]
+fn an_idle_timeout_below_a_second_is_out_of_bounds() {
+    assert_eq!(
+        faults("[http]\nidle_timeout = \"999ms\""),
+        ["muster.toml:2: http.idle_timeout: 999ms is out of bounds: 1s to 1day"]
+    );
+}
+
+#[test]
 fn a_node_is_not_forgotten_before_it_is_suspect() {
     assert_eq!(
         faults("[health]\nforget_after = \"20s\""),

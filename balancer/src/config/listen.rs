@@ -18,7 +18,8 @@ pub struct Http {
     /// Most connections at once, 1 to 10,000,000; further ones wait in the backlog.
     /// Default 20,000.
     pub max_connections: usize,
-    /// How long a connection may idle between requests, 1 ms to 1 day. Default 60 s.
+    /// How long a connection may idle between requests, 1 s to 1 day, counted in whole seconds;
+    /// it holds for the manager's connections too. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// How long a client may be silent within a body, 1 ms to 1 day. Default 30 s.
@@ -68,7 +69,11 @@ impl Http {
                 default.max_connections,
                 count(1..=10_000_000),
             ),
-            idle_timeout: section.read("idle_timeout", default.idle_timeout, wait()),
+            idle_timeout: section.read(
+                "idle_timeout",
+                default.idle_timeout,
+                duration(SECOND..=DAY),
+            ),
             read_timeout: section.read("read_timeout", default.read_timeout, wait()),
             max_head_bytes: section.read(
                 "max_head_bytes",
