@@ -26,6 +26,7 @@ impl Muster {
         let mut process = Command::new(env!("CARGO_BIN_EXE_muster"))
             .args(["run", "--http", "127.0.0.1:0", "--mcmp", "127.0.0.1:0"])
             .args(["--manager", "127.0.0.1:0"])
+            .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -261,8 +262,9 @@ fn the_picture_of_the_documents_can_be_taken() {
     let (shop, all) = ("JVMRoute=node2&Alias=localhost&Context=/shop", "JVMRoute=node3");
     muster.tell("STOP-APP", "/", shop);
     muster.tell("DISABLE-APP", "/*", all);
-    for _ in 0..400 {
-        assert_eq!(http::exchange(&muster.public, "GET", "/counter", "", "").0, 200);
+    let order = "article=4711&".repeat(20);
+    for (method, body) in [("GET", ""), ("POST", &order), ("GET", "")].repeat(200) {
+        assert_eq!(http::exchange(&muster.public, method, "/counter", "", body).0, 200);
     }
 
     let browser = Browser::start(Scripts::Run);

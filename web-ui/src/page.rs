@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Everything that the manager shows at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Page {
-    /// The product's name, such as `Muster`.
+    /// The product's name, such as `muster`.
     pub product: String,
     /// Its version, such as `0.1.0`.
     pub version: String,
@@ -157,7 +157,7 @@ pub struct Load {
 // === impl Page ===
 
 impl Page {
-    /// `Muster/0.1.0`, as the wire's VERSION writes it.
+    /// `muster/0.1.0`, as the wire's VERSION writes it.
     pub fn release(&self) -> String {
         format!("{}/{}", self.product, self.version)
     }
@@ -356,7 +356,7 @@ pub(crate) mod samples {
     /// A page of these nodes.
     pub(crate) fn page(nodes: Vec<Node>) -> Page {
         Page {
-            product: "Muster".to_owned(),
+            product: "muster".to_owned(),
             version: "0.1.0".to_owned(),
             state: BalancerState::Ready,
             uptime_seconds: 11_520,

@@ -128,7 +128,7 @@ mod tests {
     fn the_page_has_all_nine_items_of_the_figure() {
         let html = html(&page(vec![node("node1", Some("left"), 1)]), &csrf(), None);
         for item in [
-            "Muster/0.1.0",
+            "muster/0.1.0",
             "http://127.0.0.1:8080",
             "<h3><bdi>node1</bdi></h3>",
             "Virtual Host 1",

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a node answers with.
+const PAGE: &[u8] = &[b'x'; 4_321];
+
 /// Sends a request and gives status and body. Panics where the other side is broken.
 pub(crate) fn exchange(
     to: &str,
@@ -52,7 +55,7 @@ fn read_head(stream: &mut BufReader<TcpStream>) -> usize {
     }
 }
 
-/// A node that answers 200 to everything; gives its port. It ends with the test's process.
+/// A node that answers everything with a page; gives its port. It ends with the test's process.
 pub(crate) fn node() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -70,9 +73,9 @@ fn answer_all(stream: TcpStream) {
     while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
         let length = read_head(&mut reader);
         let mut body = vec![0; length];
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PAGE.len());
         let answered = reader.read_exact(&mut body).is_ok()
-            && reader.get_mut().write_all(answer.as_bytes()).is_ok();
+            && reader.get_mut().write_all(&[head.as_bytes(), PAGE].concat()).is_ok();
         if !answered {
             return;
         }
