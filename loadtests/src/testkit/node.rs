@@ -306,6 +306,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_node_echoes_on_an_upgraded_connection() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let node = Node::start("a").await.unwrap();
+        let mut stream = TcpStream::connect(node.address).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: e\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101") && !head.contains("content-length"), "{head}");
+        stream.write_all(b"hello").await.unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).await.unwrap();
+        assert_eq!(&echo, b"hello");
+    }
+
+    #[tokio::test]
     async fn a_dropped_node_answers_no_more() {
         let node = Node::start("a").await.unwrap();
         let address = node.address;

@@ -6,7 +6,7 @@ use muster_loadtests::testkit::{Balancer, Farm};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::support::node;
+use super::support::{node, quiet_machine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_sees_who_asked_whom_and_how_and_no_client_can_lie_about_it() {
@@ -75,6 +75,21 @@ async fn bodies_pass_whole_in_both_directions() {
     assert_eq!((node.count(), client.opened()), (2, 1));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_300_upgraded_connections_whose_clients_speak_at_once_none_is_lost() {
+    let _quiet = quiet_machine().await;
+    let farm = Farm::new().unwrap();
+    let balancer = farm.balancer("").await.unwrap();
+    let _node = node(&balancer, "a", 100).await;
+    let mut lost = 0;
+    for _ in 0..300 {
+        let (_, mut stream) = upgrade(&balancer).await;
+        stream.write_all(b"x").await.unwrap();
+        lost += u32::from(stream.read_u8().await.ok() != Some(b'x'));
+    }
+    assert_eq!(lost, 0, "upgraded connections that ended before the first byte");
+}
+
 /// Sends the upgrade, reads the head of the answer, gives back the open connection.
 async fn upgrade(balancer: &Balancer) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(balancer.http).await.unwrap();
@@ -105,8 +120,8 @@ async fn an_upgraded_connection_carries_bytes_both_ways_until_it_is_closed() {
         let (mut read, mut write) = stream.split();
         let (sending, receiving) =
             tokio::join!(write.write_all(&sent), read.read_exact(&mut received));
-        sending.unwrap();
-        receiving.unwrap();
+        sending.unwrap_or_else(|e| panic!("{length}: {e}"));
+        receiving.unwrap_or_else(|e| panic!("{length}: {e}"));
         assert!(sent == received, "the echo of {length} bytes differs");
     }
     stream.shutdown().await.unwrap();
