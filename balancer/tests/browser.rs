@@ -173,14 +173,26 @@ fn a_live_page_shows_a_newcomer_by_itself() {
     assert!(browser.text("//main").unwrap().contains("No node has registered yet"));
     muster.node("late", "", 100, &["/shop"]);
     eventually("the newcomer", || browser.text(&card("late")));
+
+    // The focus stays with its button when a node comes in above it, and with its context when
+    // the button goes.
+    let focused = "const e = document.activeElement; return [e.form.route.value, e.name, e.value]";
+    browser.run("document.querySelector('[name=stop][value=\"/shop\"]').focus()");
+    muster.node("another", "left", 100, &["/shop"]);
+    eventually("another newcomer", || browser.text(&card("another")));
+    assert_eq!(browser.run(focused), serde_json::json!(["late", "stop", "/shop"]));
+    browser.click(&context_button("late", "/shop", "Stop"));
+    eventually("the other button", || browser.text(&context_button("late", "/shop", "Enable")));
+    assert_eq!(browser.run(focused), serde_json::json!(["late", "enable", "/shop"]));
 }
 
 #[test]
 fn a_page_from_before_the_restart_is_told_so() {
     let muster = Muster::start();
-    muster.node("n1", "", 100, &["/shop"]);
     let browser = Browser::start(Scripts::Run);
     browser.open(&muster.page());
+    muster.node("n1", "", 100, &["/shop"]);
+    eventually("a renewed page", || browser.text(&card("n1")));
     browser.run("document.getElementById('live').checked = false");
     browser.run("document.querySelectorAll('[name=token]').forEach(t => t.value = '00')");
     browser.click(&node_button("n1", "Stop"));

@@ -6,20 +6,34 @@
   const toggle = document.getElementById("live");
   const said = document.getElementById("said");
   let turn = 0;
+  let old = false;
 
-  // Puts the main part of an answer in place of ours, and keeps the focus where it was.
+  // Puts the main part of an answer in place of ours, and keeps the focus on what it was on.
   const show = (html) => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
     const [from, to] = [fresh.querySelector("main"), document.querySelector("main")];
-    if (!from || !to || from.innerHTML === to.innerHTML) return;
-    const all = () => [...to.querySelectorAll("a, button")];
-    const focused = all().indexOf(document.activeElement);
-    to.replaceChildren(...from.childNodes);
-    if (focused >= 0) all()[focused]?.focus({ preventScroll: true });
+    if (!from || !to) throw new Error("the balancer answers with another page");
+    document.getElementById("state").replaceWith(fresh.getElementById("state"));
     document.title = fresh.title;
-    for (const id of ["state"]) {
-      document.getElementById(id)?.replaceWith(fresh.getElementById(id));
-    }
+    if (from.innerHTML === to.innerHTML) return;
+    const held = to.contains(document.activeElement) ? target(document.activeElement) : null;
+    to.replaceChildren(...from.childNodes);
+    if (held) refocus(to, held);
+  };
+
+  // What a button or a link is for. Its place is no name: a newcomer above would move the focus
+  // to the button of another node.
+  const target = (element) => {
+    const of = (name) => element.form?.elements.namedItem(name)?.value;
+    const names = [of("group"), of("route"), of("alias"), element.value, element.href];
+    const about = JSON.stringify(names);
+    return { verb: element.name, about };
+  };
+
+  // The same button, or where it is gone (Disable, once disabled) another one for the same.
+  const refocus = (main, held) => {
+    const same = [...main.querySelectorAll("a, button")].filter((e) => target(e).about === held.about);
+    (same.find((e) => e.name === held.verb) ?? same[0])?.focus({ preventScroll: true });
   };
 
   const say = (text) => { said.textContent = text; };
@@ -31,9 +45,14 @@
       const answer = await fetch(location.href, { cache: "no-store" });
       if (!answer.ok) throw new Error(`the balancer answers ${answer.status}`);
       const html = await answer.text();
-      if (mine === turn) { show(html); say(""); }
+      if (mine !== turn) return;
+      show(html);
+      if (old) say("");
+      old = false;
     } catch (error) {
-      if (mine === turn) say(`Not renewed: ${error.message}. What you see may be old.`);
+      if (mine !== turn) return;
+      say(`Not renewed: ${error.message}. What you see may be old.`);
+      old = true;
     }
   };
 
@@ -42,6 +61,7 @@
     if (form.method !== "post" || !event.submitter) return;
     event.preventDefault();
     turn++;
+    say("");
     try {
       const body = new URLSearchParams(new FormData(form, event.submitter));
       const answer = await fetch(form.action, { method: "POST", body });
