@@ -163,20 +163,38 @@ name! {
 }
 
 name! {
-    /// The host of a node's address: a name, an IPv4 address, or an IPv6 address in brackets.
+    /// The host of a node's address: a name, an IPv4 address, or an IPv6 address in brackets;
+    /// lower-cased.
+    ///
+    /// An IPv6 address may carry a zone, as Java writes behind a link-local one: `[fe80::1%eth0]`.
+    /// The zone is kept as sent and shown again; it names an interface of the *node's* machine, so
+    /// whoever connects must not take it for one of its own.
     NodeHost, "Host", limit 64, |text| {
         let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        let (address, zone) = text.split_at(text.find('%').unwrap_or(text.len()));
         let good = match inner {
-            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+            Some(inner) => is_ipv6(inner),
             None => text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
         };
         match good {
-            true => Ok(text.to_ascii_lowercase().into()),
+            true => Ok((address.to_ascii_lowercase() + zone).into()),
             false => Err(NameError::Bad {
                 field: "Host", value: text.to_owned(), reason: "it is no host name or address",
             }),
         }
     }
+}
+
+/// Most bytes of a zone: what Linux grants the name of an interface.
+const MAX_ZONE: usize = 15;
+
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
+    let is_zone = |zone: &str| {
+        (1..=MAX_ZONE).contains(&zone.len())
+            && zone.bytes().all(|b| b.is_ascii_graphic() && b != b']')
+    };
+    address.parse::<std::net::Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
 }
 
 name! {
@@ -193,6 +211,8 @@ name! {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -223,6 +243,43 @@ mod tests {
         }
         for bad in ["", "a b", "::1", "[::1", "a/b", "user@host"] {
             assert!(bad.parse::<NodeHost>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_zone_as_it_was_sent() {
+        let host = "[FE80:0:0:0:0:0:0:1%Eth0]".parse::<NodeHost>().unwrap();
+        assert_eq!(host.as_str(), "[fe80:0:0:0:0:0:0:1%Eth0]");
+        let longest = format!("[{}%{}]", ["ffff"; 8].join(":"), "x".repeat(15));
+        assert_eq!(longest.parse::<NodeHost>().unwrap().as_str(), longest);
+        for zone in ["2", "eth0.100", "br-1f2e", "%25eth0"] {
+            assert!(format!("[fe80::1%{zone}]").parse::<NodeHost>().is_ok(), "{zone}");
+        }
+        for zone in ["", "a]", "a b", "a<b", "ä", "sixteen-letters-"] {
+            assert!(format!("[fe80::1%{zone}]").parse::<NodeHost>().is_err(), "{zone}");
+        }
+        for bad in ["fe80::1%eth0", "10.0.0.1%eth0", "[10.0.0.1%eth0]", "name%eth0", "[%eth0]"] {
+            assert!(bad.parse::<NodeHost>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_name_panic_and_what_it_shows_is_read_again(text in any::<String>()) {
+            fn check<T: FromStr + fmt::Display + PartialEq>(text: &str) {
+                if let Ok(name) = text.parse::<T>() {
+                    assert!(name.to_string().parse::<T>().is_ok_and(|again| again == name));
+                }
+            }
+            for text in [&text, &format!("/{text}"), &format!("[fe80::1%{text}]")] {
+                check::<Route>(text);
+                check::<BalancerName>(text);
+                check::<Domain>(text);
+                check::<Alias>(text);
+                check::<ContextPath>(text);
+                check::<NodeHost>(text);
+                check::<StickyName>(text);
+            }
         }
     }
 

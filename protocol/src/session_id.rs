@@ -167,5 +167,17 @@ mod tests {
             let session = SessionId::new(&id).unwrap().with_route(&route.parse().unwrap());
             prop_assert_eq!(session.to_string().parse::<SessionId>().unwrap(), session);
         }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), dotted in "[\"a.<\\n ]{0,12}") {
+            for text in [text, dotted] {
+                let route = route_of(&text);
+                prop_assert!(route.is_none_or(|route| !route.is_empty() && text.contains(route)));
+                if let Ok(session) = text.parse::<SessionId>() {
+                    prop_assert_eq!(session.route().map(Route::as_str), route);
+                }
+                let _ = SessionId::new(&text);
+            }
+        }
     }
 }

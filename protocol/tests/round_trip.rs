@@ -41,7 +41,8 @@ fn domain() -> BoxedStrategy<Domain> {
 
 fn host() -> BoxedStrategy<NodeHost> {
     let address = select(vec!["localhost", "127.0.0.1", "[::1]", "a-b.example.com"]);
-    address.prop_map(|text| text.parse().unwrap()).boxed()
+    let zoned = matching("\\[fe80::1%[!#-&(-;=?-\\[^-~]{1,15}\\]", |text| text.parse().unwrap());
+    prop_oneof![3 => address.prop_map(|text| text.parse().unwrap()), 1 => zoned].boxed()
 }
 
 fn sticky_name() -> BoxedStrategy<StickyName> {
@@ -261,9 +262,39 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_makes_the_client_panic(body in "\\PC{0,80}") {
+    fn no_answer_makes_the_client_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        key in select(vec!["", "id=", "State=OK&id=", "Requests="]),
+    ) {
+        let body = format!("{key}{}", String::from_utf8_lossy(&bytes));
         let _ = (read_status(&body), read_stop(&body));
         let _ = (Info::parse_text(&body), Dump::parse_text(&body));
-        let _ = Info::parse_text(&format!("Node: [{body}\nVhost: [{body}\nContext: [{body}"));
+    }
+
+    #[test]
+    fn no_line_of_a_report_makes_the_client_panic(rest in any::<String>()) {
+        for kind in ["Node: [", "Vhost: [", "Vhost: [1:1:", "Context: [", "Context: [1:1:1], Context: "] {
+            let _ = Info::parse_text(&format!("{kind}{rest}"));
+        }
+        for kind in ["balancer: [", "node: [", "node: [1:", "host: ", "host: 1 [", "context: 1 ["] {
+            let _ = Dump::parse_text(&format!("{kind}{rest}"));
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_report_makes_the_client_panic(
+        info in info(),
+        dump in dump(),
+        at in any::<proptest::sample::Index>(),
+        lost in 0..40usize,
+        instead in "[-0-9:,\\[\\]% \n]{0,3}",
+    ) {
+        let damaged = |report: String| {
+            let start = report.floor_char_boundary(at.index(report.len() + 1));
+            let end = report.floor_char_boundary((start + lost).min(report.len())).max(start);
+            format!("{}{instead}{}", &report[..start], &report[end..])
+        };
+        let _ = Info::parse_text(&damaged(info.to_text()));
+        let _ = Dump::parse_text(&damaged(dump.to_text()));
     }
 }
