@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use muster_routing::registry::ProbeOrder;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,12 @@ pub(crate) async fn run(published: Arc<Published>, stop: CancellationToken) {
             probes.spawn(probe(published.clone(), order));
         }
     }
+}
+
+/// Asks each node once, so that those of the configuration file are in use from the start.
+pub(crate) async fn look_once(published: &Arc<Published>) {
+    let orders = published.change(|registry, now| registry.tick(now));
+    join_all(orders.into_iter().map(|order| probe(published.clone(), order))).await;
 }
 
 async fn probe(published: Arc<Published>, order: ProbeOrder) {

@@ -122,7 +122,8 @@ pub struct Running {
 
 impl Balancer {
     /// Binds all listeners and starts to serve, on the current runtime. Port 0 takes a free port:
-    /// [`Running`] says which.
+    /// [`Running`] says which. Static nodes are asked once before, so this may take as long as
+    /// `health.probe_timeout`.
     ///
     /// # Errors
     /// A [`StartError`]; nothing listens then.
@@ -132,9 +133,7 @@ impl Balancer {
         let manager = bind("manager.listen", &config.manager.listen)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
         let published = Arc::new(published(&config)?);
-        for node in &config.nodes {
-            published.prober().resolve(&node.config.address).await;
-        }
+        health::look_once(&published).await;
         let metrics = Arc::new(Metrics::default());
         let edge = Edge::new(&config, published.clone(), metrics.clone(), access);
         let mut running = Running {
