@@ -42,3 +42,4 @@ pub use status::{BalancerState, BalancerStatus, ContextState, Drained, Status};
 
 pub use muster_protocol::mcmp::{Load, Scheme};
 pub use muster_protocol::names;
+pub use muster_protocol::session_id::{SessionId, SessionIdError};

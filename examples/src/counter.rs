@@ -1,0 +1,154 @@
+//! `counter`: a back end that counts a session's requests and registers itself with balancers.
+//!
+//! Sessions live in this process only: another node knows nothing of them.
+
+mod answer;
+mod sessions;
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::serve::ListenerExt;
+use clap::Parser;
+use muster_agent::names::Route;
+use muster_agent::{Agent, Load, LoadMetric};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::ending::Ending;
+use answer::Counter;
+
+/// How long requests in flight may take once the balancers have let go of the node.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
+
+/// A back end at /counter that counts the requests of each session
+#[derive(Debug, Clone, Parser)]
+#[command(name = "counter", version)]
+pub struct Options {
+    /// The node's name (JVMRoute) [default: the host's name]
+    #[arg(long)]
+    pub node_name: Option<String>,
+    /// Added to the port 8080
+    #[arg(long, default_value_t = 0)]
+    pub offset: u16,
+    /// The address to bind
+    #[arg(short, long, default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+    /// The port, whatever the offset; 0 for any free one
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Where balancers take registrations
+    #[arg(long, value_name = "HOST:PORT", num_args = 1.., default_value = "127.0.0.1:6666")]
+    pub balancer: Vec<String>,
+    /// A name of the virtual host [default: localhost]
+    #[arg(long, num_args = 1..)]
+    pub alias: Vec<String>,
+    /// The failover group
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// The group that the node registers for [default: mycluster]
+    #[arg(long)]
+    pub balancer_name: Option<String>,
+    /// Between two reports of the load, such as 1s or 500ms
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub status_interval: Duration,
+    /// Report this load always: 1 to 100, 0 for a standby, -1 for a broken node
+    #[arg(long, allow_negative_numbers = true, value_parser = parse_load, conflicts_with = "capacity")]
+    pub load: Option<Load>,
+    /// Report requests in flight as the load, this many being full, instead of the cpu's
+    #[arg(long)]
+    pub capacity: Option<f64>,
+    /// Append the X-Request-Id of each request to this file
+    #[arg(long, value_name = "FILE")]
+    pub request_log: Option<PathBuf>,
+    /// End when standard input does
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
+}
+
+fn parse_load(text: &str) -> Result<Load, String> {
+    let load = text.parse().ok().and_then(Load::from_number);
+    load.filter(|load| *load != Load::ProbeOnly).ok_or("it must be -1, 0, or 1 to 100".to_owned())
+}
+
+/// Serves until the process is asked to end; then it leaves the balancers, and serves on until
+/// they have let go.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut ending = Ending::new(options.end_with_stdin)?;
+    let route = options.route()?;
+    let listener = options.bind().await?;
+    let address = listener.local_addr()?;
+    let agent = options.agent(&route, address).start().await?;
+    let counter = Counter::new(route.clone(), options.request_log.as_deref())?;
+    let app = Router::new().fallback(answer::answer).with_state(Arc::new(counter));
+    let app = app.layer(agent.layer());
+    let (finish, finished) = oneshot::channel::<()>();
+    let listener = listener.tap_io(|stream| {
+        // Without it answers in two writes wait for each other; a failure costs only time.
+        let _ = stream.set_nodelay(true);
+    });
+    let server = axum::serve(listener, app).with_graceful_shutdown(async {
+        let _ = finished.await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    // Whoever started it may have closed the pipe: that is no reason to end.
+    let _ = writeln!(std::io::stdout(), "listening http={address} node={route}");
+    tokio::select! {
+        reason = ending.asked() => info!(reason, "leaving"),
+        ended = &mut server => bail!("the server ended by itself: {:?}", ended?),
+    }
+    let drained = agent.stop().await;
+    if !drained.is_complete() {
+        warn!(drained.requests_left, drained.unreached, "left before all was done");
+    }
+    drop(finish);
+    match tokio::time::timeout(LAST_REQUESTS, &mut server).await {
+        Ok(ended) => Ok(ended??),
+        Err(_) => {
+            server.abort();
+            bail!("requests were still in flight after {LAST_REQUESTS:?}")
+        }
+    }
+}
+
+// === impl Options ===
+
+impl Options {
+    fn route(&self) -> anyhow::Result<Route> {
+        let name = match &self.node_name {
+            Some(name) => name.clone(),
+            None => std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .context("this host tells no name: give --node-name")?,
+        };
+        Ok(name.trim().parse()?)
+    }
+
+    async fn bind(&self) -> anyhow::Result<TcpListener> {
+        let port = match self.port {
+            Some(port) => port,
+            None => 8080_u16.checked_add(self.offset).context("--offset is too large")?,
+        };
+        let address = SocketAddr::new(self.bind, port);
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    }
+
+    fn agent(&self, route: &Route, address: SocketAddr) -> muster_agent::Builder {
+        let agent = Agent::builder().node_name(route.as_str()).listen(address).context("/counter");
+        let agent = agent.status_interval(self.status_interval);
+        let agent = self.balancer.iter().fold(agent, |agent, balancer| agent.balancer(balancer));
+        let agent = self.alias.iter().fold(agent, |agent, alias| agent.alias(alias));
+        let agent = self.domain.iter().fold(agent, |agent, domain| agent.domain(domain));
+        let agent = self.balancer_name.iter().fold(agent, |agent, name| agent.balancer_name(name));
+        match (self.load, self.capacity) {
+            (Some(load), _) => agent.fixed_load(load),
+            (None, Some(full)) => agent.metric(LoadMetric::busyness().capacity(full)),
+            (None, None) => agent,
+        }
+    }
+}
