@@ -86,9 +86,11 @@ pub struct CounterOptions {
 // === impl Farm ===
 
 impl Farm {
-    /// An empty farm.
+    /// An empty farm. Its files go with it, unless `MUSTER_KEEP` is set.
     pub fn new() -> Result<Farm, FarmError> {
-        Ok(Farm { folder: tempfile::Builder::new().prefix("muster-farm-").tempdir()? })
+        let mut folder = tempfile::Builder::new().prefix("muster-farm-").tempdir()?;
+        folder.disable_cleanup(std::env::var_os("MUSTER_KEEP").is_some());
+        Ok(Farm { folder })
     }
 
     /// Its scratch folder.
