@@ -60,11 +60,6 @@ impl Prober {
         }
     }
 
-    /// Whether the node answers in time.
-    pub async fn answers(&self, address: &Address, ping: Duration) -> bool {
-        self.probe(address, ping).await == Probed::Answered
-    }
-
     /// Asks once. `ping` is the node's own bound; zero means that it has none.
     pub async fn probe(&self, address: &Address, ping: Duration) -> Probed {
         let Ok(_permit) = self.permits.acquire().await else { return Probed::TimedOut };
@@ -94,7 +89,7 @@ impl Prober {
         if let Some(ip) = ip_of(host) {
             return Some(SocketAddr::new(ip, address.port));
         }
-        let found = lookup_host((host, address.port)).await.ok()?;
+        let found = lookup_host((bare(host), address.port)).await.ok()?;
         // An IPv4 address first: a node that listens on 0.0.0.0 does not hear ::1.
         let found = found.min_by_key(|socket| socket.is_ipv6())?;
         if self.socket(address) != Some(found) {
@@ -153,8 +148,12 @@ impl Prober {
 }
 
 fn ip_of(host: &str) -> Option<std::net::IpAddr> {
-    let inner = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-    inner.unwrap_or(host).parse().ok()
+    bare(host).parse().ok()
+}
+
+/// An IPv6 address stands in brackets; one with a zone is a name to look up.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Published {
     pub async fn tell(&self, command: &Command) -> Result<Outcome, ApplyError> {
         let questions = self.lock().questions(command);
         let answers = questions.iter().map(async |question| {
-            (question.id, self.prober.answers(&question.address, question.within).await)
+            (question.id, self.prober.probe(&question.address, question.within).await)
         });
         let heard = Heard(join_all(answers).await);
         if let Command::Config(config) = command {

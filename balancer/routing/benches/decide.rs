@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use muster_protocol::mcmp::parse::parse;
-use muster_routing::health::Timing;
+use muster_routing::health::{Probed, Timing};
 use muster_routing::registry::Heard;
 use muster_routing::{Limits, Moment, Registry, Request, decide};
 
@@ -13,7 +13,7 @@ const SIZES: [usize; 4] = [2, 100, 1_000, 10_000];
 
 fn tell(registry: &mut Registry, method: &str, uri: &str, body: &str) {
     let command = parse(method, uri, body.as_bytes()).expect("the bench speaks well");
-    let heard = registry.questions(&command).iter().map(|q| (q.id, true)).collect();
+    let heard = registry.questions(&command).iter().map(|q| (q.id, Probed::Answered)).collect();
     let applied = registry.apply(&command, &Heard(heard), Moment::ZERO);
     applied.expect("the bench asks for nothing odd");
 }

@@ -10,7 +10,7 @@ use muster_protocol::names::Domain;
 
 use crate::context::ContextState;
 use crate::elect::{Candidate, Elected, Pool};
-use crate::node::{Availability, InFlight, Node, NodeId, Slot};
+use crate::node::{Availability, InFlight, Live, Node, NodeId, Slot};
 use crate::session;
 use crate::table::{Entry, RoutingTable};
 
@@ -144,7 +144,7 @@ impl<'t> Choice<'t, '_> {
     /// The session's node is registered.
     fn known(&self, owner: &'t Arc<Node>) -> Result<Decision<'t>, Refusal> {
         if let Some(slot) = self.owner(owner) {
-            return match owner.is_full(self.request.max_in_flight) {
+            return match owner.live.is_full(self.request.max_in_flight) {
                 false => Ok(self.decision(owner, slot, How::Owner)),
                 true => Err(Refusal::Busy),
             };
@@ -176,7 +176,7 @@ impl<'t> Choice<'t, '_> {
         let (state, slot) = self.context_of(owner)?;
         let fits = state != ContextState::Stopped
             && owner.availability == Availability::Standby
-            && self.fits(owner);
+            && self.fits(owner.id, &owner.live);
         fits.then(|| self.decision(owner, slot, How::Owner))
     }
 
@@ -220,13 +220,13 @@ impl<'t> Choice<'t, '_> {
     }
 
     fn elect(&self, pool: &'t Pool, how: How) -> Option<Decision<'t>> {
-        let elected = pool.elect(|node| self.fits(node))?;
+        let elected = pool.elect(|id, live| self.fits(id, live))?;
         let Candidate { node, slot } = elected.candidate();
         Some(Decision { elected: Some(elected), ..self.decision(node, slot, how) })
     }
 
-    fn fits(&self, node: &Node) -> bool {
-        !self.request.tried.contains(&node.id) && !node.is_full(self.request.max_in_flight)
+    fn fits(&self, id: NodeId, live: &Live) -> bool {
+        !self.request.tried.contains(&id) && !live.is_full(self.request.max_in_flight)
     }
 
     fn decision(&self, node: &'t Arc<Node>, slot: &'t Arc<Slot>, how: How) -> Decision<'t> {
@@ -235,7 +235,7 @@ impl<'t> Choice<'t, '_> {
 
     /// Busy if somebody in the pool could have taken it but for the bound.
     fn refusal(&self, pool: Option<&Pool>) -> Refusal {
-        let untried = |node: &Node| !self.request.tried.contains(&node.id);
+        let untried = |id: NodeId, _: &Live| !self.request.tried.contains(&id);
         match pool.and_then(|pool| pool.elect(untried)) {
             Some(_) => Refusal::Busy,
             None => Refusal::NoNode { wait: self.settings().wait_worker },

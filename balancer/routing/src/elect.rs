@@ -13,10 +13,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::node::{InFlight, Node, NodeId, Slot};
+use crate::node::{Live, Node, NodeId, Slot};
 
 /// How many nodes of a class an election looks at, as long as one of them is free.
-pub const WINDOW: usize = 8;
+pub const WINDOW: usize = 4;
 
 /// How many requests ahead of the others a node or class may be when a window closes.
 pub const LEAD: u64 = 32;
@@ -50,8 +50,12 @@ struct Clock {
     cursor: AtomicUsize,
 }
 
+/// What an election looks at stands here and not behind the node: with thousands of nodes each
+/// further pointer is a miss of the cache.
 #[derive(Debug)]
 struct Member {
+    id: NodeId,
+    live: Arc<Live>,
     candidate: Candidate,
     /// Requests since the start, or since the node started level with the others.
     turn: Arc<AtomicU64>,
@@ -102,7 +106,7 @@ impl Pool {
     }
 
     /// The node that is next among those that fit; `None` when none fits.
-    pub fn elect(&self, fits: impl Fn(&Node) -> bool) -> Option<Elected<'_>> {
+    pub fn elect(&self, fits: impl Fn(NodeId, &Live) -> bool) -> Option<Elected<'_>> {
         let mut passed_over: u128 = 0;
         loop {
             let open = self.open(passed_over);
@@ -170,6 +174,8 @@ impl Class {
         let of_known = turns.iter().flatten().map(|turn| turn.load(Ordering::Relaxed));
         let turn_of_newcomers = of_known.max().unwrap_or(0);
         let members = candidates.into_iter().zip(turns).map(|(candidate, turn)| Member {
+            id: candidate.node.id,
+            live: candidate.node.live.clone(),
             candidate,
             turn: turn.unwrap_or_else(|| Arc::new(AtomicU64::new(turn_of_newcomers))),
         });
@@ -184,18 +190,18 @@ impl Class {
     }
 
     fn member(&self, id: NodeId) -> Option<&Member> {
-        let at = self.members.binary_search_by_key(&id, |member| member.candidate.node.id).ok()?;
+        let at = self.members.binary_search_by_key(&id, |member| member.id).ok()?;
         Some(&self.members[at])
     }
 
     /// The member with the fewest turns among the next ones, or else anybody who fits.
-    fn choose(&self, fits: impl Fn(&Node) -> bool) -> Option<&Member> {
+    fn choose(&self, fits: impl Fn(NodeId, &Live) -> bool) -> Option<&Member> {
         let start = self.clock.cursor.load(Ordering::Relaxed) % self.members.len();
         let (earlier, from_here) = self.members.split_at(start);
         let in_turn = from_here.iter().chain(earlier);
-        let near = in_turn.clone().take(WINDOW).filter(|m| fits(&m.candidate.node));
-        near.min_by_key(|m| (m.turn.load(Ordering::Relaxed), m.candidate.node.live.in_flight()))
-            .or_else(|| in_turn.skip(WINDOW).find(|m| fits(&m.candidate.node)))
+        let near = in_turn.clone().take(WINDOW).filter(|m| fits(m.id, &m.live));
+        near.min_by_key(|m| (m.turn.load(Ordering::Relaxed), m.live.in_flight()))
+            .or_else(|| in_turn.skip(WINDOW).find(|m| fits(m.id, &m.live)))
     }
 
     fn close_window(&self) {
@@ -242,16 +248,7 @@ impl<'p> Elected<'p> {
     }
 
     fn in_flight(&self) -> u32 {
-        self.member.candidate.node.live.in_flight()
-    }
-}
-
-// === impl Candidate ===
-
-impl Candidate {
-    /// Starts a request to it.
-    pub fn start(&self) -> InFlight {
-        InFlight::start(&self.node.live, &self.slot)
+        self.member.live.in_flight()
     }
 }
 

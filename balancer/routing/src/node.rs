@@ -74,11 +74,6 @@ impl Node {
         let (_, state, slot) = &self.contexts[at];
         Some((*state, slot))
     }
-
-    /// Whether it carries as many requests as it may; 0 means that there is no such limit.
-    pub fn is_full(&self, max_in_flight: u32) -> bool {
-        max_in_flight > 0 && self.live.in_flight() >= max_in_flight
-    }
 }
 
 // === impl Live ===
@@ -92,6 +87,11 @@ impl Live {
     /// Requests that are at the node now.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the node carries as many requests as it may; 0 means that there is no such limit.
+    pub fn is_full(&self, max_in_flight: u32) -> bool {
+        max_in_flight > 0 && self.in_flight() >= max_in_flight
     }
 
     /// Bytes of request bodies that went to the node.

@@ -18,7 +18,7 @@ use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
 
 use crate::Moment;
 use crate::context::{ContextKey, ContextState, Hosts};
-use crate::health::{Health, Timing};
+use crate::health::{Health, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Live, Node, NodeId, Slot};
 use crate::table::RoutingTable;
@@ -94,13 +94,13 @@ pub struct Question {
     pub within: Moment,
 }
 
-/// Which nodes were asked, and whether they answered.
+/// Which nodes were asked, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Heard(pub Vec<(NodeId, bool)>);
+pub struct Heard(pub Vec<(NodeId, Probed)>);
 
 impl Heard {
-    fn of(&self, id: NodeId) -> Option<bool> {
-        self.0.iter().find(|(asked, _)| *asked == id).map(|(_, answered)| *answered)
+    fn of(&self, id: NodeId) -> Option<Probed> {
+        self.0.iter().find(|(asked, _)| *asked == id).map(|(_, probed)| *probed)
     }
 }
 
@@ -235,9 +235,9 @@ impl Registry {
             Ping::Balancer => true,
             Ping::Node(route) => {
                 let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
-                heard.of(id).unwrap_or(false)
+                heard.of(id) == Some(Probed::Answered)
             }
-            Ping::Address { .. } => heard.0.iter().any(|(_, answered)| *answered),
+            Ping::Address { .. } => heard.0.iter().any(|(_, probed)| *probed == Probed::Answered),
         };
         Ok(Outcome::Alive(alive))
     }

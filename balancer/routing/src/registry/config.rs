@@ -7,7 +7,7 @@ use muster_protocol::mcmp::{BalancerSettings, Load, NodeConfig, VirtualHost};
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
 use crate::context::{ContextState, Hosts};
-use crate::health::Health;
+use crate::health::{Health, Probed};
 use crate::node::{Live, NodeId};
 
 impl Registry {
@@ -96,7 +96,7 @@ impl Registry {
         if member.is_static {
             return Err(ApplyError::Static(own.route.clone()));
         }
-        if heard.of(rival) == Some(false) {
+        if heard.of(rival).is_some_and(|probed| probed != Probed::Answered) {
             return Ok(());
         }
         Err(match own.route == config.route {

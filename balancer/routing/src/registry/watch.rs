@@ -33,12 +33,12 @@ impl Registry {
         let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
         let member = self.member_mut(id);
         member.last_status = Some(now);
-        match heard.of(id) {
-            Some(true) => member.health = member.health.after(Probed::Answered, now),
-            Some(false) => member.health = member.health.after(Probed::Refused, now),
-            None => {}
+        let probed = heard.of(id);
+        if let Some(probed) = probed {
+            member.health = member.health.after(probed, now);
         }
-        let alive = member.health.is_usable();
+        // A node that is busy is told so, but stays in use until it is silent for longer.
+        let alive = member.health.is_usable() && probed.is_none_or(|p| p == Probed::Answered);
         if alive && status.load != Load::ProbeOnly {
             member.load = Some(status.load);
         }

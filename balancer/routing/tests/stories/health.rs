@@ -86,3 +86,19 @@ fn a_full_node_is_passed_over_and_its_own_sessions_wait() {
          GET h/x JSESSIONID=k.a => a",
     );
 }
+
+#[test]
+fn a_busy_node_hears_notok_but_stays_in_use_until_it_was_late_three_times() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "slow a
+         STATUS / JVMRoute=a&Load=10 => NOTOK
+         GET h/x => a
+         STATUS / JVMRoute=a&Load=10 => NOTOK
+         STATUS / JVMRoute=a&Load=10 => NOTOK
+         GET h/x => no node can take the request
+         answers a
+         STATUS / JVMRoute=a&Load=10
+         GET h/x => a",
+    );
+}

@@ -4,7 +4,7 @@
 //! CONFIG / JVMRoute=a&Port=1      an MCMP message that must be accepted
 //! CONFIG / JVMRoute=a&Port=2 => MEM    one that must be refused
 //! GET h/x JSESSIONID=k.a => a     a request and its node, or why there is none
-//! silent a / answers a            from now on node a does not answer / answers again
+//! silent a / slow a / answers a   from now on node a is gone / answers too late / answers
 //! refused a                       a request could not connect to a
 //! hold a 3                        three requests stay at a
 //! wait 5s                         time passes, and probes are made
@@ -25,6 +25,7 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) now: Moment,
     silent: HashSet<String>,
+    slow: HashSet<String>,
     held: Vec<InFlight>,
     pub(crate) max_in_flight: u32,
 }
@@ -47,6 +48,7 @@ impl World {
             registry: Registry::new(limits, Timing::default(), use_alias),
             now: Moment::from_secs(1),
             silent: HashSet::new(),
+            slow: HashSet::new(),
             held: Vec::new(),
             max_in_flight: 0,
         }
@@ -93,8 +95,13 @@ impl World {
                 self.silent.insert(name.into());
                 String::new()
             }
+            ["slow", name] => {
+                self.slow.insert(name.into());
+                String::new()
+            }
             ["answers", name] => {
                 self.silent.remove(name);
+                self.slow.remove(name);
                 String::new()
             }
             ["refused", name] => {
@@ -125,7 +132,7 @@ impl World {
     fn try_tell(&mut self, method: &str, uri: &str, body: &str) -> Result<Outcome, Refused> {
         let command: Command = parse(method, uri, body.as_bytes())?;
         let questions = self.registry.questions(&command);
-        let heard = questions.iter().map(|q| (q.id, self.does_answer(q.id))).collect();
+        let heard = questions.iter().map(|q| (q.id, self.probe(q.id))).collect();
         Ok(self.registry.apply(&command, &Heard(heard), self.now)?)
     }
 
@@ -133,8 +140,7 @@ impl World {
         for _ in 0..seconds * 4 {
             self.now += Duration::from_millis(250);
             for order in self.registry.tick(self.now) {
-                let found =
-                    if self.does_answer(order.id) { Probed::Answered } else { Probed::Refused };
+                let found = self.probe(order.id);
                 self.registry.probed(order.id, found, self.now);
             }
         }
@@ -193,10 +199,15 @@ impl World {
         String::new()
     }
 
-    fn does_answer(&self, id: NodeId) -> bool {
+    fn probe(&self, id: NodeId) -> Probed {
         let rows = self.registry.rows(self.now);
         let row = rows.nodes.iter().find(|row| row.id == id);
-        row.is_some_and(|row| !self.silent.contains(row.config.route.as_str()))
+        let name = row.map_or("", |row| row.config.route.as_str());
+        match (self.silent.contains(name), self.slow.contains(name)) {
+            (true, _) => Probed::Refused,
+            (false, true) => Probed::TimedOut,
+            (false, false) => Probed::Answered,
+        }
     }
 
     fn id(&self, name: &str) -> NodeId {
