@@ -164,37 +164,39 @@ name! {
 
 name! {
     /// The host of a node's address: a name, an IPv4 address, or an IPv6 address in brackets;
-    /// lower-cased.
+    /// lower-cased, and an IPv6 address in its shortest form.
     ///
     /// An IPv6 address may carry a zone, as Java writes behind a link-local one: `[fe80::1%eth0]`.
     /// The zone is kept as sent and shown again; it names an interface of the *node's* machine, so
     /// whoever connects must not take it for one of its own.
     NodeHost, "Host", limit 64, |text| {
         let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-        let (address, zone) = text.split_at(text.find('%').unwrap_or(text.len()));
         let good = match inner {
-            Some(inner) => is_ipv6(inner),
-            None => text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
+            Some(inner) => canonical_ipv6(inner),
+            None => is_host_name(text).then(|| text.to_ascii_lowercase()),
         };
-        match good {
-            true => Ok((address.to_ascii_lowercase() + zone).into()),
-            false => Err(NameError::Bad {
-                field: "Host", value: text.to_owned(), reason: "it is no host name or address",
-            }),
-        }
+        good.map(Into::into).ok_or_else(|| NameError::Bad {
+            field: "Host", value: text.to_owned(), reason: "it is no host name or address",
+        })
     }
 }
 
 /// Most bytes of a zone: what Linux grants the name of an interface.
 const MAX_ZONE: usize = 15;
 
-fn is_ipv6(text: &str) -> bool {
-    let (address, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
+fn is_host_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+/// One spelling for one address (Java writes `0:0:0:0:0:0:0:1`), so that equal ones are found.
+fn canonical_ipv6(text: &str) -> Option<String> {
+    let (address, zone) = text.split_at(text.find('%').unwrap_or(text.len()));
     let is_zone = |zone: &str| {
-        (1..=MAX_ZONE).contains(&zone.len())
+        (2..=MAX_ZONE + 1).contains(&zone.len())
             && zone.bytes().all(|b| b.is_ascii_graphic() && b != b']')
     };
-    address.parse::<std::net::Ipv6Addr>().is_ok() && zone.is_none_or(is_zone)
+    let address: std::net::Ipv6Addr = address.parse().ok()?;
+    (zone.is_empty() || is_zone(zone)).then(|| format!("[{address}{zone}]"))
 }
 
 name! {
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn a_link_local_address_keeps_its_zone_as_it_was_sent() {
         let host = "[FE80:0:0:0:0:0:0:1%Eth0]".parse::<NodeHost>().unwrap();
-        assert_eq!(host.as_str(), "[fe80:0:0:0:0:0:0:1%Eth0]");
+        assert_eq!(host.as_str(), "[fe80::1%Eth0]");
         let longest = format!("[{}%{}]", ["ffff"; 8].join(":"), "x".repeat(15));
         assert_eq!(longest.parse::<NodeHost>().unwrap().as_str(), longest);
         for zone in ["2", "eth0.100", "br-1f2e", "%25eth0"] {
