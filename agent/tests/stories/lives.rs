@@ -117,7 +117,7 @@ async fn syntax_is_the_end_until_a_refresh() {
     fake.state().refusals.clear();
     agent.refresh();
     registered(&agent).await;
-    assert_eq!(fake.heard()[2..], ["INFO /", CONFIG, ENABLE, STATUS]);
+    assert_eq!(fake.heard()[2..6], ["INFO /", CONFIG, ENABLE, STATUS]);
 }
 
 #[tokio::test]

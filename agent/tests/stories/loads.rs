@@ -47,6 +47,7 @@ async fn a_fresh_node_ramps_up_by_itself() {
     loads.retain(|line| line.starts_with("STATUS"));
     loads.dedup();
     let loads: Vec<_> = loads.iter().filter_map(|line| line.rsplit('=').next()).collect();
-    // A tick that came before the registration was done is not reported.
-    assert!(["50", "75", "88", "94", "97", "99", "100"].ends_with(&loads), "{loads:?}");
+    // A tick that comes while another message is under way is not reported.
+    let mut ramp = ["50", "75", "88", "94", "97", "99", "100"].iter();
+    assert!(loads.iter().all(|load| ramp.any(|step| step == load)), "{loads:?}");
 }
