@@ -46,6 +46,7 @@ pub struct Live {
     in_flight: AtomicU32,
     read: AtomicU64,
     transferred: AtomicU64,
+    answered: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -104,6 +105,11 @@ impl Live {
         self.read.load(Ordering::Relaxed)
     }
 
+    /// Requests that the node answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// Requests that ended without an answer of the node.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
@@ -145,6 +151,7 @@ impl InFlight {
     pub fn finish(self, sent: u64, received: u64, status: Option<u16>) {
         self.live.transferred.fetch_add(sent, Ordering::Relaxed);
         self.live.read.fetch_add(received, Ordering::Relaxed);
+        self.live.answered.fetch_add(u64::from(status.is_some()), Ordering::Relaxed);
         let class = usize::from(status.unwrap_or(0) / 100).min(5);
         self.slot.answers[class].fetch_add(1, Ordering::Relaxed);
     }

@@ -79,6 +79,8 @@ pub(crate) struct Member {
     pub(crate) last_status: Option<Moment>,
     next_probe: Moment,
     is_probed: bool,
+    /// Requests that it had answered when it was last looked at.
+    answered: u64,
     /// What the table has of it.
     node: Option<Arc<Node>>,
 }

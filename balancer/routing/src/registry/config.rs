@@ -182,6 +182,7 @@ impl Member {
             last_status: None,
             next_probe: now,
             is_probed: false,
+            answered: 0,
             node: None,
         }
     }

@@ -112,7 +112,12 @@ impl Registry {
     fn due(&mut self, now: Moment) -> Vec<ProbeOrder> {
         let mut orders = Vec::new();
         for (id, member) in &mut self.members {
-            if member.next_probe <= now && !member.is_probed {
+            if member.next_probe > now || member.is_probed {
+                continue;
+            }
+            if member.has_just_answered() {
+                member.next_probe = now + self.timing.probe_interval;
+            } else {
                 member.is_probed = true;
                 let config = &member.config;
                 let address = config.address.clone();
@@ -151,6 +156,13 @@ impl Registry {
 }
 
 impl Member {
+    /// Who answers requests need not be asked whether it is there.
+    fn has_just_answered(&mut self) -> bool {
+        let answered = self.live.answered();
+        let before = std::mem::replace(&mut self.answered, answered);
+        self.health == Health::Up && answered > before
+    }
+
     /// A node that reports nothing for long is looked at as often as one that is down.
     fn probe_after(&self, timing: &Timing, now: Moment) -> Moment {
         let silence = self.last_status.map(|then| now.saturating_sub(then));

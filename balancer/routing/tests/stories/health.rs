@@ -102,3 +102,15 @@ fn a_busy_node_hears_notok_but_stays_in_use_until_it_was_late_three_times() {
          GET h/x => a",
     );
 }
+
+#[test]
+fn a_node_that_answers_requests_is_not_asked_whether_it_is_there() {
+    let mut world = World::of_nodes("a b");
+    world.story("wait 6s");
+    let due = |world: &mut World| world.registry.tick(world.now).len();
+    world.decide("h/x", "JSESSIONID=k.a", |d| d.count().finish(0, 10, Some(200))).unwrap();
+    world.now += std::time::Duration::from_secs(6);
+    assert_eq!(due(&mut world), 1, "only b is asked");
+    world.now += std::time::Duration::from_secs(6);
+    assert_eq!(due(&mut world), 1, "a has answered nothing since");
+}
