@@ -14,7 +14,7 @@ use super::wait::{Late, eventually};
 pub const START: Duration = Duration::from_secs(30);
 
 /// How much of a process's output a failed test shows, in bytes from the end.
-const SHOWN: usize = 8 << 10;
+const SHOWN: usize = 4 << 10;
 
 /// Why a process is not there as wanted.
 #[derive(Debug, thiserror::Error)]
