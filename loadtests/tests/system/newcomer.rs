@@ -25,6 +25,7 @@ async fn a_newcomer_after_20000_requests_gets_no_flood() {
         longest = longest.max(run);
     }
     let share = newcomer.count() as f64 / 3000.0;
+    eprintln!("the newcomer got {share:.3} of 3,000, at most {longest} in a row");
     assert!(share <= 0.4, "the newcomer got {share}");
     assert!(share >= 0.05, "the newcomer was starved: {share}");
     assert!(longest <= 20, "{longest} in a row went to the newcomer");

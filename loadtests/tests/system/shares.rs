@@ -11,6 +11,7 @@ async fn ask(balancer: &Balancer, connections: usize, count: u64) -> Record {
     let outcome = generator::run(gets(balancer, "/", connections, End::Count(count))).await;
     let record = outcome.record;
     assert_eq!((record.ok, record.failed()), (count, 0), "{record:?}");
+    eprintln!("{connections} connections: {:?}", record.nodes);
     record
 }
 
