@@ -14,7 +14,6 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -29,6 +28,9 @@ const WAKE_AT: usize = 256 * 1024;
 
 /// Most bytes that wait.
 const MAX_WAITING: usize = 8 * 1024 * 1024;
+
+/// How long the end waits until what is left is written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a line says.
 #[derive(Debug, Clone, Copy)]
@@ -53,17 +55,18 @@ pub struct Line<'r> {
     pub how: &'static str,
 }
 
-/// Where lines go. Cheap to share; the writer ends with the last handle.
+/// Where lines go. Dropping it writes what is left, and waits a second at most for that: the
+/// reader of a pipe may have stopped to read, and no balancer stays for it.
 #[derive(Debug)]
 pub struct AccessLog {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Condvar,
+    end: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +77,8 @@ struct Waiting {
     second: u64,
     clock: String,
     is_closed: bool,
+    /// The writer has written everything.
+    is_ended: bool,
 }
 
 impl AccessLog {
@@ -96,8 +101,12 @@ impl AccessLog {
         let shared = Arc::new(Shared::default());
         let own = shared.clone();
         let writer = std::thread::Builder::new().name("access-log".into());
-        let writer = writer.spawn(move || write_until_closed(&own, output))?;
-        Ok(AccessLog { shared, writer: Some(writer) })
+        writer.spawn(move || {
+            write_until_closed(&own, output);
+            own.lock().is_ended = true;
+            own.end.notify_one();
+        })?;
+        Ok(AccessLog { shared })
     }
 
     /// Adds a line.
@@ -121,10 +130,12 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.shared.lock().is_closed = true;
+        let mut waiting = self.shared.lock();
+        waiting.is_closed = true;
         self.shared.wake.notify_one();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let wrote = self.shared.end.wait_timeout_while(waiting, LAST_WORDS, |w| !w.is_ended);
+        if !wrote.unwrap_or_else(PoisonError::into_inner).0.is_ended {
+            tracing::warn!("nobody takes the access log: its last lines are lost");
         }
     }
 }
@@ -177,22 +188,26 @@ impl Line<'_> {
         };
         to.extend_from_slice(self.method.as_bytes());
         to.push(b' ');
-        append_escaped(self.target, to);
+        append_escaped(self.target, b'"', to);
         let took = self.took.as_secs_f64();
         let (version, bytes) = (self.version, self.bytes);
-        let (node, how) = (self.node.unwrap_or("-"), self.how);
         let _ = match self.status {
-            Some(status) => writeln!(to, " {version}\" {status} {bytes} {took:.6} {node} {how}"),
-            None => writeln!(to, " {version}\" - {bytes} {took:.6} {node} {how}"),
+            Some(status) => write!(to, " {version}\" {status} {bytes} {took:.6} "),
+            None => write!(to, " {version}\" - {bytes} {took:.6} "),
         };
+        append_escaped(self.node.unwrap_or("-").as_bytes(), b' ', to);
+        let _ = writeln!(to, " {}", self.how);
     }
 }
 
-/// Nothing that a client sends may forge a line or end a quote.
-fn append_escaped(text: &[u8], to: &mut Vec<u8>) {
+/// Nothing that a client or a node sends may forge a line, or end its column before `end` does.
+fn append_escaped(text: &[u8], end: u8, to: &mut Vec<u8>) {
     for &byte in text {
         match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+            b'\\' | 0..=0x1f | 0x7f.. => {
+                let _ = write!(to, "\\x{byte:02x}");
+            }
+            _ if byte == end => {
                 let _ = write!(to, "\\x{byte:02x}");
             }
             _ => to.push(byte),
@@ -232,8 +247,43 @@ mod tests {
     #[test]
     fn a_target_cannot_forge_a_line() {
         let mut text = Vec::new();
-        append_escaped(b"/a\" 200\r\n\\x", &mut text);
+        append_escaped(b"/a\" 200\r\n\\x", b'"', &mut text);
         assert_eq!(text, b"/a\\x22 200\\x0d\\x0a\\x5cx");
+    }
+
+    #[test]
+    fn the_name_of_a_node_cannot_forge_a_column() {
+        let mut text = Vec::new();
+        let named = Line { node: Some("a owner\n"), ..line(b"/") };
+        named.append(&clock_face(1_800_000_000), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.ends_with(" 200 12 0.001234 a\\x20owner\\x0a owner\n"), "{text}");
+    }
+
+    #[test]
+    fn a_log_that_nobody_takes_does_not_hold_up_the_end() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                let _ = self.0.recv();
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (reader, stuck) = std::sync::mpsc::channel();
+        let log = AccessLog::to(Box::new(Stuck(stuck))).unwrap();
+        log.write(&line(b"/"));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(log);
+            ended.send(())
+        });
+        let end = end.recv_timeout(Duration::from_secs(60));
+        drop(reader);
+        assert_eq!(end, Ok(()));
     }
 
     #[test]

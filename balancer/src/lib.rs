@@ -67,6 +67,10 @@ const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// How long the listeners of nodes and operators may take to finish their last answers.
 const SIDE_GRACE: Duration = Duration::from_secs(2);
 
+/// How long the end waits for threads: one may hang in the system's look-up of a name. Longer than
+/// the access log takes for its last lines.
+const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
 
@@ -268,7 +272,9 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(carry(config))
+    let ended = runtime.block_on(carry(config));
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    ended
 }
 
 async fn carry(config: Config) -> anyhow::Result<()> {

@@ -41,13 +41,7 @@ struct Ended {
 
 impl Muster {
     fn start(arguments: &[&str]) -> Muster {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(arguments);
         let out = Lines::of(child.stdout.take().unwrap());
         let err = Lines::of(child.stderr.take().unwrap());
         Muster { child, out, err }
@@ -76,6 +70,16 @@ impl Drop for Muster {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_muster"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 // === impl Lines ===
@@ -225,6 +229,26 @@ fn run_says_where_it_listens_answers_and_ends_well_at_sigterm() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     // Nothing that was answered is missing from the access log, however soon the end came.
     assert!(ended.out.contains("\"GET /nowhere HTTP/1.1\" 404 "), "{ended:?}");
+}
+
+#[test]
+fn run_ends_at_sigterm_though_nobody_reads_its_access_log() {
+    let mut child = spawn(&[&["run"], &FREE_PORTS[..]].concat());
+    let mut unread = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    unread.read_line(&mut line).unwrap();
+    let http = line.split(' ').find_map(|word| word.strip_prefix("http=")).unwrap();
+    let http: SocketAddr = http.parse().unwrap();
+    let err = Lines::of(child.stderr.take().unwrap());
+    let muster = Muster { child, out: Lines::of(std::io::empty()), err };
+
+    // Far more lines than a pipe holds.
+    let target = format!("/{}", "x".repeat(8000));
+    (0..64).for_each(|_| drop(get(http, &target)));
+    muster.terminate();
+    let ended = muster.ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    drop(unread);
 }
 
 #[test]
