@@ -5,14 +5,14 @@
 //! is taken, then nothing more.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +54,13 @@ pub(crate) async fn run<E: Engine>(
     open: Gauge,
     stop: CancellationToken,
 ) {
+    let serve = |permit: Option<OwnedSemaphorePermit>, stream, client| {
+        let (engine, open) = (engine.clone(), Open::new(&open));
+        connections.spawn(async move {
+            engine.serve(stream, client).await;
+            drop((open, permit));
+        });
+    };
     let accept = async || {
         // A permit first: at the bound further clients wait in the backlog.
         let permit = permits.clone().acquire_owned().await.ok()?;
@@ -65,15 +72,7 @@ pub(crate) async fn run<E: Engine>(
             accepted = accept() => accepted,
         };
         match accepted {
-            Some((permit, Ok((stream, client)))) => {
-                let (engine, open) = (engine.clone(), open.clone());
-                connections.spawn(async move {
-                    open.inc();
-                    engine.serve(stream, client).await;
-                    open.dec();
-                    drop(permit);
-                });
-            }
+            Some((permit, Ok((stream, client)))) => serve(Some(permit), stream, client),
             Some((_, Err(error))) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
@@ -81,7 +80,122 @@ pub(crate) async fn run<E: Engine>(
             None => return,
         }
     }
-    while let Some(Ok((stream, client))) = listener.accept().now_or_never() {
-        connections.spawn(engine.clone().serve(stream, client));
+    // Who waits in the backlog would be reset with the socket, so the bound does not hold here.
+    match waiting(listener) {
+        Ok(waiting) => waiting.for_each(|(stream, client)| {
+            serve(permits.clone().try_acquire_owned().ok(), stream, client)
+        }),
+        Err(error) => tracing::warn!(%error, "cannot accept the last connections"),
+    }
+}
+
+/// Takes what is in the backlog now, at most as much as fits there. It asks the kernel itself: the
+/// runtime hears of new connections later, and lets a task accept only so many in a row.
+fn waiting(
+    listener: TcpListener,
+) -> std::io::Result<impl Iterator<Item = (TcpStream, SocketAddr)>> {
+    let listener = listener.into_std()?;
+    let accept = move |_| match listener.accept() {
+        // One who has left already is nobody, and does not end the others' turn.
+        Err(error) if error.kind() == ErrorKind::ConnectionAborted => Some(None),
+        accepted => Some(Some(adopt(accepted).ok()?)),
+    };
+    Ok((0..BACKLOG).map_while(accept).flatten())
+}
+
+fn adopt(
+    accepted: std::io::Result<(std::net::TcpStream, SocketAddr)>,
+) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let (stream, client) = accepted?;
+    stream.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(stream)?, client))
+}
+
+/// Counts a connection for as long as it is there, however its task ends.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Counts connections and keeps them until it is told to let go.
+    #[derive(Default)]
+    struct Keeps {
+        seen: AtomicUsize,
+        let_go: CancellationToken,
+    }
+
+    impl Engine for Keeps {
+        async fn serve(self: Arc<Self>, _stream: TcpStream, _client: SocketAddr) {
+            self.seen.fetch_add(1, Ordering::Relaxed);
+            self.let_go.cancelled().await;
+        }
+    }
+
+    struct Panics;
+
+    impl Engine for Panics {
+        async fn serve(self: Arc<Self>, _stream: TcpStream, _client: SocketAddr) {
+            panic!("a defect of the engine");
+        }
+    }
+
+    async fn ended(connections: &TaskTracker) {
+        connections.close();
+        tokio::time::timeout(PATIENCE, connections.wait()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn everyone_in_the_backlog_at_a_stop_is_served_whatever_the_bound() {
+        const CLIENTS: usize = 300;
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let clients: Vec<_> = (0..CLIENTS).map(|_| connect()).collect();
+
+        let engine = Arc::new(Keeps::default());
+        let (open, connections) = (Gauge::default(), TaskTracker::new());
+        let (permits, stop) = (Arc::new(Semaphore::new(10)), CancellationToken::new());
+        stop.cancel();
+        let (own, tracked) = (engine.clone(), connections.clone());
+        run(listener, own, permits.clone(), tracked, open.clone(), stop).await;
+        assert_eq!((connections.len(), open.get()), (CLIENTS, CLIENTS as i64));
+        assert_eq!(permits.available_permits(), 0);
+
+        engine.let_go.cancel();
+        ended(&connections).await;
+        assert_eq!((engine.seen.load(Ordering::Relaxed), open.get()), (CLIENTS, 0));
+        assert_eq!(permits.available_permits(), 10);
+        drop(clients);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_task_panics_is_not_counted_any_more() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let (open, connections) = (Gauge::default(), TaskTracker::new());
+        let (permits, stop) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
+        stop.cancel();
+        run(listener, Arc::new(Panics), permits, connections.clone(), open.clone(), stop).await;
+        ended(&connections).await;
+        assert_eq!(open.get(), 0);
     }
 }
