@@ -87,7 +87,7 @@ impl Metrics {
 
     /// Methods that are none of MCMP's share one label: a client must not make up labels.
     pub(crate) fn mcmp(&self, method: &str, status: u16) {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "CONFIG",
             "ENABLE-APP",
             "DISABLE-APP",
@@ -97,6 +97,7 @@ impl Metrics {
             "PING",
             "INFO",
             "DUMP",
+            "VERSION",
         ];
         let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(method));
         let labels =

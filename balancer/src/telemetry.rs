@@ -12,14 +12,19 @@ pub(crate) fn init(level: LogLevel) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(level));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if tracing::subscriber::set_global_default(subscriber.finish()).is_ok() {
-        // Pingora tells of each failed request; the access log does that better.
         let bridge = tracing_log::LogTracer::builder().with_max_level(log_level(level));
         let _ = bridge.init();
     }
 }
 
+/// Records of Pingora arrive under the target `log`. Each is about one request, which the access
+/// log tells better, and any client can cause them: they are for those who look for a fault.
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(format!("{},pingora=error,pingora_core=error,pingora_proxy=error", level.word()))
+    let of_pingora = match level {
+        LogLevel::Error | LogLevel::Warn | LogLevel::Info => "off",
+        LogLevel::Debug | LogLevel::Trace => level.word(),
+    };
+    EnvFilter::new(format!("{},log={of_pingora}", level.word()))
 }
 
 fn log_level(level: LogLevel) -> tracing_log::log::LevelFilter {

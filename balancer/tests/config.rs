@@ -24,6 +24,7 @@ drain_timeout = "1m 30s"
 [http]
 listen = ["127.0.0.1:0", "[::1]:8080"]
 max_connections = 7
+header_timeout = "1s"
 idle_timeout = "2s"
 read_timeout = "3s"
 max_head_bytes = "16KiB"
@@ -46,6 +47,7 @@ max_connections = 11
 connect_timeout = "250ms"
 read_timeout = "4s"
 total_timeout = "5s"
+tunnel_timeout = "6s"
 idle_connections = 0
 idle_timeout = "6s"
 max_in_flight = 12

@@ -21,6 +21,10 @@ pub struct Upstream {
     /// bound by it. Default 10 min.
     #[serde(with = "humantime_serde")]
     pub total_timeout: Duration,
+    /// How long an upgraded connection (a WebSocket) may be silent, 1 ms to 365 days.
+    /// Default 1 hour.
+    #[serde(with = "humantime_serde")]
+    pub tunnel_timeout: Duration,
     /// Most idle connections that are kept in all, 0 to 1,000,000. Default 8,192: enough for
     /// some to each of 1,000 nodes.
     pub idle_connections: usize,
@@ -56,6 +60,7 @@ impl Default for Upstream {
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(600),
+            tunnel_timeout: Duration::from_secs(3600),
             idle_connections: 8192,
             idle_timeout: Duration::from_secs(60),
             max_in_flight: 0,
@@ -78,6 +83,7 @@ impl Upstream {
             ),
             read_timeout: section.read("read_timeout", default.read_timeout, wait(DAY)),
             total_timeout: section.read("total_timeout", default.total_timeout, wait(365 * DAY)),
+            tunnel_timeout: section.read("tunnel_timeout", default.tunnel_timeout, wait(365 * DAY)),
             idle_connections: section.read("idle_connections", default.idle_connections, million()),
             idle_timeout: section.read("idle_timeout", default.idle_timeout, wait(DAY)),
             max_in_flight: section.read("max_in_flight", default.max_in_flight, million()),

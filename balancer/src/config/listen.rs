@@ -18,6 +18,10 @@ pub struct Http {
     /// Most connections at once, 1 to 10,000,000; further ones wait in the backlog.
     /// Default 20,000.
     pub max_connections: usize,
+    /// How long a client may take for the head of a request, from its first byte, 1 ms to 1 day.
+    /// Default 10 s.
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
     /// How long a connection may idle between requests, 1 s to 1 day, counted in whole seconds;
     /// it holds for the manager's connections too. Default 60 s.
     #[serde(with = "humantime_serde")]
@@ -50,6 +54,7 @@ impl Default for Http {
         Http {
             listen: vec![loopback(8000)],
             max_connections: 20_000,
+            header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(30),
             max_head_bytes: 32 * KIB,
@@ -74,6 +79,7 @@ impl Http {
                 default.idle_timeout,
                 duration(SECOND..=DAY),
             ),
+            header_timeout: section.read("header_timeout", default.header_timeout, wait()),
             read_timeout: section.read("read_timeout", default.read_timeout, wait()),
             max_head_bytes: section.read(
                 "max_head_bytes",

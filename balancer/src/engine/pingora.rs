@@ -5,19 +5,19 @@
 
 mod connection;
 mod hooks;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use pingora_core::apps::{HttpServerApp as _, ReusedHttpStream};
+use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use self::connection::Connection;
+use self::connection::{Connection, HeadLimits};
 use self::hooks::Hooks;
 use crate::accept;
 use crate::config::Config;
@@ -31,8 +31,7 @@ pub(crate) struct PingoraEngine {
     proxy: Arc<HttpProxy<Hooks>>,
     /// Turns true when no connection is to be reused any more.
     closing: watch::Sender<bool>,
-    idle_timeout: Duration,
-    read_timeout: Duration,
+    edge: Arc<Edge>,
 }
 
 impl PingoraEngine {
@@ -43,10 +42,9 @@ impl PingoraEngine {
             ..ServerConf::default()
         };
         PingoraEngine {
-            idle_timeout: edge.policy.client_idle_timeout,
-            read_timeout: edge.policy.client_read_timeout,
-            proxy: Arc::new(http_proxy(&Arc::new(server), Hooks::new(edge))),
+            proxy: Arc::new(http_proxy(&Arc::new(server), Hooks::new(edge.clone()))),
             closing: watch::Sender::new(false),
+            edge,
         }
     }
 
@@ -60,31 +58,36 @@ impl PingoraEngine {
         self.proxy.http_cleanup().await;
     }
 
-    fn session(&self, stream: Connection) -> ServerSession {
-        let mut session = ServerSession::new_http1(Box::new(stream));
-        session.set_keepalive(Some(self.idle_timeout.as_secs().max(1)));
-        session
-    }
-
-    fn next(&self, reused: ReusedHttpStream) -> ServerSession {
-        let (stream, settings) = reused.consume();
-        let mut session = ServerSession::new_http1(stream);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
+    /// Bounds the next request of a connection. Each time anew: Pingora waits without end for the
+    /// second request of an HTTP/1.1 client.
+    fn bound(&self, session: &mut ServerSession) {
+        let policy = &self.edge.policy;
+        session.set_keepalive(Some(policy.client_idle_timeout.as_secs().max(1)));
+        session.set_read_timeout(Some(policy.client_read_timeout));
+        session.set_write_timeout(Some(policy.client_read_timeout));
+        session.set_pipelining_enabled(true);
+        if let Some(connection) = connection::of(session) {
+            connection.expect_head();
         }
-        session
     }
 }
 
 impl accept::Engine for PingoraEngine {
     async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
         let closing = self.closing.subscribe();
-        let mut session = self.session(Connection::new(stream, client));
+        let policy = &self.edge.policy;
+        let limits =
+            HeadLimits { within: policy.client_head_timeout, bytes: policy.max_head_bytes };
+        let connection = Connection::new(stream, client, limits);
+        let mut session = ServerSession::new_http1(Box::new(connection));
         loop {
-            session.set_read_timeout(Some(self.read_timeout));
-            let reused = self.proxy.process_new_http(session, &closing).await;
-            let Some(reused) = reused else { return };
-            session = self.next(reused);
+            self.bound(&mut session);
+            let Some(reused) = self.proxy.process_new_http(session, &closing).await else { return };
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
         }
     }
 }

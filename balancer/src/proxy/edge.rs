@@ -26,6 +26,8 @@ pub(crate) struct Policy {
     pub(crate) read_timeout: Duration,
     pub(crate) total_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) tunnel_timeout: Duration,
+    pub(crate) client_head_timeout: Duration,
     pub(crate) client_read_timeout: Duration,
     pub(crate) client_idle_timeout: Duration,
     pub(crate) max_in_flight: u32,
@@ -170,9 +172,9 @@ impl Edge {
         }
     }
 
-    /// Whether the whole exchange has taken too long.
-    pub(crate) fn is_overdue(&self, exchange: &Exchange) -> bool {
-        exchange.started.elapsed() >= self.policy.total_timeout
+    /// What is left of the time that a whole exchange may take.
+    pub(crate) fn time_left(&self, exchange: &Exchange) -> Duration {
+        self.policy.total_timeout.saturating_sub(exchange.started.elapsed())
     }
 
     fn choose_now(&self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<(), Refusal> {
@@ -230,7 +232,8 @@ impl Edge {
             };
             tokio::select! {
                 _ = tokio::time::sleep_until(deadline) => return Err(refusal.into()),
-                _ = changes.changed() => {}
+                // Another world: who failed this request may be back.
+                _ = changes.changed() => exchange.tried.clear(),
                 _ = freed => {}
             }
         }
@@ -288,6 +291,8 @@ impl Policy {
             read_timeout: upstream.read_timeout,
             total_timeout: upstream.total_timeout,
             idle_timeout: upstream.idle_timeout,
+            tunnel_timeout: upstream.tunnel_timeout,
+            client_head_timeout: http.header_timeout,
             client_read_timeout: http.read_timeout,
             client_idle_timeout: http.idle_timeout,
             max_in_flight: u32::try_from(upstream.max_in_flight).unwrap_or(u32::MAX),

@@ -16,6 +16,9 @@ pub(crate) enum Refused {
     /// The body is longer than the configuration allows.
     #[error("the body is too long")]
     BodyTooLong,
+    /// The client took too long to send its body.
+    #[error("the request did not come in time")]
+    ClientSlow,
     /// No such context.
     #[error("nothing is mounted here")]
     NoContext,
@@ -40,6 +43,7 @@ impl Refused {
             Refused::Method => 405,
             Refused::HeadTooLong => 431,
             Refused::BodyTooLong => 413,
+            Refused::ClientSlow => 408,
             Refused::NoContext => 404,
             Refused::NoNode | Refused::Busy => 503,
             Refused::NodeFailed => 502,
@@ -54,6 +58,7 @@ impl Refused {
             Refused::Method
             | Refused::HeadTooLong
             | Refused::BodyTooLong
+            | Refused::ClientSlow
             | Refused::NoContext
             | Refused::NodeFailed
             | Refused::NodeSilent => None,
@@ -66,6 +71,7 @@ impl Refused {
             Refused::Method => "method",
             Refused::HeadTooLong => "head-too-long",
             Refused::BodyTooLong => "body-too-long",
+            Refused::ClientSlow => "client-slow",
             Refused::NoContext => "no-context",
             Refused::NoNode => "no-node",
             Refused::Busy => "busy",

@@ -1,16 +1,22 @@
 //! A client's connection as Pingora wants it: buffered writes, and the client's address.
 //!
 //! Reads are not buffered here: Pingora reads heads and bodies into buffers of its own, and an
-//! idle connection should hold none.
+//! idle connection should hold none. But they are bounded while a head is read: Pingora's own
+//! bounds are a minute for each *read* and a mebibyte, so that a byte now and then would hold a
+//! connection for good.
 
 use std::fmt;
+use std::future::Future as _;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -18,22 +24,92 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// A head and a small body leave in one system call; larger writes go past the buffer.
 const WRITE_BUFFER: usize = 4 * 1024;
+
+/// Heads up to so many times the limit are still read, so that the client can be told 431.
+const SLACK: usize = 4;
 
 /// A connection of a client.
 pub(super) struct Connection {
     io: BufWriter<TcpStream>,
     digest: Arc<SocketDigest>,
+    limits: HeadLimits,
+    /// Bytes of the head that is being read, from 1; 0 outside of a head. An atomic, for the
+    /// hooks see a connection by reference only.
+    head: AtomicUsize,
+    /// Runs from the first time that a head was waited for in its middle.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a head may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadLimits {
+    /// From its first byte.
+    pub(super) within: Duration,
+    /// In bytes.
+    pub(super) bytes: usize,
+}
+
+/// The connection under a session.
+pub(super) fn of(session: &ServerSession) -> Option<&Connection> {
+    session.stream().and_then(|stream| (**stream).as_any().downcast_ref())
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
+    pub(super) fn new(stream: TcpStream, client: SocketAddr, limits: HeadLimits) -> Connection {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Known already, so that nobody asks the kernel.
         let _ = digest.peer_addr.set(Some(client.into()));
-        Connection { io: BufWriter::with_capacity(WRITE_BUFFER, stream), digest: Arc::new(digest) }
+        Connection {
+            io: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            digest: Arc::new(digest),
+            limits,
+            head: AtomicUsize::new(0),
+            deadline: None,
+        }
+    }
+
+    /// From now on what comes is a head.
+    pub(super) fn expect_head(&self) {
+        self.head.store(1, Ordering::Relaxed);
+    }
+
+    /// The head is there; what comes now is bounded otherwise.
+    pub(super) fn head_is_read(&self) {
+        self.head.store(0, Ordering::Relaxed);
+    }
+
+    /// Bounds a read within a head.
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        so_far: usize,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(self.io.get_mut()).poll_read(cx, buffer);
+        if read.is_ready() {
+            let so_far = so_far + buffer.filled().len() - before;
+            self.head.store(so_far, Ordering::Relaxed);
+            return match so_far > self.limits.bytes.saturating_mul(SLACK) {
+                true => Poll::Ready(Err(std::io::ErrorKind::InvalidData.into())),
+                false => read,
+            };
+        }
+        if so_far == 1 {
+            // Between requests: Pingora's keep-alive timeout counts.
+            self.deadline = None;
+            return Poll::Pending;
+        }
+        let within = self.limits.within;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -49,7 +125,10 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(self.io.get_mut()).poll_read(cx, buffer)
+        match self.head.load(Ordering::Relaxed) {
+            0 => Pin::new(self.io.get_mut()).poll_read(cx, buffer),
+            so_far => self.poll_head(cx, buffer, so_far),
+        }
     }
 }
 

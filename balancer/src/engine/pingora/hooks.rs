@@ -1,13 +1,18 @@
 //! Pingora's hooks: each fetches what the policy needs and delivers what it says.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER};
+use http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Version};
+use muster_protocol::mcmp::Address;
 use muster_routing::retry::Failure;
 use muster_routing::session;
 use pingora_core::modules::http::HttpModules;
@@ -16,13 +21,15 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::connection;
+use super::upgrade::UpgradeConnect;
 use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
 
-/// Connections of an attempt after a lost race are pooled apart, so that it gets a fresh one.
-const AFRESH: u64 = 1;
+/// Pingora takes a bound of nothing for none at all.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// Commands of the MCMP port; a proxy has no business with them.
 const MCMP_METHODS: [&str; 10] = [
@@ -40,11 +47,14 @@ const MCMP_METHODS: [&str; 10] = [
 
 pub(super) struct Hooks {
     edge: Arc<Edge>,
+    /// Numbers the attempts after a lost race: connections are pooled by it, so that each gets a
+    /// fresh one.
+    afresh: AtomicU64,
 }
 
 impl Hooks {
     pub(super) fn new(edge: Arc<Edge>) -> Hooks {
-        Hooks { edge }
+        Hooks { edge, afresh: AtomicU64::new(1) }
     }
 
     /// Refuses what needs no node to be refused.
@@ -64,38 +74,48 @@ impl Hooks {
     }
 
     async fn choose(&self, head: &RequestHeader, exchange: &mut Exchange) -> Result<(), Refused> {
-        let cookies: Vec<&str> = match head.headers.contains_key(COOKIE) {
-            true => head.headers.get_all(COOKIE).iter().filter_map(|c| c.to_str().ok()).collect(),
-            false => Vec::new(),
-        };
+        // Other cookies may hold any byte; a session's own route is plain text.
+        let values = head.headers.get_all(COOKIE).iter();
+        let texts: Vec<Cow<'_, str>> =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let cookies: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or(head.uri.host()).unwrap_or_default();
         let asked = Asked { host, path: head.uri.path(), cookies: &cookies };
         self.edge.choose(exchange, asked).await
     }
 
-    fn peer(&self, exchange: &Exchange, target: &Target) -> Box<HttpPeer> {
+    fn peer(&self, exchange: &Exchange, target: &Target, is_upgrade: bool) -> Box<HttpPeer> {
         let policy = &self.edge.policy;
         let config = &target.node.config;
         let mut peer = HttpPeer::new(target.socket, false, String::new());
         let options = &mut peer.options;
         options.connection_timeout = Some(shorter(policy.connect_timeout, config.ping));
         options.total_connection_timeout = options.connection_timeout;
-        options.read_timeout = Some(config.timeout.unwrap_or(policy.read_timeout));
+        let silence = config.timeout.unwrap_or(policy.read_timeout);
+        let silence = silence.min(self.edge.time_left(exchange)).max(LEAST_WAIT);
+        options.read_timeout = Some(silence);
         options.write_timeout = options.read_timeout;
+        if is_upgrade {
+            let connect = shorter(policy.connect_timeout, config.ping);
+            options.custom_l4 = Some(Arc::new(UpgradeConnect { connect, answer: silence }));
+            options.read_timeout = Some(policy.tunnel_timeout);
+        }
         options.idle_timeout = Some(shorter(policy.idle_timeout, config.ttl));
-        if exchange.raced {
-            peer.group_key = AFRESH;
+        if exchange.raced || is_upgrade {
+            options.idle_timeout = Some(LEAST_WAIT);
+            peer.group_key = self.afresh.fetch_add(1, Ordering::Relaxed);
         }
         Box::new(peer)
     }
 
     /// Ends an exchange that took too long; a tunnel has no end of its own.
-    fn check_time(&self, session: &Session, exchange: &Exchange) -> Result<()> {
-        match self.edge.is_overdue(exchange) && !session.was_upgraded() {
-            true => Error::e_explain(ErrorType::ReadTimedout, "the exchange took too long"),
-            false => Ok(()),
+    fn check_time(&self, session: &Session, exchange: &mut Exchange, who: Refused) -> Result<()> {
+        if session.was_upgraded() || !self.edge.time_left(exchange).is_zero() {
+            return Ok(());
         }
+        exchange.refused = Some(who);
+        Error::e_explain(ErrorType::HTTPStatus(who.status()), "the exchange took too long")
     }
 }
 
@@ -110,6 +130,12 @@ impl ProxyHttp for Hooks {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        if let Some(connection) = connection::of(session) {
+            connection.head_is_read();
+        }
+        if session.is_upgrade_req() {
+            session.set_read_timeout(Some(self.edge.policy.tunnel_timeout));
+        }
         let head = session.req_header();
         let chosen = match self.gate(head) {
             Ok(()) => self.choose(head, exchange).await,
@@ -140,7 +166,7 @@ impl ProxyHttp for Hooks {
         }
         exchange.is_answered = false;
         match &exchange.target {
-            Some(target) => Ok(self.peer(exchange, target)),
+            Some(target) => Ok(self.peer(exchange, target, session.is_upgrade_req())),
             None => Err(Error::new_in(ErrorType::InternalError)),
         }
     }
@@ -152,6 +178,12 @@ impl ProxyHttp for Hooks {
         exchange: &mut Exchange,
     ) -> Result<()> {
         headers::forward(head, client(session), false);
+        if let Some(target) = exchange.target.as_ref().filter(|_| !head.headers.contains_key(HOST))
+        {
+            // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
+            let Address { host, port, .. } = &target.node.config.address;
+            head.insert_header(HOST, format!("{host}:{port}"))?;
+        }
         if let Some(target) = exchange.target.as_ref().filter(|target| target.strip_session) {
             let settings = &target.node.settings;
             headers::strip_session(head, settings);
@@ -174,7 +206,7 @@ impl ProxyHttp for Hooks {
         if body.is_none() {
             return Ok(());
         }
-        self.check_time(session, exchange)?;
+        self.check_time(session, exchange, Refused::ClientSlow)?;
         match self.edge.policy.body_limit {
             Some(limit) if session.body_bytes_read() > limit && !session.was_upgraded() => {
                 exchange.refused = Some(Refused::BodyTooLong);
@@ -194,6 +226,20 @@ impl ProxyHttp for Hooks {
         Ok(())
     }
 
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10 {
+            // HTTP/1.0 knows no chunks: the answer ends with the connection.
+            head.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
     fn upstream_response_body_filter(
         &self,
         session: &mut Session,
@@ -201,7 +247,7 @@ impl ProxyHttp for Hooks {
         _end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        self.check_time(session, exchange).map(|()| None)
+        self.check_time(session, exchange, Refused::NodeSilent).map(|()| None)
     }
 
     fn fail_to_connect(
@@ -234,7 +280,7 @@ impl ProxyHttp for Hooks {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::TimedOut,
             _ => Failure::Unanswered { reused },
         };
-        let replayable = !session.as_ref().retry_buffer_truncated();
+        let replayable = is_replayable(session);
         let method = session.req_header().method.as_str();
         error.set_retry(self.edge.failed(exchange, failure, method, replayable));
         error
@@ -314,6 +360,14 @@ impl Head for RequestHeader {
     }
 }
 
+/// Whether the whole body can be sent again. Pingora keeps what it has read, but does not end an
+/// empty body of chunks a second time.
+fn is_replayable(session: &Session) -> bool {
+    let is_chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
+    let is_unended = is_chunked && session.body_bytes_read() == 0;
+    !is_unended && !session.as_ref().retry_buffer_truncated()
+}
+
 /// What the head takes on the wire, but for the version and some blanks.
 fn head_bytes(head: &RequestHeader) -> usize {
     let line =
@@ -326,6 +380,9 @@ fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
     let mut head = ResponseHeader::build(refused.status(), Some(4))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(CONTENT_LENGTH, body.len())?;
+    if refused == Refused::Method {
+        head.insert_header(ALLOW, "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")?;
+    }
     if let Some(after) = refused.retry_after() {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
