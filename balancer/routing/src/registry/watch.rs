@@ -60,6 +60,15 @@ impl Registry {
         (before != after).then_some(after)
     }
 
+    /// A probe came back without a verdict, for want of a socket of our own: the node stands as it
+    /// stood, and is looked at again.
+    pub fn not_probed(&mut self, id: NodeId, now: Moment) {
+        let timing = self.timing;
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.is_probed = false;
+        member.next_probe = now + member.probe_after(&timing, now);
+    }
+
     /// A request could not connect: the node is left out at once, and probed at once. Says
     /// whether it was in use until now.
     pub fn connect_failed(&mut self, id: NodeId, now: Moment) -> bool {
