@@ -137,7 +137,7 @@ impl Balancer {
         let manager = bind("manager.listen", &config.manager.listen)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
         let published = Arc::new(published(&config)?);
-        health::look_once(&published).await;
+        let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let edge = Edge::new(&config, published.clone(), metrics.clone(), access);
         let mut running = Running {
@@ -153,7 +153,7 @@ impl Balancer {
             stop_side: CancellationToken::new(),
             side: JoinSet::new(),
         };
-        running.watch_nodes();
+        running.watch_nodes(probes);
         running.serve_mcmp(mcmp, &config, &metrics);
         running.serve_manager(manager, &config, &metrics);
         running.serve_public(http, &config, &metrics);
@@ -190,8 +190,8 @@ impl Running {
         let _ = tokio::time::timeout(SIDE_GRACE, ended).await;
     }
 
-    fn watch_nodes(&mut self) {
-        self.side.spawn(health::run(self.published.clone(), self.stop_side.clone()));
+    fn watch_nodes(&mut self, probes: JoinSet<()>) {
+        self.side.spawn(health::run(self.published.clone(), probes, self.stop_side.clone()));
     }
 
     fn serve_mcmp(&mut self, listeners: Vec<TcpListener>, config: &Config, metrics: &Arc<Metrics>) {

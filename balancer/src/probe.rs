@@ -4,6 +4,9 @@
 //! node ends in order without a word: small servers do that to `OPTIONS *`, and one that is dead
 //! or frozen cannot. A node whose scheme the balancer does not speak yet never answers, and the
 //! log says why, once for each address.
+//!
+//! What fails on our own side (no file descriptor, no port left) says nothing of the node, so
+//! there is no verdict then.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -14,12 +17,13 @@ use arc_swap::ArcSwap;
 use muster_protocol::mcmp::{Address, Scheme};
 use muster_protocol::names::NodeHost;
 use muster_routing::health::Probed;
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Most probes under way at once.
+/// Most probes under way at once, of those that a message waits for and of the others.
 const MAX_PROBES: usize = 256;
 
 /// Most addresses that are remembered as unspeakable, so that each is logged once.
@@ -36,7 +40,8 @@ pub struct Prober {
     /// The bound of a probe where the node names no shorter one.
     within: Duration,
     names: ArcSwap<Names>,
-    permits: Semaphore,
+    asked: Semaphore,
+    timed: Semaphore,
     warned: Mutex<HashSet<Address>>,
 }
 
@@ -55,22 +60,44 @@ impl Prober {
         Prober {
             within,
             names: ArcSwap::default(),
-            permits: Semaphore::new(MAX_PROBES),
+            asked: Semaphore::new(MAX_PROBES),
+            timed: Semaphore::new(MAX_PROBES),
             warned: Mutex::default(),
         }
     }
 
-    /// Asks once. `ping` is the node's own bound; zero means that it has none.
-    pub async fn probe(&self, address: &Address, ping: Duration) -> Probed {
-        let Ok(_permit) = self.permits.acquire().await else { return Probed::TimedOut };
-        let within = if ping.is_zero() { self.within } else { ping.min(self.within) };
-        match timeout(within, self.ask(address)).await {
-            Ok(Ok(())) => Probed::Answered,
+    /// Asks once, for somebody who waits. `ping` is the node's own bound; zero means that it has
+    /// none. `None` is no verdict: too many are asked already, or the fault is on our side.
+    pub async fn probe(&self, address: &Address, ping: Duration) -> Option<Probed> {
+        let within = self.within(ping);
+        let until = Instant::now() + within;
+        let _permit = timeout_at(until, self.asked.acquire()).await.ok()?.ok()?;
+        self.ask_until(address, until).await
+    }
+
+    /// Asks once when its turn comes, behind nobody who waits for an answer. The bound counts from
+    /// then: nodes that are silent make others late, but none is left out.
+    pub async fn probe_in_turn(&self, address: &Address, ping: Duration) -> Option<Probed> {
+        let _permit = self.timed.acquire().await.ok()?;
+        self.ask_until(address, Instant::now() + self.within(ping)).await
+    }
+
+    fn within(&self, ping: Duration) -> Duration {
+        if ping.is_zero() { self.within } else { ping.min(self.within) }
+    }
+
+    async fn ask_until(&self, address: &Address, until: Instant) -> Option<Probed> {
+        match timeout_at(until, self.ask(address)).await {
+            Ok(Ok(())) => Some(Probed::Answered),
+            Ok(Err(error)) if is_ours(&error) => {
+                tracing::debug!(%address, %error, "cannot probe a node");
+                None
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%address, %error, "node does not answer its probe");
-                Probed::Refused
+                Some(Probed::Refused)
             }
-            Err(_) => Probed::TimedOut,
+            Err(_) => Some(Probed::TimedOut),
         }
     }
 
@@ -81,6 +108,13 @@ impl Prober {
             Some(ip) => Some(SocketAddr::new(ip, address.port)),
             None => self.names.load().get(&(address.host.clone(), address.port)).copied(),
         }
+    }
+
+    /// Looks a node's name up before the first request needs it, and gives up after the bound of
+    /// a probe.
+    pub async fn learn(&self, address: &Address) {
+        // Too late is no loss: probes look it up again.
+        let _ = timeout(self.within, self.resolve(address)).await;
     }
 
     /// Looks the address's host name up, if it is one. A failure keeps what was known.
@@ -104,11 +138,11 @@ impl Prober {
 
     /// Forgets host names that no node has any more.
     pub fn keep_names(&self, is_used: impl Fn(&NodeHost, u16) -> bool) {
-        let names = self.names.load();
-        if names.keys().any(|(host, port)| !is_used(host, *port)) {
-            let used = |((host, port), _): &(&(NodeHost, u16), &SocketAddr)| is_used(host, *port);
-            let kept = names.iter().filter(used).map(|(name, at)| (name.clone(), *at));
-            self.names.store(std::sync::Arc::new(kept.collect()));
+        let used = |((host, port), _): &(&(NodeHost, u16), &SocketAddr)| is_used(host, *port);
+        if !self.names.load().iter().all(|name| used(&name)) {
+            self.names.rcu(|names| -> Names {
+                names.iter().filter(used).map(|(name, at)| (name.clone(), *at)).collect()
+            });
         }
     }
 
@@ -145,6 +179,13 @@ impl Prober {
             );
         }
     }
+}
+
+/// Whether the fault is on our side.
+fn is_ours(error: &std::io::Error) -> bool {
+    const OURS: [Errno; 5] =
+        [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
 }
 
 fn ip_of(host: &str) -> Option<std::net::IpAddr> {
@@ -185,9 +226,9 @@ mod tests {
         let prober = Prober::new(SOON);
         let port = answering(b"HTTP/1.1 405 Method Not Allowed\r\n\r\n").await;
         let at = |host| address(host, port, Scheme::Http);
-        assert_eq!(prober.probe(&at("127.0.0.1"), NONE).await, Probed::Answered);
+        assert_eq!(prober.probe(&at("127.0.0.1"), NONE).await, Some(Probed::Answered));
         assert_eq!(prober.socket(&at("localhost")), None);
-        assert_eq!(prober.probe(&at("localhost"), NONE).await, Probed::Answered);
+        assert_eq!(prober.probe(&at("localhost"), NONE).await, Some(Probed::Answered));
         assert_eq!(prober.socket(&at("localhost")).map(|socket| socket.port()), Some(port));
         prober.keep_names(|_, _| false);
         assert_eq!(prober.socket(&at("localhost")), None);
@@ -197,7 +238,7 @@ mod tests {
     async fn a_server_that_knows_no_options_ends_the_connection_and_is_there() {
         let port = answering(b"").await;
         let found = Prober::new(SOON).probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
-        assert_eq!(found, Probed::Answered);
+        assert_eq!(found, Some(Probed::Answered));
     }
 
     #[tokio::test]
@@ -205,13 +246,13 @@ mod tests {
         let prober = Prober::new(SOON);
         let port = answering(b"SSH-2.0-OpenSSH\r\n").await;
         let garbage = prober.probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
-        assert_eq!(garbage, Probed::Refused);
+        assert_eq!(garbage, Some(Probed::Refused));
         let ajp = prober.probe(&address("127.0.0.1", port, Scheme::Ajp), NONE).await;
-        assert_eq!(ajp, Probed::Refused);
+        assert_eq!(ajp, Some(Probed::Refused));
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let closed = prober.probe(&address("127.0.0.1", free.port(), Scheme::Http), NONE).await;
-        assert_eq!(closed, Probed::Refused);
+        assert_eq!(closed, Some(Probed::Refused));
     }
 
     #[tokio::test]
@@ -219,6 +260,40 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let found = Prober::new(SOON).probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
-        assert_eq!(found, Probed::TimedOut);
+        assert_eq!(found, Some(Probed::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_is_not_behind_silent_nodes() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = address("127.0.0.1", silent.local_addr().unwrap().port(), Scheme::Http);
+        // So long that only an answer ends the test.
+        let prober = Prober::new(Duration::from_secs(3600));
+        let turns = (0..2 * MAX_PROBES).map(|_| prober.probe_in_turn(&silent, NONE));
+        let port = answering(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        let there = address("127.0.0.1", port, Scheme::Http);
+        let found = tokio::select! {
+            _ = futures_util::future::join_all(turns) => None,
+            found = prober.probe(&there, NONE) => found,
+        };
+        assert_eq!(found, Some(Probed::Answered));
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_gets_no_turn_in_time_is_no_verdict() {
+        let prober = Prober::new(SOON);
+        let _all = prober.asked.acquire_many(MAX_PROBES as u32).await.unwrap();
+        let port = answering(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        let there = address("127.0.0.1", port, Scheme::Http);
+        assert_eq!(prober.probe(&there, NONE).await, None);
+        assert_eq!(prober.probe_in_turn(&there, NONE).await, Some(Probed::Answered));
+    }
+
+    #[test]
+    fn a_fault_of_our_own_is_no_verdict_on_a_node() {
+        let of = |errno: Errno| is_ours(&errno.into());
+        assert!(of(Errno::MFILE) && of(Errno::ADDRNOTAVAIL) && of(Errno::NOBUFS));
+        assert!(!of(Errno::CONNREFUSED) && !of(Errno::CONNRESET) && !of(Errno::HOSTUNREACH));
+        assert!(!is_ours(&std::io::ErrorKind::InvalidData.into()));
     }
 }

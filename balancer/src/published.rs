@@ -61,6 +61,13 @@ impl Published {
         self.table.load()
     }
 
+    /// Whether this is still the table. Asked after a request was counted: either the request sees
+    /// a stop that came before, or whoever stopped sees the request ([`Published::tell`]).
+    pub fn is_current(&self, table: &Arc<RoutingTable>) -> bool {
+        fence(Ordering::SeqCst);
+        Arc::ptr_eq(table, &self.table())
+    }
+
     /// Wakes with each new table.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
@@ -92,9 +99,10 @@ impl Published {
     pub async fn tell(&self, command: &Command) -> Result<Outcome, ApplyError> {
         let questions = self.lock().questions(command);
         let answers = questions.iter().map(async |question| {
-            (question.id, self.prober.probe(&question.address, question.within).await)
+            let probed = self.prober.probe(&question.address, question.within).await?;
+            Some((question.id, probed))
         });
-        let heard = Heard(join_all(answers).await);
+        let heard = Heard(join_all(answers).await.into_iter().flatten().collect());
         if let Command::Config(config) = command {
             self.prober.resolve(&config.address).await;
         }
