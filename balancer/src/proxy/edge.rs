@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::published::Published;
 
-/// Most names that a host name's lookup may fail for one request.
-const MAX_UNRESOLVED: usize = 16;
+/// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
+const MAX_LOOKS: usize = 16;
 
 /// What the configuration says of requests.
 #[derive(Debug, Clone)]
@@ -102,6 +102,16 @@ impl Edge {
         }
     }
 
+    /// The node could not be connected to: it is left out, and probed at once. Not to be said of a
+    /// fault of our own, such as too many open files.
+    pub(crate) fn leave_out(&self, exchange: &Exchange) {
+        let Some(Target { node, .. }) = &exchange.target else { return };
+        if self.published.change(|registry, now| registry.connect_failed(node.id, now)) {
+            let route = &node.config.route;
+            tracing::warn!(%route, "cannot connect: the node is left out until a probe passes");
+        }
+    }
+
     /// Judges a failed attempt. True when the request may be tried again, now elsewhere or on a
     /// fresh connection; otherwise the exchange knows what to tell the client.
     pub(crate) fn failed(
@@ -123,9 +133,6 @@ impl Edge {
             connect_only: target.connect_only,
         };
         let verdict = judge(&attempt, failure);
-        if failure == Failure::Connect {
-            self.connect_failed(id, &target.node.config.route);
-        }
         match verdict {
             Verdict::Afresh => {
                 exchange.raced = true;
@@ -179,7 +186,7 @@ impl Edge {
 
     fn choose_now(&self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<(), Refusal> {
         let Asked { host, path, cookies } = asked;
-        for _ in 0..MAX_UNRESOLVED {
+        for _ in 0..MAX_LOOKS {
             let table = self.published.table();
             let tried = &exchange.tried;
             let max_in_flight = self.policy.max_in_flight;
@@ -189,7 +196,12 @@ impl Edge {
                 exchange.tried.push(node.id);
                 continue;
             };
-            exchange.in_flight = Some(decision.count());
+            let in_flight = decision.count();
+            if !self.published.is_current(&table) {
+                // A node that was stopped meanwhile may have heard that nothing is left for it.
+                continue;
+            }
+            exchange.in_flight = Some(in_flight);
             exchange.target = Some(Target {
                 node: node.clone(),
                 socket,
@@ -260,12 +272,6 @@ impl Edge {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             // All of them: the first may wait for another node than the one that has room now.
             self.freed.notify_waiters();
-        }
-    }
-
-    fn connect_failed(&self, id: NodeId, route: &muster_protocol::names::Route) {
-        if self.published.change(|registry, now| registry.connect_failed(id, now)) {
-            tracing::warn!(%route, "cannot connect: the node is left out until a probe passes");
         }
     }
 

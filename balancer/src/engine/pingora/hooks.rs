@@ -257,6 +257,10 @@ impl ProxyHttp for Hooks {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        match is_own_fault(&error) {
+            true => tracing::warn!(%error, "no connection could be made to any node"),
+            false => self.edge.leave_out(exchange),
+        }
         let method = session.req_header().method.as_str();
         error.set_retry(self.edge.failed(exchange, Failure::Connect, method, true));
         error
@@ -358,6 +362,14 @@ impl Head for RequestHeader {
     fn remove(&mut self, name: &str) {
         self.remove_header(name);
     }
+}
+
+/// Whether a connect failed for reasons of this machine: no files, no ports, no rights.
+fn is_own_fault(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::SocketError | ErrorType::BindError | ErrorType::InternalError
+    )
 }
 
 /// Whether the whole body can be sent again. Pingora keeps what it has read, but does not end an

@@ -9,6 +9,7 @@
 //! ordinary bound of a node's silence counts, and Pingora is given the tunnel's.
 
 use std::future::Future as _;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -48,11 +49,20 @@ impl Connect for UpgradeConnect {
         };
         let io = timeout(self.connect, TcpStream::connect(address)).await;
         let io = io.or_err(ErrorType::ConnectTimedout, "connect")?;
-        let io = io.or_err(ErrorType::ConnectRefused, "connect")?;
+        let io = io.map_err(|error| Error::because(kind(&error), "connect", error))?;
         let _ = io.set_nodelay(true);
         let deadline = Some(Box::pin(tokio::time::sleep(self.answer)));
         let socket = UpgradeSocket { io, has_waited: false, deadline };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
+    }
+}
+
+/// The error that Pingora's own connect gives: what is not the node's doing is a `SocketError`.
+fn kind(error: &std::io::Error) -> ErrorType {
+    match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ErrorType::ConnectRefused,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorType::ConnectNoRoute,
+        _ => ErrorType::SocketError,
     }
 }
 
@@ -73,7 +83,7 @@ impl AsyncRead for UpgradeSocket {
             return read;
         }
         match self.deadline.as_mut().map(|deadline| deadline.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
+            Some(Poll::Ready(())) => Poll::Ready(Err(ErrorKind::TimedOut.into())),
             Some(Poll::Pending) | None => Poll::Pending,
         }
     }
