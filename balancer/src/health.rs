@@ -12,6 +12,9 @@ use crate::published::Published;
 /// Between two looks at the registry's clock.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Between two looks for host names that no node has any more.
+const FORGET_NAMES: Duration = Duration::from_secs(60);
+
 /// Runs until it is told to stop. `probes` are those that are under way already.
 pub(crate) async fn run(
     published: Arc<Published>,
@@ -20,10 +23,12 @@ pub(crate) async fn run(
 ) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut forgetting = tokio::time::interval(FORGET_NAMES);
     loop {
         tokio::select! {
             _ = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            _ = forgetting.tick() => published.forget_names(),
         }
         while probes.try_join_next().is_some() {}
         order(&published, &mut probes);

@@ -3,6 +3,8 @@
 //! There is one `ArcSwap`, so that a request sees one world. Nobody who reads it waits for the
 //! writer; the writer holds its lock for the length of one change and never across an await.
 
+use std::collections::HashSet;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -56,6 +58,11 @@ impl Published {
         &self.prober
     }
 
+    /// Counts tables: it is another one after each change.
+    pub(crate) fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
     /// The table as it stands. Load it once per attempt.
     pub fn table(&self) -> Guard<Arc<RoutingTable>> {
         self.table.load()
@@ -91,8 +98,9 @@ impl Published {
 
     /// Asks the nodes that the command depends on, then applies it.
     ///
-    /// Takes as long as the slowest of them, which is at most their `ping`; other commands go on
-    /// meanwhile.
+    /// Takes as long as the slowest of them, which is at most their `ping`, and for a node that
+    /// comes as long as the look-up of its name; a probe's bound holds for both. Other commands go
+    /// on meanwhile.
     ///
     /// # Errors
     /// An [`ApplyError`]; nothing has changed then.
@@ -103,10 +111,19 @@ impl Published {
             Some((question.id, probed))
         });
         let heard = Heard(join_all(answers).await.into_iter().flatten().collect());
+        let outcome = self.change(|registry, now| registry.apply(command, &heard, now))?;
         if let Command::Config(config) = command {
-            self.prober.resolve(&config.address).await;
+            self.prober.learn(&config.address).await;
         }
-        self.change(|registry, now| registry.apply(command, &heard, now))
+        Ok(outcome)
+    }
+
+    /// Forgets where the host names of nodes lead that are gone.
+    pub fn forget_names(&self) {
+        let nodes = self.rows().nodes;
+        let addresses = nodes.iter().map(|node| &node.config.address);
+        let used: HashSet<_> = addresses.map(|address| (&address.host, address.port)).collect();
+        self.prober.keep_names(|host, port| used.contains(&(host, port)));
     }
 
     /// Applies a command without asking anybody: an operator's verb.
@@ -134,5 +151,41 @@ impl Published {
     fn lock(&self) -> MutexGuard<'_, Registry> {
         // A panic under the lock is a defect, but a registry that answers is better than none.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_protocol::mcmp::parse::parse_within;
+    use muster_routing::Limits;
+    use muster_routing::health::Timing;
+
+    use super::*;
+
+    fn command(method: &str, uri: &str, body: &str) -> Command {
+        parse_within(method, uri, body.as_bytes(), 1024).unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_for_nodes_that_are_accepted_and_forgotten_with_them() {
+        let registry =
+            Registry::new(Limits { nodes: 1, contexts: 1, gone: 1 }, Timing::default(), false);
+        let published = Published::new(registry, Prober::default(), 1);
+        let mut knows = Vec::new();
+        for (route, port) in [("a", 1), ("b", 2)] {
+            let body = format!("JVMRoute={route}&Host=localhost&Port={port}&Type=http");
+            let Command::Config(config) = command("CONFIG", "/", &body) else { panic!("{body}") };
+            let told = published.tell(&Command::Config(config.clone())).await;
+            knows.push((told.is_ok(), published.prober().socket(&config.address).is_some()));
+        }
+        // There is room for one.
+        assert_eq!(knows, [(true, true), (false, false)]);
+
+        let address = published.rows().nodes[0].config.address.clone();
+        published.forget_names();
+        assert!(published.prober().socket(&address).is_some());
+        published.tell(&command("REMOVE-APP", "/*", "JVMRoute=a")).await.unwrap();
+        published.forget_names();
+        assert!(published.prober().socket(&address).is_none());
     }
 }
