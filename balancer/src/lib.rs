@@ -199,6 +199,7 @@ impl Running {
             published: self.published.clone(),
             metrics: metrics.clone(),
             max_body_bytes: config.mcmp.max_body_bytes,
+            read_timeout: config.mcmp.idle_timeout,
         });
         let bounds = server::Bounds {
             max_connections: config.mcmp.max_connections,

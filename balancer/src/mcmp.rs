@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,6 +31,8 @@ pub(crate) struct Mcmp {
     pub(crate) metrics: Arc<Metrics>,
     /// Most bytes of a message's body.
     pub(crate) max_body_bytes: usize,
+    /// How long a message may take to come once its head is there.
+    pub(crate) read_timeout: Duration,
 }
 
 /// Why a message did not become an outcome.
@@ -43,6 +46,8 @@ enum Failure {
     TooLong(usize),
     #[error("the body broke off")]
     BrokenOff,
+    #[error("the body did not come within {0:?}")]
+    TooLate(Duration),
 }
 
 /// The routes: every method and every uri.
@@ -57,13 +62,14 @@ async fn answer(
 ) -> Response {
     let (head, body) = request.into_parts();
     let (method, uri) = (head.method.as_str(), head.uri.path());
-    let told = match read(body, mcmp.max_body_bytes).await {
+    let before = mcmp.published.version();
+    let told = match mcmp.read(body).await {
         Ok(body) => mcmp.told(method, uri, &body).await,
         Err(failure) => Err(failure),
     };
     let answer = match told {
         Ok((command, outcome)) => {
-            log(client, &command);
+            log(client, &command, mcmp.published.version() != before);
             mcmp.reply(&command, outcome).answer(format(&head.headers))
         }
         Err(failure) => {
@@ -75,17 +81,17 @@ async fn answer(
     response(answer)
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let body = Limited::new(body, limit).collect().await.map_err(|error| match error
-        .downcast_ref::<LengthLimitError>(
-    ) {
-        Some(_) => Failure::TooLong(limit),
-        None => Failure::BrokenOff,
-    })?;
-    Ok(body.to_bytes())
-}
-
 impl Mcmp {
+    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        let (limit, within) = (self.max_body_bytes, self.read_timeout);
+        let body = tokio::time::timeout(within, Limited::new(body, limit).collect()).await;
+        match body.map_err(|_| Failure::TooLate(within))? {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong(limit)),
+            Err(_) => Err(Failure::BrokenOff),
+        }
+    }
+
     async fn told(
         &self,
         method: &str,
@@ -135,6 +141,7 @@ impl Failure {
             Failure::Apply(error) => Refused::mem(error.to_string()).answer(),
             Failure::TooLong(_) => self.plain(StatusCode::PAYLOAD_TOO_LARGE),
             Failure::BrokenOff => self.plain(StatusCode::BAD_REQUEST),
+            Failure::TooLate(_) => self.plain(StatusCode::REQUEST_TIMEOUT),
         }
     }
 
@@ -148,11 +155,15 @@ impl Failure {
     }
 }
 
-fn log(client: SocketAddr, command: &Command) {
+/// What changed nothing (most of it comes again and again) is told to those only who look closer.
+fn log(client: SocketAddr, command: &Command, has_changed: bool) {
     match command {
         Command::Config(config) => {
             let (route, address) = (&config.route, &config.address);
             tracing::info!(%client, %route, %address, "CONFIG: a node registered");
+        }
+        Command::App(App { verb, route, scope }) if !has_changed => {
+            tracing::debug!(%client, ?verb, %route, ?scope, "verb of a node that changes nothing");
         }
         Command::App(App { verb, route, scope }) => {
             tracing::info!(%client, ?verb, %route, ?scope, "verb of a node");
@@ -179,4 +190,58 @@ fn response(answer: Answer) -> Response {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_routing::health::Timing;
+    use muster_routing::{Limits, Registry};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::probe::Prober;
+    use crate::server;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Sends a message and gives the whole answer.
+    async fn tell(to: SocketAddr, message: &str) -> String {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(message.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn messages_without_their_bodies_do_not_block_the_listener() {
+        let limits = Limits { nodes: 1, contexts: 1, gone: 1 };
+        let registry = Registry::new(limits, Timing::default(), false);
+        let routes = router(Mcmp {
+            published: Arc::new(Published::new(registry, Prober::default(), 1)),
+            metrics: Arc::default(),
+            max_body_bytes: 1024,
+            read_timeout: Duration::from_millis(100),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Only the bound of a message can end one that has come in part.
+        let bounds = server::Bounds { max_connections: 2, idle_timeout: PATIENCE * 60 };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(server::run(listener, routes, bounds, stop.clone()));
+
+        let broken = "CONFIG / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nJVMRoute=a";
+        let whole = "INFO / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        let told = [tell(address, broken), tell(address, broken), tell(address, whole)];
+        let [first, second, third] = futures_util::future::join_all(told).await.try_into().unwrap();
+        assert!(first.starts_with("HTTP/1.1 408 "), "{first}");
+        assert!(second.starts_with("HTTP/1.1 408 "), "{second}");
+        assert!(third.starts_with("HTTP/1.1 200 "), "{third}");
+
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
+    }
 }
