@@ -82,22 +82,16 @@ pub struct Elected<'p> {
 impl Pool {
     /// A pool of candidates with their shares (1 to 100), by rising node id, that goes on where
     /// `before` is.
-    pub fn build(
-        candidates: impl IntoIterator<Item = (u8, Candidate)>,
-        before: Option<&Pool>,
-    ) -> Pool {
-        let mut by_share: Vec<Vec<Candidate>> = vec![Vec::new(); 101];
-        for (share, candidate) in candidates {
-            by_share[usize::from(share.clamp(1, 100))].push(candidate);
-        }
+    pub(crate) fn build(mut candidates: Vec<(u8, &Candidate)>, before: Option<&Pool>) -> Pool {
+        // Stable: within a class the ids keep rising.
+        candidates.sort_by_key(|(share, _)| std::cmp::Reverse(*share));
         let level = before.and_then(Pool::least_pass).unwrap_or(0);
-        let classes = by_share.into_iter().enumerate().rev();
-        let classes = classes.filter(|(_, candidates)| !candidates.is_empty());
-        let build = |(share, candidates): (usize, Vec<Candidate>)| {
-            let share = share as u8;
+        let of_class = candidates.chunk_by(|(one, _), (other, _)| one == other);
+        let build = |candidates: &[(u8, &Candidate)]| {
+            let share = candidates[0].0;
             Class::build(share, candidates, before.and_then(|pool| pool.class(share)), level)
         };
-        Pool { classes: classes.map(build).collect() }
+        Pool { classes: of_class.map(build).collect() }
     }
 
     /// Whether there is nobody to elect.
@@ -167,16 +161,19 @@ impl Pool {
 // === impl Class ===
 
 impl Class {
-    fn build(share: u8, candidates: Vec<Candidate>, before: Option<&Class>, level: u64) -> Class {
-        let known =
-            |id| before.and_then(|class| class.member(id)).map(|member| member.turn.clone());
-        let turns: Vec<_> = candidates.iter().map(|c| known(c.node.id)).collect();
+    fn build(
+        share: u8,
+        candidates: &[(u8, &Candidate)],
+        before: Option<&Class>,
+        level: u64,
+    ) -> Class {
+        let turns = known_turns(candidates, before);
         let of_known = turns.iter().flatten().map(|turn| turn.load(Ordering::Relaxed));
         let turn_of_newcomers = of_known.max().unwrap_or(0);
-        let members = candidates.into_iter().zip(turns).map(|(candidate, turn)| Member {
+        let members = candidates.iter().zip(turns).map(|((_, candidate), turn)| Member {
             id: candidate.node.id,
             live: candidate.node.live.clone(),
-            candidate,
+            candidate: Candidate::clone(candidate),
             turn: turn.unwrap_or_else(|| Arc::new(AtomicU64::new(turn_of_newcomers))),
         });
         let members: Vec<Member> = members.collect();
@@ -211,6 +208,20 @@ impl Class {
             member.turn.fetch_max(floor, Ordering::Relaxed);
         }
     }
+}
+
+/// The turns of those who were in the class before. Both are by rising id.
+fn known_turns(
+    candidates: &[(u8, &Candidate)],
+    before: Option<&Class>,
+) -> Vec<Option<Arc<AtomicU64>>> {
+    let mut earlier = before.map_or(&[][..], |class| &class.members).iter().peekable();
+    let turn_of = |(_, candidate): &(u8, &Candidate)| {
+        let id = candidate.node.id;
+        while earlier.next_if(|member| member.id < id).is_some() {}
+        earlier.next_if(|member| member.id == id).map(|member| member.turn.clone())
+    };
+    candidates.iter().map(turn_of).collect()
 }
 
 // === impl Clock ===

@@ -8,7 +8,10 @@ use crate::node::Availability;
 /// Shares are at least this part of the load while a node warms up.
 const FIRST_STEP: f64 = 0.1;
 
-/// A node that warms up: its share rises from a tenth of its load to all of it.
+/// How often a share rises. Each step builds the node's contexts anew.
+const STEP: Moment = Moment::from_secs(1);
+
+/// A node that warms up: its share rises from a tenth of its load to all of it, once a second.
 ///
 /// Only a node that joins others under way warms up. When all start together, all are cold, and
 /// holding them down would change nothing but the exactness of the shares.
@@ -30,8 +33,13 @@ impl SlowStart {
     }
 
     fn part(&self, now: Moment) -> f64 {
-        let passed = now.saturating_sub(self.since).as_secs_f64() / self.lasts.as_secs_f64();
-        passed.clamp(FIRST_STEP, 1.0)
+        let passed = now.saturating_sub(self.since);
+        if passed >= self.lasts {
+            return 1.0;
+        }
+        let steps = passed.as_secs() / STEP.as_secs();
+        let part = (steps * STEP.as_secs()) as f64 / self.lasts.as_secs_f64();
+        part.clamp(FIRST_STEP, 1.0)
     }
 }
 
@@ -61,6 +69,16 @@ mod tests {
         assert_eq!(share(105), Availability::Usable(40));
         assert_eq!(share(110), Availability::Usable(80));
         assert_eq!(share(1000), Availability::Usable(80));
+    }
+
+    #[test]
+    fn a_share_rises_once_a_second() {
+        let warming = SlowStart::begin(Moment::ZERO, Moment::from_millis(2500));
+        let share = |ms| availability(Some(Load::Usable(100)), warming, Moment::from_millis(ms));
+        assert_eq!([0, 900].map(share), [Availability::Usable(10); 2]);
+        assert_eq!([1000, 1900].map(share), [Availability::Usable(40); 2]);
+        assert_eq!([2000, 2400].map(share), [Availability::Usable(80); 2]);
+        assert_eq!(share(2500), Availability::Usable(100));
     }
 
     #[test]

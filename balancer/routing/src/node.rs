@@ -23,10 +23,13 @@ pub struct Node {
     /// Whether requests may be sent to it.
     pub availability: Availability,
     /// Its contexts, by rising key.
-    pub contexts: Vec<(ContextKey, ContextState, Arc<Slot>)>,
+    pub contexts: Arc<[Mounted]>,
     /// Its counters, shared by all values of this node.
     pub live: Arc<Live>,
 }
+
+/// A context of a node: what it is, which requests it takes, and those that it has.
+pub type Mounted = (ContextKey, ContextState, Arc<Slot>);
 
 /// Whether a node may be used, and with which share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

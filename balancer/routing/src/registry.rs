@@ -9,7 +9,7 @@ mod config;
 mod publish;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -17,11 +17,11 @@ use muster_protocol::mcmp::{Address, BalancerSettings, Command, Load, NodeConfig
 use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
 
 use crate::Moment;
-use crate::context::{ContextKey, ContextState, Hosts};
+use crate::context::{ContextKey, Hosts};
 use crate::health::{Health, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Live, Node, NodeId, Slot};
-use crate::table::RoutingTable;
+use crate::table::{Placement, RoutingTable};
 
 pub use watch::ProbeOrder;
 
@@ -52,7 +52,9 @@ pub struct Registry {
     by_address: HashMap<(NodeHost, u16), NodeId, RandomState>,
     pub(crate) balancers: BTreeMap<BalancerName, Arc<BalancerSettings>>,
     /// Who serves what, in which state.
-    index: HashMap<ContextKey, BTreeMap<NodeId, ContextState>, RandomState>,
+    index: HashMap<ContextKey, BTreeMap<NodeId, Placement>, RandomState>,
+    /// What the table does not show yet.
+    touched: HashSet<ContextKey, RandomState>,
     /// Routes whose domains are remembered, the oldest first.
     gone: VecDeque<Route>,
     contexts: usize,
@@ -60,6 +62,8 @@ pub struct Registry {
     window_closed: Moment,
     /// Counts tables.
     version: u64,
+    /// Counts entries that were built.
+    rebuilds: u64,
     table: RoutingTable,
 }
 
@@ -170,11 +174,13 @@ impl Registry {
             by_address: HashMap::default(),
             balancers: BTreeMap::new(),
             index: HashMap::default(),
+            touched: HashSet::default(),
             gone: VecDeque::new(),
             contexts: 0,
             next_id: 0,
             window_closed: Moment::ZERO,
             version: 0,
+            rebuilds: 0,
             table: RoutingTable::new(use_alias),
         }
     }
@@ -187,6 +193,12 @@ impl Registry {
     /// Rises with each new table.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How many contexts of tables were built: what changes cost, each as much as the context has
+    /// nodes.
+    pub fn rebuilds(&self) -> u64 {
+        self.rebuilds
     }
 
     /// Whom to ask before this command is applied. Asking nobody is always safe: a node that was
@@ -223,13 +235,15 @@ impl Registry {
         heard: &Heard,
         now: Moment,
     ) -> Result<Outcome, ApplyError> {
-        match command {
+        let outcome = match command {
             Command::Config(config) => self.configure(config, heard, now),
             Command::App(app) => self.apply_verb(app, now),
             Command::Status(status) => self.status(status, heard, now),
             Command::Ping(ping) => self.ping(ping, heard),
             Command::Info | Command::Dump | Command::Version => Ok(Outcome::Report),
-        }
+        };
+        self.publish();
+        outcome
     }
 
     fn ping(&self, ping: &Ping, heard: &Heard) -> Result<Outcome, ApplyError> {

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use muster_protocol::mcmp::BalancerSettings;
-use muster_protocol::names::{Alias, ContextPath, Domain, Route};
+use muster_protocol::names::{Alias, BalancerName, ContextPath, Domain, Route};
 use rpds::HashTrieMapSync;
 
 use crate::context::{ContextKey, ContextState};
 use crate::elect::{Candidate, Pool};
 use crate::node::{Availability, Node};
+
+/// Candidates with their shares, by rising node id.
+type Shares<'p> = Vec<(u8, &'p Candidate)>;
 
 pub(crate) type Map<K, V> = HashTrieMapSync<K, V, RandomState>;
 
@@ -49,7 +52,8 @@ pub struct Entry {
     pub disabled: Pool,
 }
 
-/// One node of a context, when an entry is built.
+/// One node of a context.
+#[derive(Debug)]
 pub(crate) struct Placement {
     pub(crate) candidate: Candidate,
     pub(crate) state: ContextState,
@@ -121,54 +125,68 @@ fn host_name(host: &str) -> std::borrow::Cow<'_, str> {
 
 impl Entry {
     /// An entry of these nodes, by rising id, whose elections go on where `before` is.
-    pub(crate) fn build(
+    pub(crate) fn build<'p>(
         key: &ContextKey,
-        placements: &[Placement],
+        placements: impl Iterator<Item = &'p Placement>,
         before: Option<&Entry>,
     ) -> Entry {
-        let in_state = |wanted| placements.iter().filter(move |p| p.state == wanted);
-        let shares = |placement: &Placement| match placement.candidate.node.availability {
-            Availability::Usable(share) => Some((share, placement.candidate.clone())),
-            Availability::Standby | Availability::Unusable => None,
-        };
-        let standby = |placement: &Placement| {
-            let is_standby = placement.candidate.node.availability == Availability::Standby;
-            is_standby.then(|| (1, placement.candidate.clone()))
-        };
-        let enabled = || in_state(ContextState::Enabled);
-        let mut domains: HashMap<Domain, Vec<(u8, Candidate)>, RandomState> = HashMap::default();
-        for (share, candidate) in enabled().filter_map(shares) {
-            if let Some(domain) = candidate.node.config.domain.clone() {
-                domains.entry(domain).or_default().push((share, candidate));
+        let mut settings: Vec<(&BalancerName, &Arc<BalancerSettings>)> = Vec::new();
+        let mut domains: HashMap<&Domain, Shares<'p>, RandomState> = HashMap::default();
+        let [mut usable, mut standby, mut disabled] = [const { Shares::new() }; 3];
+        for placement in placements {
+            let node = &placement.candidate.node;
+            let name = &node.config.balancer;
+            if settings.last().is_none_or(|(last, _)| *last != name)
+                && let Err(at) = settings.binary_search_by_key(&name, |(own, _)| own)
+            {
+                settings.insert(at, (name, &node.settings));
+            }
+            match (placement.state, node.availability) {
+                (ContextState::Enabled, Availability::Usable(share)) => {
+                    usable.push((share, &placement.candidate));
+                    if let Some(domain) = &node.config.domain {
+                        domains.entry(domain).or_default().push((share, &placement.candidate));
+                    }
+                }
+                (ContextState::Enabled, Availability::Standby) => {
+                    standby.push((1, &placement.candidate));
+                }
+                (ContextState::Disabled, Availability::Usable(share)) => {
+                    disabled.push((share, &placement.candidate));
+                }
+                (ContextState::Disabled, Availability::Standby)
+                | (ContextState::Stopped, _)
+                | (_, Availability::Unusable) => {}
             }
         }
-        let build_domain = |(domain, candidates): (Domain, Vec<_>)| {
-            let pool = Pool::build(candidates, before.and_then(|entry| entry.domains.get(&domain)));
-            (domain, pool)
+        let build_domain = |(domain, shares): (&Domain, Shares<'p>)| {
+            let pool = Pool::build(shares, before.and_then(|entry| entry.domains.get(domain)));
+            (domain.clone(), pool)
         };
         Entry {
             key: key.clone(),
-            settings: distinct_settings(placements),
-            usable: Pool::build(enabled().filter_map(shares), before.map(|entry| &entry.usable)),
+            settings: settings.into_iter().map(|(_, settings)| settings.clone()).collect(),
             domains: domains.into_iter().map(build_domain).collect(),
-            standby: Pool::build(enabled().filter_map(standby), before.map(|entry| &entry.standby)),
-            disabled: Pool::build(
-                in_state(ContextState::Disabled).filter_map(shares),
-                before.map(|entry| &entry.disabled),
-            ),
+            usable: Pool::build(usable, before.map(|entry| &entry.usable)),
+            standby: Pool::build(standby, before.map(|entry| &entry.standby)),
+            disabled: Pool::build(disabled, before.map(|entry| &entry.disabled)),
         }
+    }
+
+    /// Whether it shows these very settings.
+    pub(crate) fn has_settings(&self, settings: &Arc<BalancerSettings>) -> bool {
+        self.settings.iter().any(|own| Arc::ptr_eq(own, settings))
     }
 }
 
-fn distinct_settings(placements: &[Placement]) -> Vec<Arc<BalancerSettings>> {
-    let mut found: Vec<(&str, &Arc<BalancerSettings>)> = Vec::new();
-    for Placement { candidate, .. } in placements {
-        let name = candidate.node.config.balancer.as_str();
-        if let Err(at) = found.binary_search_by_key(&name, |(own, _)| own) {
-            found.insert(at, (name, &candidate.node.settings));
-        }
+// === impl Placement ===
+
+impl Placement {
+    /// Whether no request can go there as it stands.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_stopped = self.state == ContextState::Stopped;
+        is_stopped || self.candidate.node.availability == Availability::Unusable
     }
-    found.into_iter().map(|(_, settings)| settings.clone()).collect()
 }
 
 #[cfg(test)]

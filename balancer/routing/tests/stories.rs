@@ -4,6 +4,7 @@
 
 mod stories {
     mod choosing;
+    mod cost;
     mod election;
     mod health;
     mod registering;

@@ -28,6 +28,7 @@ impl Registry {
             member.hosts.set(message, ContextState::Enabled);
         }
         self.refresh(id, now);
+        self.publish();
         Ok(())
     }
 
@@ -79,7 +80,7 @@ impl Registry {
             member.hosts.create(message);
             self.contexts += member.hosts.context_count() - before;
         }
-        self.adopt_settings(config, now);
+        self.adopt_settings(config, id, now);
         self.refresh(id, now);
         Ok(id)
     }
@@ -149,17 +150,20 @@ impl Registry {
         id
     }
 
-    /// The last CONFIG's settings hold for all nodes of the balancer name.
-    fn adopt_settings(&mut self, config: &NodeConfig, now: Moment) {
+    /// The last CONFIG's settings hold for all nodes of the balancer name: for those other than
+    /// its own node from here.
+    fn adopt_settings(&mut self, config: &NodeConfig, own: NodeId, now: Moment) {
         let known = self.balancers.get(&config.balancer);
         if known.is_some_and(|settings| **settings == config.settings) {
             return;
         }
         let settings: Arc<BalancerSettings> = Arc::new(config.settings.clone());
         self.balancers.insert(config.balancer.clone(), settings);
-        let of_name = self.members.iter().filter(|(_, m)| m.config.balancer == config.balancer);
-        let ids: Vec<NodeId> = of_name.map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.refresh(id, now));
+        let is_other = |(id, member): &(&NodeId, &Member)| {
+            **id != own && member.config.balancer == config.balancer
+        };
+        let others: Vec<NodeId> = self.members.iter().filter(is_other).map(|(id, _)| *id).collect();
+        others.into_iter().for_each(|id| self.restand(id, now));
     }
 
     fn at_address(&self, config: &NodeConfig) -> Option<NodeId> {

@@ -1,40 +1,43 @@
-//! From the registry to the table: what a change of one node touches, and no more.
+//! From the registry to the table: what a change touches, once, and no more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_protocol::mcmp::Address;
+use muster_protocol::names::ContextPath;
 
 use super::{Member, Registry};
 use crate::Moment;
-use crate::context::{ContextKey, ContextState};
+use crate::context::ContextKey;
 use crate::elect::Candidate;
 use crate::load::availability;
-use crate::node::{Availability, Node, NodeId};
+use crate::node::{Availability, Mounted, Node, NodeId, Slot};
 use crate::table::{Entry, Placement, map};
 
-impl Registry {
-    /// Brings the table up to what is known of this node.
-    pub(super) fn refresh(&mut self, id: NodeId, now: Moment) {
-        let keys = self.members[&id].hosts.keys(self.table.use_alias);
-        let node = Arc::new(self.node_of(id, &keys, now));
-        let member = self.member_mut(id);
-        member.slots = slots_of(&node);
-        let before = member.node.replace(node.clone());
+/// Most contexts of a node that are gone and still have requests whose slots are kept.
+const MOST_LEFT: usize = 1000;
 
-        let mut touched: Vec<ContextKey> = keys.keys().cloned().collect();
-        for (key, ..) in before.iter().flat_map(|node| &node.contexts) {
-            if !keys.contains_key(key) {
-                self.unindex(key, id);
-                touched.push(key.clone());
-            }
+impl Registry {
+    /// Notes a node anew with its contexts. [`Registry::publish`] ends each change.
+    pub(super) fn refresh(&mut self, id: NodeId, now: Moment) {
+        let use_alias = self.table.use_alias;
+        let contexts = self.member_mut(id).mount(use_alias);
+        self.place(id, contexts, now);
+    }
+
+    /// Notes how a node stands, and its settings; its contexts are those that it had.
+    pub(super) fn restand(&mut self, id: NodeId, now: Moment) {
+        let node = self.members[&id].node.as_ref();
+        let contexts = node.map(|node| node.contexts.clone()).unwrap_or_default();
+        self.place(id, contexts, now);
+    }
+
+    /// Builds each entry that was touched since the last time, once: a change of a thousand nodes
+    /// of one context costs one entry.
+    pub(super) fn publish(&mut self) {
+        for key in std::mem::take(&mut self.touched) {
+            self.rebuild(&key);
         }
-        for (key, state) in keys {
-            self.index.entry(key).or_default().insert(id, state);
-        }
-        self.table.nodes.insert_mut(node.config.route.clone(), node);
-        self.version += 1;
-        touched.iter().for_each(|key| self.rebuild(key));
     }
 
     /// Forgets a node; its domain is remembered for the sessions that it leaves behind.
@@ -50,9 +53,8 @@ impl Registry {
         if !self.members.values().any(|other| other.config.balancer == member.config.balancer) {
             self.balancers.remove(&member.config.balancer);
         }
-        for (key, ..) in member.node.iter().flat_map(|node| &node.contexts) {
+        for (key, ..) in member.node.iter().flat_map(|node| node.contexts.iter()) {
             self.unindex(key, id);
-            self.rebuild(key);
         }
         self.remember(&member);
     }
@@ -61,21 +63,50 @@ impl Registry {
         self.members.get_mut(&id).expect("ids come from the registry's own maps")
     }
 
-    fn node_of(&self, id: NodeId, keys: &BTreeMap<ContextKey, ContextState>, now: Moment) -> Node {
-        let member = &self.members[&id];
-        let slot = |key: &ContextKey| member.slots.get(&key.path).cloned().unwrap_or_default();
-        let mut slots = BTreeMap::new();
-        let mut slot_of =
-            |key: &ContextKey| slots.entry(key.path.clone()).or_insert_with(|| slot(key)).clone();
+    fn place(&mut self, id: NodeId, contexts: Arc<[Mounted]>, now: Moment) {
+        let member = self.members.get_mut(&id).expect("ids come from the registry's own maps");
         let settings = self.balancers.get(&member.config.balancer);
-        Node {
+        let node = Arc::new(Node {
             id,
             config: member.config.clone(),
             settings: settings.cloned().unwrap_or_default(),
             availability: member.availability(now),
-            contexts: keys.iter().map(|(key, state)| (key.clone(), *state, slot_of(key))).collect(),
+            contexts,
             live: member.live.clone(),
+        });
+        let before = member.node.replace(node.clone());
+        self.table.nodes.insert_mut(node.config.route.clone(), node.clone());
+        self.version += 1;
+        for (key, ..) in before.iter().flat_map(|before| before.contexts.iter()) {
+            if node.context(key).is_none() {
+                self.unindex(key, id);
+            }
         }
+        for (key, state, slot) in node.contexts.iter() {
+            let candidate = Candidate { node: node.clone(), slot: slot.clone() };
+            self.put(key, Placement { candidate, state: *state });
+        }
+    }
+
+    fn put(&mut self, key: &ContextKey, placement: Placement) {
+        let entry = self.entry(key);
+        let nodes = self.index.get(key);
+        let before = nodes.and_then(|nodes| nodes.get(&placement.candidate.node.id));
+        let is_idle = placement.is_idle() && before.is_none_or(Placement::is_idle);
+        let settings = &placement.candidate.node.settings;
+        let is_known = match before {
+            Some(before) => Arc::ptr_eq(&before.candidate.node.settings, settings),
+            None => entry.is_some_and(|entry| entry.has_settings(settings)),
+        };
+        // An entry shows of an idle node its settings only.
+        if !(is_idle && is_known) {
+            self.touch(key);
+        }
+        let nodes = match self.index.get_mut(key) {
+            Some(nodes) => nodes,
+            None => self.index.entry(key.clone()).or_default(),
+        };
+        nodes.insert(placement.candidate.node.id, placement);
     }
 
     fn unindex(&mut self, key: &ContextKey, id: NodeId) {
@@ -85,17 +116,29 @@ impl Registry {
                 self.index.remove(key);
             }
         }
+        self.touch(key);
+    }
+
+    fn touch(&mut self, key: &ContextKey) {
+        if !self.touched.contains(key) {
+            self.touched.insert(key.clone());
+        }
+    }
+
+    fn entry(&self, key: &ContextKey) -> Option<&Arc<Entry>> {
+        let contexts = match &key.alias {
+            None => &self.table.paths,
+            Some(alias) => self.table.hosts.get(alias)?,
+        };
+        contexts.get(&key.path)
     }
 
     fn rebuild(&mut self, key: &ContextKey) {
-        let placements: Vec<Placement> = self.placements(key);
-        let contexts = match &key.alias {
-            None => Some(&self.table.paths),
-            Some(alias) => self.table.hosts.get(alias),
-        };
-        let before = contexts.and_then(|contexts| contexts.get(&key.path)).cloned();
-        let entry = (!placements.is_empty())
-            .then(|| Arc::new(Entry::build(key, &placements, before.as_deref())));
+        self.rebuilds += 1;
+        let before = self.entry(key).cloned();
+        let nodes = self.index.get(key);
+        let entry =
+            nodes.map(|nodes| Arc::new(Entry::build(key, nodes.values(), before.as_deref())));
         let change = |contexts: &mut crate::table::Map<_, _>| match entry {
             Some(entry) => contexts.insert_mut(key.path.clone(), entry),
             None => drop(contexts.remove_mut(&key.path)),
@@ -111,17 +154,6 @@ impl Registry {
                 }
             }
         }
-    }
-
-    fn placements(&self, key: &ContextKey) -> Vec<Placement> {
-        let nodes = self.index.get(key).into_iter().flatten();
-        let place = |(id, state): (&NodeId, &ContextState)| {
-            let node = self.members[id].node.clone()?;
-            let (_, slot) = node.context(key)?;
-            let slot = slot.clone();
-            Some(Placement { candidate: Candidate { node, slot }, state: *state })
-        };
-        nodes.filter_map(place).collect()
     }
 
     fn remember(&mut self, member: &Member) {
@@ -147,8 +179,33 @@ impl Member {
             false => Availability::Unusable,
         }
     }
-}
 
-fn slots_of(node: &Node) -> BTreeMap<muster_protocol::names::ContextPath, Arc<crate::node::Slot>> {
-    node.contexts.iter().map(|(key, _, slot)| (key.path.clone(), slot.clone())).collect()
+    /// Its contexts with their slots. A slot outlives its context while it has requests, for the
+    /// context may come back and be drained.
+    fn mount(&mut self, use_alias: bool) -> Arc<[Mounted]> {
+        let mut slots: BTreeMap<ContextPath, Arc<Slot>> = BTreeMap::new();
+        let mut slot_of = |path: &ContextPath| match slots.get(path) {
+            Some(slot) => slot.clone(),
+            None => {
+                let slot = self.slots.get(path).cloned().unwrap_or_default();
+                slots.insert(path.clone(), slot.clone());
+                slot
+            }
+        };
+        let keys = self.hosts.keys(use_alias).into_iter();
+        let contexts = keys.map(|(key, state)| {
+            let slot = slot_of(&key.path);
+            (key, state, slot)
+        });
+        let contexts = contexts.collect();
+        let before = std::mem::replace(&mut self.slots, slots);
+        let mut left = MOST_LEFT;
+        for (path, slot) in before {
+            if left > 0 && slot.in_flight() > 0 && !self.slots.contains_key(&path) {
+                self.slots.insert(path, slot);
+                left -= 1;
+            }
+        }
+        contexts
+    }
 }

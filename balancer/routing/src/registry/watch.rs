@@ -57,6 +57,7 @@ impl Registry {
         member.next_probe = now + member.probe_after(&timing, now);
         let after = member.health.is_usable();
         self.settle(id, now);
+        self.publish();
         (before != after).then_some(after)
     }
 
@@ -78,6 +79,7 @@ impl Registry {
             member.health = member.health.after_failed_connect(now);
             member.next_probe = now;
             self.settle(id, now);
+            self.publish();
         }
         was_usable
     }
@@ -95,6 +97,7 @@ impl Registry {
         for id in self.warming() {
             self.warm(id, now);
         }
+        self.publish();
         self.due(now)
     }
 
@@ -153,7 +156,7 @@ impl Registry {
         if after == Availability::Unusable {
             self.member_mut(id).warming = None;
         }
-        self.refresh(id, now);
+        self.restand(id, now);
     }
 
     /// Whether a node other than this one carries traffic.
