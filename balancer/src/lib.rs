@@ -170,7 +170,8 @@ impl Running {
 
     /// Ends in an order that loses nothing: `/readyz` says no, nobody new is accepted, answers
     /// say `Connection: close`, idle connections are closed, and requests in flight have until
-    /// `deadline`.
+    /// `deadline`. A connection that has only half a head when the idle ones go is as idle as one without
+    /// a request, and closed with those.
     pub async fn drain(mut self, deadline: Duration) {
         let until = tokio::time::Instant::now() + deadline;
         self.phase.send_replace(BalancerState::Draining);
@@ -267,7 +268,7 @@ impl Running {
 /// When a listener cannot be bound or the runtime not started.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(config.log.level);
-    raise_file_limit();
+    raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads)
         .enable_all()
@@ -294,10 +295,24 @@ async fn carry(config: Config) -> anyhow::Result<()> {
 
 /// Each connection is a file. The usual soft limit of 1,024 is for programs of another kind, and
 /// a process may raise it to its hard limit.
-fn raise_file_limit() {
+fn raise_file_limit(config: &Config) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "most open files"),
+        Ok(limit) => check_file_limit(config, limit),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// Who is over the limit learns it now, and not when clients are turned away.
+fn check_file_limit(config: &Config, limit: u64) {
+    let (clients, idle) = (config.http.max_connections, config.upstream.idle_connections);
+    match (clients + idle) as u64 > limit {
+        true => tracing::warn!(
+            limit,
+            http.max_connections = clients,
+            upstream.idle_connections = idle,
+            "the connections may need more files than this process may open"
+        ),
+        false => tracing::debug!(limit, "most open files"),
     }
 }
 

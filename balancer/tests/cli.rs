@@ -41,7 +41,10 @@ struct Ended {
 
 impl Muster {
     fn start(arguments: &[&str]) -> Muster {
-        let mut child = spawn(arguments);
+        Muster::of(spawn(arguments))
+    }
+
+    fn of(mut child: Child) -> Muster {
         let out = Lines::of(child.stdout.take().unwrap());
         let err = Lines::of(child.stderr.take().unwrap());
         Muster { child, out, err }
@@ -73,13 +76,11 @@ impl Drop for Muster {
 }
 
 fn spawn(arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_muster"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    spawn_command(Command::new(env!("CARGO_BIN_EXE_muster")).args(arguments))
+}
+
+fn spawn_command(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 // === impl Lines ===
@@ -249,6 +250,22 @@ fn run_ends_at_sigterm_though_nobody_reads_its_access_log() {
     let ended = muster.ended();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     drop(unread);
+}
+
+#[test]
+fn run_warns_when_its_connections_need_more_files_than_it_may_open() {
+    let limited = "ulimit -n 900 && exec \"$0\" run \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited, env!("CARGO_BIN_EXE_muster")]).args(FREE_PORTS);
+    let muster = Muster::of(spawn_command(&mut shell));
+    muster.out.next();
+    muster.terminate();
+    let ended = muster.ended();
+    let warning = ended.err.lines().find(|line| line.contains("WARN") && line.contains("900"));
+    let warning = warning.unwrap_or_else(|| panic!("{ended:?}"));
+    for number in ["http.max_connections=20000", "upstream.idle_connections=8192"] {
+        assert!(warning.contains(number), "{warning}");
+    }
 }
 
 #[test]
