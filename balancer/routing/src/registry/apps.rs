@@ -25,6 +25,7 @@ impl Registry {
                 Ok(Outcome::Done)
             }
             (Scope::Contexts(message), None) => {
+                self.check_own(id)?;
                 self.change_hosts(id, now, |hosts| hosts.remove(message));
                 Ok(Outcome::Done)
             }
@@ -40,12 +41,18 @@ impl Registry {
     }
 
     fn remove_node(&mut self, id: NodeId) -> Result<Outcome, ApplyError> {
-        let member = &self.members[&id];
-        if member.is_static {
-            return Err(ApplyError::Static(member.config.route.clone()));
-        }
+        self.check_own(id)?;
         self.remove(id);
         Ok(Outcome::Done)
+    }
+
+    /// What the configuration file says is not MCMP's to remove; to stop it is an operator's right.
+    fn check_own(&self, id: NodeId) -> Result<(), ApplyError> {
+        let member = &self.members[&id];
+        match member.is_static {
+            true => Err(ApplyError::Static(member.config.route.clone())),
+            false => Ok(()),
+        }
     }
 
     /// How many requests a drain still waits for.

@@ -32,14 +32,17 @@ impl Registry {
         let Some(route) = &status.route else { return Ok(Outcome::Alive(false)) };
         let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
         let member = self.member_mut(id);
-        member.last_status = Some(now);
+        if !member.is_static {
+            member.last_status = Some(now);
+        }
         let probed = heard.of(id);
         if let Some(probed) = probed {
             member.health = member.health.after(probed, now);
         }
         // A node that is busy is told so, but stays in use until it is silent for longer.
         let alive = member.health.is_usable() && probed.is_none_or(|p| p == Probed::Answered);
-        if alive && status.load != Load::ProbeOnly {
+        // The load of a static node is the configuration file's.
+        if alive && status.load != Load::ProbeOnly && !member.is_static {
             member.load = Some(status.load);
         }
         self.settle(id, now);

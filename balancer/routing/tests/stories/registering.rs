@@ -167,7 +167,17 @@ fn static_nodes_belong_to_the_configuration() {
          CONFIG / JVMRoute=s&Type=http&Port=9 => MEM
          CONFIG / JVMRoute=t&Type=http&Port=9 => MEM
          REMOVE-APP /* JVMRoute=s => MEM
+         REMOVE-APP / JVMRoute=s&Alias=h&Context=/x => MEM
+         STATUS / JVMRoute=s&Load=-1
          DISABLE-APP /* JVMRoute=s
-         GET h/x JSESSIONID=k.s => s",
+         GET h/x JSESSIONID=k.s => s
+         STOP-APP / JVMRoute=s&Alias=h&Context=/x => Requests=0
+         ENABLE-APP / JVMRoute=s&Alias=h&Context=/x
+         STATUS / JVMRoute=s&Load=100
+         GET h/x => s
+         slow s
+         STATUS / JVMRoute=s&Load=100 => NOTOK",
     );
+    let rows = world.registry.rows(world.now);
+    assert_eq!(rows.nodes[0].availability, muster_routing::node::Availability::Usable(50));
 }
