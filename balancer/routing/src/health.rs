@@ -1,6 +1,7 @@
 //! Whether a node is there: a state machine of events and time.
 //!
 //! ```text
+//!   Checking --forget_after--> forgotten
 //!   Checking --answers--> Up --three timeouts in a row--> Down --answers--> Up
 //!                          \--connect refused or failed-->/  \--forget_after--> forgotten
 //! ```
@@ -46,7 +47,8 @@ pub struct Timing {
     pub revive_interval: Moment,
     /// A node without a STATUS for so long is probed as often as one that is not up.
     pub silent_after: Moment,
-    /// A node that registered itself and is down for so long is forgotten.
+    /// A node that registered itself and is down for so long, or has not answered for so long
+    /// since it registered, is forgotten.
     pub forget_after: Moment,
     /// How long a newcomer or a revived node warms up.
     pub slow_start: Moment,
@@ -101,7 +103,8 @@ impl Health {
         }
     }
 
-    /// Whether it is time to forget the node.
+    /// Whether it is time to forget the node. A node that is checked does not know since when:
+    /// the registry does.
     pub fn is_forgotten(self, timing: &Timing, now: Moment) -> bool {
         match self {
             Health::Down(since) => now.saturating_sub(since) >= timing.forget_after,

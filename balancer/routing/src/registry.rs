@@ -77,6 +77,8 @@ pub(crate) struct Member {
     pub(crate) slots: BTreeMap<ContextPath, Arc<Slot>>,
     pub(crate) live: Arc<Live>,
     pub(crate) health: Health,
+    /// When it registered.
+    since: Moment,
     /// The load last reported.
     pub(crate) load: Option<Load>,
     warming: Option<SlowStart>,

@@ -181,6 +181,7 @@ impl Member {
             slots: Default::default(),
             live: Arc::new(Live::default()),
             health: Health::Checking,
+            since: now,
             load: None,
             warming: None,
             last_status: None,

@@ -87,7 +87,7 @@ impl Registry {
         was_usable
     }
 
-    /// Time passes: forgets nodes that are down for long, lets shares rise, closes the window of
+    /// Time passes: forgets nodes that are down for long or never answered, lets shares rise, closes the window of
     /// elections. Gives the probes that are due; call it a few times a second.
     pub fn tick(&mut self, now: Moment) -> Vec<ProbeOrder> {
         if now.saturating_sub(self.window_closed) >= WINDOW {
@@ -106,7 +106,7 @@ impl Registry {
 
     fn forgotten(&self, now: Moment) -> Vec<NodeId> {
         let is_forgotten = |(_, member): &(&NodeId, &Member)| {
-            !member.is_static && member.health.is_forgotten(&self.timing, now)
+            !member.is_static && member.is_forgotten(&self.timing, now)
         };
         self.members.iter().filter(is_forgotten).map(|(id, _)| *id).collect()
     }
@@ -176,6 +176,16 @@ impl Member {
         let answered = self.live.answered();
         let before = std::mem::replace(&mut self.answered, answered);
         self.health == Health::Up && answered > before
+    }
+
+    /// Down for long, or never there since it registered.
+    fn is_forgotten(&self, timing: &Timing, now: Moment) -> bool {
+        match self.health {
+            Health::Checking => now.saturating_sub(self.since) >= timing.forget_after,
+            Health::Down(_) | Health::Up | Health::Suspect(_) => {
+                self.health.is_forgotten(timing, now)
+            }
+        }
     }
 
     /// A node that reports nothing for long is looked at as often as one that is down.

@@ -72,6 +72,22 @@ fn a_node_that_is_down_for_ten_minutes_is_forgotten() {
 }
 
 #[test]
+fn a_node_that_never_answered_is_forgotten_too_but_not_a_static_one() {
+    let mut world = World::new();
+    world.add_static("s", 50);
+    world.story(
+        "silent s
+         silent a
+         CONFIG / JVMRoute=a&Type=http&Port=1
+         wait 590s
+         PING / JVMRoute=a => NOTOK
+         wait 15s
+         PING / JVMRoute=a => MEM
+         PING / JVMRoute=s => NOTOK",
+    );
+}
+
+#[test]
 fn a_full_node_is_passed_over_and_its_own_sessions_wait() {
     let mut world = World::of_nodes("a b");
     world.max_in_flight = 2;

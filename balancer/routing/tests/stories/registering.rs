@@ -146,20 +146,7 @@ fn one_context_on_two_hosts_of_a_node_takes_what_the_more_open_one_takes() {
 #[test]
 fn static_nodes_belong_to_the_configuration() {
     let mut world = World::new();
-    let mut config = muster_protocol::mcmp::NodeConfig::new(
-        "s".parse().unwrap(),
-        muster_protocol::mcmp::Address {
-            scheme: muster_protocol::mcmp::Scheme::Http,
-            host: "localhost".parse().unwrap(),
-            port: 9,
-        },
-    );
-    config.virtual_host = Some(muster_protocol::mcmp::VirtualHost {
-        aliases: vec!["h".parse().unwrap()],
-        contexts: vec!["/x".parse().unwrap()],
-    });
-    let load = muster_protocol::mcmp::Load::Usable(50);
-    world.registry.add_static(config, load, world.now).unwrap();
+    world.add_static("s", 50);
     world.story(
         "GET h/x => no node can take the request
          wait 1s

@@ -13,8 +13,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use muster_protocol::mcmp::Command;
 use muster_protocol::mcmp::parse::{ParseError, parse};
+use muster_protocol::mcmp::{Address, Command, Load, NodeConfig, Scheme, VirtualHost};
 use muster_routing::health::{Probed, Timing};
 use muster_routing::registry::{ApplyError, Heard, Outcome};
 use muster_routing::{
@@ -71,6 +71,17 @@ impl World {
         self.tell(&format!("CONFIG / JVMRoute={name}&Type=http&Port={port}{more}"));
         self.tell(&format!("ENABLE-APP / JVMRoute={name}&Alias=h&Context=/x"));
         self.tell(&format!("STATUS / JVMRoute={name}&Load={load}"));
+    }
+
+    /// A node of the configuration file, on `/x` of host `h`, port 9.
+    pub(crate) fn add_static(&mut self, name: &str, load: u8) {
+        let address = Address { scheme: Scheme::Http, host: "localhost".parse().unwrap(), port: 9 };
+        let mut config = NodeConfig::new(name.parse().unwrap(), address);
+        config.virtual_host = Some(VirtualHost {
+            aliases: vec!["h".parse().unwrap()],
+            contexts: vec!["/x".parse().unwrap()],
+        });
+        self.registry.add_static(config, Load::Usable(load), self.now).unwrap();
     }
 
     /// Tells a story; panics where it goes otherwise than told.
