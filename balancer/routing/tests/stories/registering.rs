@@ -75,6 +75,20 @@ fn a_drain_hears_how_many_requests_are_left() {
 }
 
 #[test]
+fn a_context_that_comes_back_still_counts_the_requests_that_it_left_behind() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "hold a 3
+         REMOVE-APP / JVMRoute=a&Alias=h&Context=/x
+         ENABLE-APP / JVMRoute=a&Alias=h&Context=/other
+         ENABLE-APP / JVMRoute=a&Alias=h&Context=/x
+         STOP-APP / JVMRoute=a&Alias=h&Context=/x => Requests=3
+         release
+         STOP-APP / JVMRoute=a&Alias=h&Context=/x => Requests=0",
+    );
+}
+
+#[test]
 fn a_route_cannot_be_taken_while_its_node_answers() {
     let mut world = World::of_nodes("a");
     world.story(
