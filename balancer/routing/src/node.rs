@@ -108,7 +108,7 @@ impl Live {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Requests that the node answered.
+    /// Requests that the node answered itself: see [`InFlight::answered`].
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -149,12 +149,17 @@ impl InFlight {
         InFlight { live: live.clone(), slot: slot.clone() }
     }
 
+    /// The head of the node's own answer has come; call it once. An answer that the balancer makes
+    /// up does not count: it says nothing of the node.
+    pub fn answered(&self) {
+        self.live.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The request is over: so many bytes went to the node and came from it, and this status went
     /// to the client, if any.
     pub fn finish(self, sent: u64, received: u64, status: Option<u16>) {
         self.live.transferred.fetch_add(sent, Ordering::Relaxed);
         self.live.read.fetch_add(received, Ordering::Relaxed);
-        self.live.answered.fetch_add(u64::from(status.is_some()), Ordering::Relaxed);
         let class = usize::from(status.unwrap_or(0) / 100).min(5);
         self.slot.answers[class].fetch_add(1, Ordering::Relaxed);
     }

@@ -1,5 +1,7 @@
 //! Nodes that fail, and nodes that come back.
 
+use muster_routing::Decision;
+
 use super::world::World;
 
 #[test]
@@ -124,9 +126,18 @@ fn a_node_that_answers_requests_is_not_asked_whether_it_is_there() {
     let mut world = World::of_nodes("a b");
     world.story("wait 6s");
     let due = |world: &mut World| world.registry.tick(world.now).len();
-    world.decide("h/x", "JSESSIONID=k.a", |d| d.count().finish(0, 10, Some(200))).unwrap();
+    let ask = |world: &World, route: &str, is_own: bool| {
+        let in_flight = |d: &Decision<'_>| d.count();
+        let request = world.decide("h/x", &format!("JSESSIONID=k.{route}"), in_flight).unwrap();
+        if is_own {
+            request.answered();
+        }
+        request.finish(0, 10, Some(504));
+    };
+    ask(&world, "a", true);
+    ask(&world, "b", false);
     world.now += std::time::Duration::from_secs(6);
-    assert_eq!(due(&mut world), 1, "only b is asked");
+    assert_eq!(due(&mut world), 1, "b is asked: the answer of its request was the balancer's");
     world.now += std::time::Duration::from_secs(6);
     assert_eq!(due(&mut world), 1, "a has answered nothing since");
 }
