@@ -1,6 +1,6 @@
 //! One node's virtual hosts and their contexts, as the registry keeps them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_protocol::mcmp::{Verb, VirtualHost};
 use muster_protocol::names::{Alias, ContextPath};
@@ -37,6 +37,9 @@ impl ContextState {
     }
 }
 
+/// Most aliases of one virtual host of a node.
+pub const MAX_ALIASES: usize = 1000;
+
 /// A virtual host of a node: aliases in the order in which they came, and contexts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostEntry {
@@ -44,6 +47,15 @@ pub struct HostEntry {
     pub aliases: Vec<Alias>,
     /// What is mounted on it.
     pub contexts: BTreeMap<ContextPath, ContextState>,
+}
+
+/// What a message would add to a node's hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Contexts, counted as [`Hosts::key_count`] counts them.
+    pub keys: usize,
+    /// Aliases that its host would have, the known ones included.
+    pub aliases: usize,
 }
 
 /// All virtual hosts of one node.
@@ -56,16 +68,28 @@ impl Hosts {
         self.0.iter()
     }
 
-    /// How many contexts there are, counted once for each host.
-    pub fn context_count(&self) -> usize {
-        self.0.iter().map(|host| host.contexts.len()).sum()
+    /// How many contexts there are, counted once for each host, or, with `use_alias`, for each
+    /// alias of each host: that many places requests find.
+    pub fn key_count(&self, use_alias: bool) -> usize {
+        let count = |host: &HostEntry| keys_of(host.aliases.len(), host.contexts.len(), use_alias);
+        self.0.iter().map(count).sum()
     }
 
-    /// How many contexts [`Hosts::set`] with this message would add.
-    pub fn added_by(&self, message: &VirtualHost) -> usize {
-        let known = self.find(&message.aliases).map(|at| &self.0[at].contexts);
-        let is_new = |path: &&ContextPath| known.is_none_or(|known| !known.contains_key(*path));
-        message.contexts.iter().filter(is_new).count()
+    /// What [`Hosts::set`] with this message would add to the count of keys, and how many aliases
+    /// its host would have.
+    pub fn added_by(&self, message: &VirtualHost, use_alias: bool) -> Added {
+        let named: BTreeSet<&Alias> = message.aliases.iter().collect();
+        let mounted: BTreeSet<&ContextPath> = message.contexts.iter().collect();
+        let Some(host) = self.find(&named).map(|at| &self.0[at]) else {
+            let aliases = named.len();
+            return Added { keys: keys_of(aliases, mounted.len(), use_alias), aliases };
+        };
+        let known = host.aliases.iter().filter(|alias| named.contains(alias)).count();
+        let aliases = host.aliases.len() + named.len() - known;
+        let is_new = |path: &&&ContextPath| !host.contexts.contains_key(**path);
+        let contexts = host.contexts.len() + mounted.iter().filter(is_new).count();
+        let before = keys_of(host.aliases.len(), host.contexts.len(), use_alias);
+        Added { keys: keys_of(aliases, contexts, use_alias) - before, aliases }
     }
 
     /// Puts the contexts of the message into a state. An unknown host or context is created:
@@ -88,7 +112,7 @@ impl Hosts {
     /// Forgets the contexts of the message; a host without contexts goes too. Unknown ones are
     /// no error.
     pub fn remove(&mut self, message: &VirtualHost) {
-        let Some(at) = self.find(&message.aliases) else { return };
+        let Some(at) = self.find(&message.aliases.iter().collect()) else { return };
         for path in &message.contexts {
             self.0[at].contexts.remove(path);
         }
@@ -123,22 +147,28 @@ impl Hosts {
         keys
     }
 
-    fn find(&self, aliases: &[Alias]) -> Option<usize> {
+    fn find(&self, aliases: &BTreeSet<&Alias>) -> Option<usize> {
         self.0.iter().position(|host| host.aliases.iter().any(|own| aliases.contains(own)))
     }
 
     fn host_for(&mut self, aliases: &[Alias]) -> &mut HostEntry {
-        let at = self.find(aliases).unwrap_or_else(|| {
+        let at = self.find(&aliases.iter().collect()).unwrap_or_else(|| {
             self.0.push(HostEntry::default());
             self.0.len() - 1
         });
         let host = &mut self.0[at];
-        for alias in aliases {
-            if !host.aliases.contains(alias) {
-                host.aliases.push(alias.clone());
-            }
-        }
+        let mut known: BTreeSet<&Alias> = host.aliases.iter().collect();
+        let is_new = |alias: &&Alias| known.insert(*alias);
+        let new: Vec<Alias> = aliases.iter().filter(is_new).cloned().collect();
+        host.aliases.extend(new);
         host
+    }
+}
+
+fn keys_of(aliases: usize, contexts: usize, use_alias: bool) -> usize {
+    match use_alias {
+        true => aliases * contexts,
+        false => contexts,
     }
 }
 
@@ -161,14 +191,14 @@ mod tests {
         hosts.set(&message("d", "/x"), ContextState::Stopped);
         let names: Vec<usize> = hosts.iter().map(|host| host.aliases.len()).collect();
         assert_eq!(names, [3, 1]);
-        assert_eq!(hosts.context_count(), 3);
+        assert_eq!(hosts.key_count(false), 3);
     }
 
     #[test]
     fn a_context_that_nobody_has_seen_is_created_by_stop() {
         let mut hosts = Hosts::default();
         hosts.set(&message("h", "/x"), ContextState::Stopped);
-        assert_eq!(hosts.context_count(), 1);
+        assert_eq!(hosts.key_count(false), 1);
         hosts.create(&message("h", "/x,/y"));
         let host = hosts.iter().next().unwrap();
         assert!(host.contexts.values().all(|state| *state == ContextState::Stopped));
@@ -179,7 +209,7 @@ mod tests {
         let mut hosts = Hosts::default();
         hosts.set(&message("h", "/x,/y"), ContextState::Enabled);
         hosts.remove(&message("h", "/x,/unknown"));
-        assert_eq!(hosts.context_count(), 1);
+        assert_eq!(hosts.key_count(false), 1);
         hosts.remove(&message("other", "/y"));
         hosts.remove(&message("h", "/y"));
         assert_eq!(hosts, Hosts::default());

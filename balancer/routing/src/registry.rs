@@ -30,7 +30,8 @@ pub use watch::ProbeOrder;
 pub struct Limits {
     /// Most nodes.
     pub nodes: usize,
-    /// Most contexts, counted on each virtual host of each node.
+    /// Most contexts, counted on each virtual host of each node, and where host names are used on
+    /// each alias of it.
     pub contexts: usize,
     /// Most nodes that are gone whose domains are remembered.
     pub gone: usize,

@@ -68,10 +68,11 @@ impl Registry {
         now: Moment,
         change: impl FnOnce(&mut crate::context::Hosts),
     ) {
+        let use_alias = self.table.use_alias;
         let hosts = &mut self.member_mut(id).hosts;
-        let before = hosts.context_count();
+        let before = hosts.key_count(use_alias);
         change(hosts);
-        let after = hosts.context_count();
+        let after = hosts.key_count(use_alias);
         self.contexts = self.contexts - before + after;
         self.refresh(id, now);
     }

@@ -6,7 +6,7 @@ use muster_protocol::mcmp::{BalancerSettings, Load, NodeConfig, VirtualHost};
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
-use crate::context::{ContextState, Hosts};
+use crate::context::{ContextState, Hosts, MAX_ALIASES};
 use crate::health::{Health, Probed};
 use crate::node::{Live, NodeId};
 
@@ -76,9 +76,9 @@ impl Registry {
         let member = self.members.get_mut(&id).expect("it is known or was just added");
         member.config = Arc::new(config.clone());
         if let Some(message) = &config.virtual_host {
-            let before = member.hosts.context_count();
+            let before = member.hosts.key_count(self.table.use_alias);
             member.hosts.create(message);
-            self.contexts += member.hosts.context_count() - before;
+            self.contexts += member.hosts.key_count(self.table.use_alias) - before;
         }
         self.adopt_settings(config, id, now);
         self.refresh(id, now);
@@ -118,13 +118,13 @@ impl Registry {
         known: Option<NodeId>,
         rivals: &[NodeId],
     ) -> Result<(), ApplyError> {
-        let Registry { limits, members, .. } = self;
+        let Registry { limits, members, table, .. } = self;
         if known.is_none() && members.len() - rivals.len() >= limits.nodes {
             return Err(ApplyError::Full { what: "nodes", limit: limits.nodes });
         }
         let nothing = Hosts::default();
         let hosts = known.map_or(&nothing, |id| &members[&id].hosts);
-        let freed = rivals.iter().map(|id| members[id].hosts.context_count()).sum();
+        let freed = rivals.iter().map(|id| members[id].hosts.key_count(table.use_alias)).sum();
         self.check_contexts(hosts, config.virtual_host.as_ref(), freed)
     }
 
@@ -134,8 +134,12 @@ impl Registry {
         message: Option<&VirtualHost>,
         freed: usize,
     ) -> Result<(), ApplyError> {
-        let added = message.map_or(0, |message| hosts.added_by(message));
-        match self.contexts - freed + added > self.limits.contexts {
+        let use_alias = self.table.use_alias;
+        let added = message.map(|message| hosts.added_by(message, use_alias)).unwrap_or_default();
+        if added.aliases > MAX_ALIASES {
+            return Err(ApplyError::Full { what: "aliases of a virtual host", limit: MAX_ALIASES });
+        }
+        match self.contexts - freed + added.keys > self.limits.contexts {
             true => Err(ApplyError::Full { what: "contexts", limit: self.limits.contexts }),
             false => Ok(()),
         }

@@ -47,7 +47,7 @@ impl Registry {
         let route = member.config.route.clone();
         self.by_route.remove(&route);
         self.by_address.remove(&(host, port));
-        self.contexts -= member.hosts.context_count();
+        self.contexts -= member.hosts.key_count(self.table.use_alias);
         self.table.nodes.remove_mut(&route);
         self.version += 1;
         if !self.members.values().any(|other| other.config.balancer == member.config.balancer) {

@@ -147,6 +147,38 @@ fn a_full_table_is_an_error_that_changes_nothing() {
 }
 
 #[test]
+fn where_host_names_count_each_alias_of_a_context_takes_room() {
+    let mut world = World::with(Limits { nodes: 2, contexts: 6, gone: 1 }, true);
+    world.story(
+        "CONFIG / JVMRoute=a&Type=http&Port=1&Alias=h1,h2&Context=/x,/y
+         ENABLE-APP / JVMRoute=a&Alias=h1,h3,h4&Context=/x => MEM
+         ENABLE-APP / JVMRoute=a&Alias=h1,h3&Context=/x
+         ENABLE-APP / JVMRoute=a&Alias=h1&Context=/z => MEM
+         CONFIG / JVMRoute=b&Type=http&Port=2&Alias=h1&Context=/x => MEM
+         REMOVE-APP / JVMRoute=a&Alias=h3&Context=/y
+         CONFIG / JVMRoute=b&Type=http&Port=2&Alias=h1,h2,h3&Context=/x
+         ENABLE-APP / JVMRoute=b&Alias=h1,h4&Context=/x => MEM
+         REMOVE-APP /* JVMRoute=a
+         ENABLE-APP / JVMRoute=b&Alias=h1,h4,h5,h6&Context=/x",
+    );
+}
+
+#[test]
+fn a_virtual_host_has_a_thousand_aliases_at_most() {
+    let mut world = World::of_nodes("a");
+    let aliases =
+        |range: std::ops::Range<usize>| range.map(|n| format!(",h{n}")).collect::<String>();
+    let enable = |aliases: &str| format!("ENABLE-APP / JVMRoute=a&Alias=h{aliases}&Context=/x");
+    world.story(&enable(&aliases(0..600)));
+    world.story(&enable(&aliases(300..999)));
+    world.story(&format!("{} => MEM", enable(",one-more")));
+    let config = "CONFIG / JVMRoute=b&Type=http&Port=7";
+    world.story(&format!("{config}&Alias=h{}&Context=/x => MEM", aliases(0..1000)));
+    let rows = world.registry.rows(world.now);
+    assert_eq!((rows.nodes.len(), rows.nodes[0].hosts[0].aliases.len()), (1, 1000));
+}
+
+#[test]
 fn one_context_on_two_hosts_of_a_node_takes_what_the_more_open_one_takes() {
     let mut world = World::of_nodes("a");
     world.story(
