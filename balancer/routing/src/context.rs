@@ -158,8 +158,8 @@ impl Hosts {
         });
         let host = &mut self.0[at];
         let mut known: BTreeSet<&Alias> = host.aliases.iter().collect();
-        let is_new = |alias: &&Alias| known.insert(*alias);
-        let new: Vec<Alias> = aliases.iter().filter(is_new).cloned().collect();
+        let new: Vec<Alias> =
+            aliases.iter().filter(|alias| known.insert(*alias)).cloned().collect();
         host.aliases.extend(new);
         host
     }
