@@ -170,8 +170,8 @@ impl Running {
 
     /// Ends in an order that loses nothing: `/readyz` says no, nobody new is accepted, answers
     /// say `Connection: close`, idle connections are closed, and requests in flight have until
-    /// `deadline`. A connection that has only half a head when the idle ones go is as idle as one without
-    /// a request, and closed with those.
+    /// `deadline`. A connection that has only half a head when the idle ones go is as idle as they
+    /// are, and closed with them.
     pub async fn drain(mut self, deadline: Duration) {
         let until = tokio::time::Instant::now() + deadline;
         self.phase.send_replace(BalancerState::Draining);
