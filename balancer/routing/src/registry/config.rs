@@ -42,7 +42,8 @@ impl Registry {
     }
 
     /// Nodes that stand in the way: the route's own at another address or for another balancer
-    /// name, and another's at this address. Never two nodes of one route.
+    /// name, and another's at this address. Never two nodes of one route. Each gives way when it
+    /// does not answer; the one at this address also when it has sent no STATUS for long.
     pub(super) fn rivals(&self, config: &NodeConfig) -> Vec<NodeId> {
         let of_route = self.id(&config.route).filter(|id| !self.members[id].is_same(config));
         let at_address =
@@ -59,7 +60,7 @@ impl Registry {
     ) -> Result<NodeId, ApplyError> {
         let rivals = self.rivals(config);
         for rival in &rivals {
-            self.check_rival(config, *rival, heard)?;
+            self.check_rival(config, *rival, heard, now)?;
         }
         let known = self.id(&config.route).filter(|id| !rivals.contains(id));
         if let Some(id) = known
@@ -85,12 +86,15 @@ impl Registry {
         Ok(id)
     }
 
-    /// A rival gives way only when it was asked and did not answer.
+    /// A rival gives way when it was asked and did not answer. One at the same address gives way
+    /// also when it has sent no STATUS for `silent_after`: a worker that came back under a new
+    /// route answers the probe of the old one itself.
     fn check_rival(
         &self,
         config: &NodeConfig,
         rival: NodeId,
         heard: &Heard,
+        now: Moment,
     ) -> Result<(), ApplyError> {
         let member = &self.members[&rival];
         let own = &member.config;
@@ -98,6 +102,10 @@ impl Registry {
             return Err(ApplyError::Static(own.route.clone()));
         }
         if heard.of(rival).is_some_and(|probed| probed != Probed::Answered) {
+            return Ok(());
+        }
+        let has_address_only = own.route != config.route;
+        if has_address_only && member.silence(now) >= self.timing.silent_after {
             return Ok(());
         }
         Err(match own.route == config.route {

@@ -178,6 +178,11 @@ impl Member {
         self.health == Health::Up && answered > before
     }
 
+    /// How long ago its last STATUS came, or where none did, its registration.
+    pub(super) fn silence(&self, now: Moment) -> Moment {
+        now.saturating_sub(self.last_status.unwrap_or(self.since))
+    }
+
     /// Down for long, or never there since it registered.
     fn is_forgotten(&self, timing: &Timing, now: Moment) -> bool {
         match self.health {

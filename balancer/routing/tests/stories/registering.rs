@@ -115,6 +115,22 @@ fn a_node_that_is_gone_leaves_its_address_to_another() {
 }
 
 #[test]
+fn a_worker_that_comes_back_under_another_route_gets_its_address_once_the_old_one_is_silent() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "wait 29s
+         CONFIG / JVMRoute=b&Type=http&Port=1000 => MEM
+         STATUS / JVMRoute=a&Load=100
+         wait 29s
+         CONFIG / JVMRoute=b&Type=http&Port=1000 => MEM
+         wait 1s
+         CONFIG / JVMRoute=a&Type=http&Port=2000 => MEM
+         CONFIG / JVMRoute=b&Type=http&Port=1000
+         PING / JVMRoute=a => MEM",
+    );
+}
+
+#[test]
 fn the_same_node_may_change_its_domain_and_times_in_place() {
     let mut world = World::of_nodes("a");
     world.story(
