@@ -7,12 +7,16 @@
 //! ```
 //! A failed connect of a request takes the node out at once (outlier ejection), for a connect
 //! that fails costs nothing to try elsewhere; a probe that only times out must do so three times
-//! in a row, for a busy node answers late. Whoever is out is probed every `revive_interval`.
+//! in a row, for a busy node answers late. Whoever is out is probed every `revive_interval`, and
+//! after [`OUT_FOR_LONG`] every `probe_interval`.
 
 use crate::Moment;
 
 /// Probes that may time out in a row before a node that is up goes down.
 pub const TIMEOUTS_TO_DOWN: u8 = 3;
+
+/// After so long a node that is out is probed less often: most such nodes never come back.
+pub const OUT_FOR_LONG: Moment = Moment::from_secs(60);
 
 /// How a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub enum Probed {
 pub struct Timing {
     /// Between two probes of a node that is up.
     pub probe_interval: Moment,
-    /// Between two probes of a node that is not.
+    /// Between two probes of a node that is not, for [`OUT_FOR_LONG`].
     pub revive_interval: Moment,
     /// A node without a STATUS for so long is probed as often as one that is not up.
     pub silent_after: Moment,
@@ -95,7 +99,7 @@ impl Health {
         }
     }
 
-    /// How long to wait until the next probe.
+    /// How long to wait until the next probe, while the node is not out for long.
     pub fn probe_after(self, timing: &Timing) -> Moment {
         match self {
             Health::Up => timing.probe_interval,
@@ -103,12 +107,12 @@ impl Health {
         }
     }
 
-    /// Whether it is time to forget the node. A node that is checked does not know since when:
-    /// the registry does.
-    pub fn is_forgotten(self, timing: &Timing, now: Moment) -> bool {
+    /// Since when no request may be sent to such a node; `registered` is when it came.
+    pub fn out_since(self, registered: Moment) -> Option<Moment> {
         match self {
-            Health::Down(since) => now.saturating_sub(since) >= timing.forget_after,
-            Health::Checking | Health::Up | Health::Suspect(_) => false,
+            Health::Checking => Some(registered),
+            Health::Down(since) => Some(since),
+            Health::Up | Health::Suspect(_) => None,
         }
     }
 }
@@ -139,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_node_that_is_down_for_long_is_forgotten() {
-        let timing = Timing::default();
-        let late = NOW + timing.forget_after;
-        assert!(Health::Down(NOW).is_forgotten(&timing, late));
-        assert!(!Health::Down(NOW).is_forgotten(&timing, late - Moment::from_secs(1)));
-        assert!(!Health::Checking.is_forgotten(&timing, late));
+    fn a_node_is_out_since_it_went_down_or_came() {
+        let came = Moment::from_secs(3);
+        assert_eq!(Health::Checking.out_since(came), Some(came));
+        assert_eq!(Health::Down(NOW).out_since(came), Some(NOW));
+        assert_eq!(Health::Up.out_since(came), None);
+        assert_eq!(Health::Suspect(2).out_since(came), None);
     }
 }

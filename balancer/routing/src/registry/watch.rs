@@ -4,7 +4,7 @@ use muster_protocol::mcmp::{Address, Load, Status};
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
-use crate::health::{Health, Probed, Timing};
+use crate::health::{Health, OUT_FOR_LONG, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Availability, NodeId};
 
@@ -185,16 +185,20 @@ impl Member {
 
     /// Down for long, or never there since it registered.
     fn is_forgotten(&self, timing: &Timing, now: Moment) -> bool {
-        match self.health {
-            Health::Checking => now.saturating_sub(self.since) >= timing.forget_after,
-            Health::Down(_) | Health::Up | Health::Suspect(_) => {
-                self.health.is_forgotten(timing, now)
-            }
-        }
+        self.is_out_for(timing.forget_after, now)
     }
 
-    /// A node that reports nothing for long is looked at as often as one that is down.
+    fn is_out_for(&self, time: Moment, now: Moment) -> bool {
+        let since = self.health.out_since(self.since);
+        since.is_some_and(|since| now.saturating_sub(since) >= time)
+    }
+
+    /// A node that reports nothing for long is looked at as often as one that is down; one that is
+    /// out for long, less often.
     fn probe_after(&self, timing: &Timing, now: Moment) -> Moment {
+        if self.is_out_for(OUT_FOR_LONG, now) {
+            return timing.probe_interval.max(timing.revive_interval);
+        }
         let silence = self.last_status.map(|then| now.saturating_sub(then));
         match silence.is_some_and(|silence| silence >= timing.silent_after) {
             true => timing.revive_interval,

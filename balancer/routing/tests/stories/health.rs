@@ -90,6 +90,28 @@ fn a_node_that_never_answered_is_forgotten_too_but_not_a_static_one() {
 }
 
 #[test]
+fn a_node_that_is_out_for_a_minute_is_probed_less_often() {
+    let mut world = World::of_nodes("a");
+    world.story(
+        "silent a
+         refused a",
+    );
+    let probes_of_ten_seconds = |world: &mut World| {
+        let before = world.probes;
+        world.story("wait 10s");
+        world.probes - before
+    };
+    assert_eq!(probes_of_ten_seconds(&mut world), 10);
+    world.story("wait 60s");
+    assert_eq!(probes_of_ten_seconds(&mut world), 2);
+    world.story(
+        "answers a
+         wait 6s
+         GET h/x => a",
+    );
+}
+
+#[test]
 fn a_full_node_is_passed_over_and_its_own_sessions_wait() {
     let mut world = World::of_nodes("a b");
     world.max_in_flight = 2;

@@ -27,6 +27,8 @@ pub(crate) struct World {
     silent: HashSet<String>,
     slow: HashSet<String>,
     held: Vec<InFlight>,
+    /// Probes that were due while time passed.
+    pub(crate) probes: usize,
     pub(crate) max_in_flight: u32,
 }
 
@@ -50,6 +52,7 @@ impl World {
             silent: HashSet::new(),
             slow: HashSet::new(),
             held: Vec::new(),
+            probes: 0,
             max_in_flight: 0,
         }
     }
@@ -151,6 +154,7 @@ impl World {
         for _ in 0..seconds * 4 {
             self.now += Duration::from_millis(250);
             for order in self.registry.tick(self.now) {
+                self.probes += 1;
                 let found = self.probe(order.id);
                 self.registry.probed(order.id, found, self.now);
             }
