@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a story that goes wrong says so by a panic")]
 
 mod system {
+    mod clients;
     mod drain;
     mod frozen;
     mod kill9;

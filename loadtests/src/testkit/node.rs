@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,6 +25,8 @@ use super::mcmp::{self, Refused};
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Most requests that a node remembers; it counts all.
 const REMEMBERED: usize = 100_000;
+/// The chunks of [`Manner::Chunks`], all alike.
+pub const CHUNK: &[u8] = &[b'x'; 16 << 10];
 /// Largest body that a node takes.
 const MAX_BODY: usize = 64 << 20;
 
@@ -35,6 +39,8 @@ pub enum Manner {
     Late(Duration),
     /// Answers with this status.
     Status(StatusCode),
+    /// Answers with so many times [`CHUNK`] and says no length.
+    Chunks(usize),
 }
 
 /// What a node registers with.
@@ -189,7 +195,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
         if request.method() == Method::OPTIONS && request.uri() == "*" {
             return self.respond(StatusCode::OK);
         }
@@ -214,11 +220,16 @@ impl Inner {
                 tokio::time::sleep(time).await;
                 self.respond(StatusCode::OK)
             }
+            Manner::Chunks(count) => {
+                let chunk = || Ok(Frame::data(Bytes::from_static(CHUNK)));
+                let chunks = stream::iter(std::iter::repeat_with(chunk).take(count));
+                self.respond(StatusCode::OK).map(|_| BodyExt::boxed(StreamBody::new(chunks)))
+            }
         }
     }
 
     /// Says 101 and then echoes bytes, whatever the protocol.
-    fn upgrade(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    fn upgrade(&self, request: Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
         let protocol = request.headers().get(header::UPGRADE).cloned();
         self.remember(Seen {
             method: request.method().clone(),
@@ -249,12 +260,12 @@ impl Inner {
         }
     }
 
-    fn respond(&self, status: StatusCode) -> Response<Full<Bytes>> {
+    fn respond(&self, status: StatusCode) -> Response<BoxBody<Bytes, Infallible>> {
         let body = match status {
             StatusCode::SWITCHING_PROTOCOLS => String::new(),
             _ => format!("{{\"node\":\"{}\"}}\n", self.route),
         };
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
         *response.status_mut() = status;
         if let Ok(route) = self.route.parse() {
             response.headers_mut().insert("x-node", route);

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use http::Method;
-use muster_loadtests::testkit::{Balancer, Farm};
+use muster_loadtests::testkit::Farm;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use super::support::{node, quiet_machine};
+use super::support::{node, quiet_machine, upgrade};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_sees_who_asked_whom_and_how_and_no_client_can_lie_about_it() {
@@ -88,21 +87,6 @@ async fn of_300_upgraded_connections_whose_clients_speak_at_once_none_is_lost() 
         lost += u32::from(stream.read_u8().await.ok() != Some(b'x'));
     }
     assert_eq!(lost, 0, "upgraded connections that ended before the first byte");
-}
-
-/// Sends the upgrade, reads the head of the answer, gives back the open connection.
-async fn upgrade(balancer: &Balancer) -> (String, TcpStream) {
-    let mut stream = TcpStream::connect(balancer.http).await.unwrap();
-    let request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).await.unwrap();
-        head.push(byte[0]);
-    }
-    (String::from_utf8(head).unwrap(), stream)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use muster_loadtests::scenario::{End, Scenario};
 use muster_loadtests::testkit::{Balancer, Node, NodeOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How long a story waits for what should be there in a moment.
@@ -40,4 +42,25 @@ pub(crate) fn gets(balancer: &Balancer, path: &str, connections: usize, end: End
     let mut scenario = Scenario::get(&format!("http://{}{path}", balancer.http)).unwrap();
     (scenario.connections, scenario.end) = (connections, end);
     scenario.check().unwrap()
+}
+
+/// Sends the upgrade, reads the head of the answer, gives back the open connection.
+pub(crate) async fn upgrade(balancer: &Balancer) -> (String, TcpStream) {
+    let mut stream = TcpStream::connect(balancer.http).await.unwrap();
+    let request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    (head(&mut stream).await, stream)
+}
+
+/// Reads the head of an answer, with the empty line that ends it.
+pub(crate) async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let reading = async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+    };
+    tokio::time::timeout(SOON, reading).await.expect("an answer comes");
+    String::from_utf8(head).unwrap()
 }
