@@ -123,7 +123,9 @@ impl Prober {
         if let Some(ip) = ip_of(host) {
             return Some(SocketAddr::new(ip, address.port));
         }
-        let found = lookup_host((bare(host), address.port)).await.ok()?;
+        let Ok(found) = lookup_host((bare(host), address.port)).await else {
+            return self.socket(address);
+        };
         // An IPv4 address first: a node that listens on 0.0.0.0 does not hear ::1.
         let found = found.min_by_key(|socket| socket.is_ipv6())?;
         if self.socket(address) != Some(found) {

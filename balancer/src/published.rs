@@ -111,7 +111,13 @@ impl Published {
             Some((question.id, probed))
         });
         let heard = Heard(join_all(answers).await.into_iter().flatten().collect());
-        let outcome = self.change(|registry, now| registry.apply(command, &heard, now))?;
+        let mut outcome = self.change(|registry, now| registry.apply(command, &heard, now))?;
+        if let (Command::App(app), Outcome::Stopped { requests }) = (command, &mut outcome) {
+            // Counted once more, now that nobody decides on the old table unseen: a request that
+            // was not counted yet will find the new one ([`Published::is_current`]).
+            fence(Ordering::SeqCst);
+            *requests = self.lock().requests_at(app);
+        }
         if let Command::Config(config) = command {
             self.prober.learn(&config.address).await;
         }

@@ -33,7 +33,9 @@ impl Registry {
                 self.check_contexts(&self.members[&id].hosts, Some(message), 0)?;
                 self.change_hosts(id, now, |hosts| hosts.set(message, state));
                 match state {
-                    ContextState::Stopped => Ok(self.stopped(id, message)),
+                    ContextState::Stopped => {
+                        Ok(Outcome::Stopped { requests: self.requests_of(id, message) })
+                    }
                     ContextState::Enabled | ContextState::Disabled => Ok(Outcome::Done),
                 }
             }
@@ -55,11 +57,19 @@ impl Registry {
         }
     }
 
-    /// How many requests a drain still waits for.
-    fn stopped(&self, id: NodeId, message: &VirtualHost) -> Outcome {
+    /// How many requests of these contexts are at the node now: what a drain still waits for.
+    pub fn requests_at(&self, app: &App) -> u64 {
+        match (self.id(&app.route), &app.scope) {
+            (Some(id), Scope::Contexts(message)) => self.requests_of(id, message),
+            (Some(id), Scope::Node) => u64::from(self.members[&id].live.in_flight()),
+            (None, _) => 0,
+        }
+    }
+
+    fn requests_of(&self, id: NodeId, message: &VirtualHost) -> u64 {
         let slots = &self.members[&id].slots;
         let in_flight = |path| slots.get(path).map_or(0, |slot| u64::from(slot.in_flight()));
-        Outcome::Stopped { requests: message.contexts.iter().map(in_flight).sum() }
+        message.contexts.iter().map(in_flight).sum()
     }
 
     fn change_hosts(

@@ -222,7 +222,11 @@ impl ProxyHttp for Hooks {
         _head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.is_answered = true;
+        if !std::mem::replace(&mut exchange.is_answered, true)
+            && let Some(in_flight) = &exchange.in_flight
+        {
+            in_flight.answered();
+        }
         Ok(())
     }
 
