@@ -7,8 +7,8 @@
 //!
 //! Lines gather in memory and a thread of their own writes them a few times a second, so that a
 //! request costs no system call and a slow disk holds nobody up. What does not fit is dropped and
-//! counted. Our own writer rather than a library's: those wake their thread for each line, which
-//! costs more than everything else that a request needs of us.
+//! counted. Our own writer rather than a library's: those send each line through a channel and
+//! wake a thread for it (decision 0004).
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Pingora allocates a lot for each request; measured, this saves a sixth of its CPU.
+/// Pingora allocates for each header, channel and hook of a request; this is the quickest for it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
