@@ -87,19 +87,7 @@ impl Metrics {
 
     /// Methods that are none of MCMP's share one label: a client must not make up labels.
     pub(crate) fn mcmp(&self, method: &str, status: u16) {
-        const KNOWN: [&str; 10] = [
-            "CONFIG",
-            "ENABLE-APP",
-            "DISABLE-APP",
-            "STOP-APP",
-            "REMOVE-APP",
-            "STATUS",
-            "PING",
-            "INFO",
-            "DUMP",
-            "VERSION",
-        ];
-        let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(method));
+        let known = muster_protocol::mcmp::method(method);
         let labels =
             [("method", known.unwrap_or("other").to_owned()), ("status", status.to_string())];
         self.mcmp.get_or_create(&labels).inc();

@@ -20,7 +20,7 @@ pub use command::{
 };
 pub use dump::{Dump, DumpBalancer, DumpContext, DumpHost, DumpNode};
 pub use info::{Info, InfoContext, InfoNode, InfoVhost};
-pub use parse::{MAX_BODY, ParseError, parse, parse_within};
+pub use parse::{MAX_BODY, METHODS, ParseError, method, parse, parse_within};
 pub use reply::{Answer, Format, PROTOCOL, Refused, RefusedKind, Reply};
 pub use report::{ContextStatus, ReportError};
 pub use write::{Message, write};

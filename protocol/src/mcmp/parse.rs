@@ -15,6 +15,26 @@ use fields::Fields;
 /// Most bytes of a body where nothing else is configured: room for some hundred long aliases.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// The methods of all commands.
+pub const METHODS: [&str; 10] = [
+    "CONFIG",
+    "ENABLE-APP",
+    "DISABLE-APP",
+    "STOP-APP",
+    "REMOVE-APP",
+    "STATUS",
+    "PING",
+    "INFO",
+    "DUMP",
+    "VERSION",
+];
+
+/// The method as [`METHODS`] spells it, in whichever case it came; `None` where it is none of
+/// MCMP's.
+pub fn method(word: &str) -> Option<&'static str> {
+    METHODS.into_iter().find(|method| method.eq_ignore_ascii_case(word))
+}
+
 /// Why a message is no command. Nothing has changed when it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {

@@ -12,7 +12,7 @@ use http::header::{
     ALLOW, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Version};
-use muster_protocol::mcmp::Address;
+use muster_protocol::mcmp::{self, Address};
 use muster_routing::retry::Failure;
 use muster_routing::session;
 use pingora_core::modules::http::HttpModules;
@@ -31,20 +31,6 @@ use crate::proxy::{Edge, Ending, Exchange, Refused};
 /// Pingora takes a bound of nothing for none at all.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// Commands of the MCMP port; a proxy has no business with them.
-const MCMP_METHODS: [&str; 10] = [
-    "CONFIG",
-    "ENABLE-APP",
-    "DISABLE-APP",
-    "STOP-APP",
-    "REMOVE-APP",
-    "STATUS",
-    "PING",
-    "INFO",
-    "DUMP",
-    "VERSION",
-];
-
 pub(super) struct Hooks {
     edge: Arc<Edge>,
     /// Numbers the attempts after a lost race: connections are pooled by it, so that each gets a
@@ -59,7 +45,8 @@ impl Hooks {
 
     /// Refuses what needs no node to be refused.
     fn gate(&self, head: &RequestHeader) -> Result<(), Refused> {
-        if MCMP_METHODS.iter().any(|own| own.eq_ignore_ascii_case(head.method.as_str())) {
+        // MCMP has a port of its own; a proxy has no business with its commands.
+        if mcmp::method(head.method.as_str()).is_some() {
             return Err(Refused::Method);
         }
         if head_bytes(head) > self.edge.policy.max_head_bytes {
