@@ -7,7 +7,7 @@
 //! at [`WINDOW`] nodes of one of them, so the cost does not grow with the number of nodes.
 //!
 //! Requests that stay with the owner of their session count too: whoever has many sessions gets
-//! fewer new ones. [`Pool::close_window`] bounds how much of that is remembered. A newcomer, and
+//! fewer new ones. [`LEAD`] bounds how much of that is remembered. A newcomer, and
 //! a node whose share changed, starts level with the others: no run of requests to it alone.
 
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use crate::node::{Live, Node, NodeId, Slot};
 /// How many nodes of a class an election looks at, as long as one of them is free.
 pub const WINDOW: usize = 4;
 
-/// How many requests ahead of the others a node or class may be when a window closes.
-pub const LEAD: u64 = 32;
+/// How many requests ahead of the others a node or class may be: so long may a run of new sessions
+/// to the others be.
+pub const LEAD: u64 = 8;
 
 /// What one request costs a class of weight 1. Sums wrap, and only differences count.
 const STRIDE_OF_WEIGHT_ONE: u64 = 1 << 40;
@@ -123,12 +124,19 @@ impl Pool {
         }
     }
 
-    /// Counts a request that went to this node without an election.
+    /// Counts a request that went to this node without an election, because it owns the session.
+    /// The node gets fewer new ones, but never so much fewer that the others are flooded: what
+    /// would put it more than [`LEAD`] requests ahead is not counted.
     pub fn count_unelected(&self, share: u8, id: NodeId) {
         let Some(class) = self.class(share) else { return };
         let Some(member) = class.member(id) else { return };
-        class.clock.pass.fetch_add(class.stride, Ordering::Relaxed);
-        member.turn.fetch_add(1, Ordering::Relaxed);
+        let least = self.least_pass().unwrap_or_default();
+        if ahead(class.clock.pass(), least) < (LEAD * class.stride) as i64 {
+            class.clock.pass.fetch_add(class.stride, Ordering::Relaxed);
+        }
+        if member.turn.load(Ordering::Relaxed) < class.next_turn() + LEAD {
+            member.turn.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Bounds what the next window remembers of this one: nobody is more than [`LEAD`] requests
@@ -191,11 +199,22 @@ impl Class {
         Some(&self.members[at])
     }
 
-    /// The member with the fewest turns among the next ones, or else anybody who fits.
-    fn choose(&self, fits: impl Fn(NodeId, &Live) -> bool) -> Option<&Member> {
+    /// The fewest turns among the members that an election looks at next.
+    fn next_turn(&self) -> u64 {
+        let turns = self.in_turn().take(WINDOW).map(|member| member.turn.load(Ordering::Relaxed));
+        turns.min().unwrap_or_default()
+    }
+
+    /// The members, beginning with the one whose turn it is.
+    fn in_turn(&self) -> impl Iterator<Item = &Member> + Clone {
         let start = self.clock.cursor.load(Ordering::Relaxed) % self.members.len();
         let (earlier, from_here) = self.members.split_at(start);
-        let in_turn = from_here.iter().chain(earlier);
+        from_here.iter().chain(earlier)
+    }
+
+    /// The member with the fewest turns among the next ones, or else anybody who fits.
+    fn choose(&self, fits: impl Fn(NodeId, &Live) -> bool) -> Option<&Member> {
+        let in_turn = self.in_turn();
         let near = in_turn.clone().take(WINDOW).filter(|m| fits(m.id, &m.live));
         near.min_by_key(|m| (m.turn.load(Ordering::Relaxed), m.live.in_flight()))
             .or_else(|| in_turn.skip(WINDOW).find(|m| fits(m.id, &m.live)))
