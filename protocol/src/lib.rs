@@ -1,8 +1,9 @@
 //! What the balancer and its nodes agree on: checked [`names`], [session ids](session_id),
-//! the [`form`] codec, and [`mcmp`].
+//! the [`form`] codec, [`mcmp`], and [`ajp`].
 //!
 //! This crate is pure: bytes and text in, values out. It owns no socket, clock or thread.
 
+pub mod ajp;
 pub mod form;
 pub mod mcmp;
 pub mod names;
