@@ -19,7 +19,10 @@ pub mod listen;
 pub mod log;
 pub mod mcmp;
 pub mod node;
+pub mod rate;
 mod reader;
+pub mod tls;
+mod trust;
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -36,6 +39,8 @@ pub use listen::{Http, Manager};
 pub use log::{AccessLog, Log, LogLevel};
 pub use mcmp::Mcmp;
 pub use node::StaticNode;
+pub use rate::{RateBy, RateLimit};
+pub use tls::{Alpn, ClientAuth, NodeTls, Tls, TlsVersion};
 
 use reader::{Section, Source, count, duration, format_bytes};
 
@@ -50,6 +55,9 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// Most static nodes.
 const MAX_STATIC_NODES: usize = 10_000;
 
+/// Most limits of rates.
+const MAX_RATE_LIMITS: usize = 1_000;
+
 /// What the balancer is told before it starts. Every value is checked.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Config {
@@ -60,6 +68,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The public listener.
     pub http: Http,
+    /// The public listener with TLS.
+    pub tls: Tls,
     /// The listener of nodes.
     pub mcmp: Mcmp,
     /// The listener of operators.
@@ -72,6 +82,9 @@ pub struct Config {
     pub retry: Retry,
     /// What is written down.
     pub log: Log,
+    /// How fast requests may come to contexts, up to 1,000.
+    #[serde(rename = "rate_limit", skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
     /// Nodes that do not register themselves, up to 10,000.
     #[serde(rename = "node")]
     pub nodes: Vec<StaticNode>,
@@ -86,12 +99,14 @@ impl Default for Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from).min(1024),
             drain_timeout: Duration::from_secs(30),
             http: Http::default(),
+            tls: Tls::default(),
             mcmp: Mcmp::default(),
             manager: Manager::default(),
             upstream: Upstream::default(),
             health: Health::default(),
             retry: Retry::default(),
             log: Log::default(),
+            rate_limits: Vec::new(),
             nodes: Vec::new(),
         }
     }
@@ -142,6 +157,7 @@ impl Config {
         let default = Config::default();
         let mut root = Section::root(source, document);
         let mut seen = node::Seen::default();
+        let mut limited = Vec::new();
         let config = Config {
             threads: root.read("threads", default.threads, count(1..=1024)),
             drain_timeout: root.read(
@@ -150,12 +166,16 @@ impl Config {
                 duration(Duration::ZERO..=DAY),
             ),
             http: root.section("http", Http::read),
+            tls: root.section("tls", Tls::read),
             mcmp: root.section("mcmp", Mcmp::read),
             manager: root.section("manager", Manager::read),
             upstream: root.section("upstream", Upstream::read),
             health: root.section("health", Health::read),
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
+            rate_limits: root.tables("rate_limit", MAX_RATE_LIMITS, |limit| {
+                RateLimit::read(limit, &mut limited)
+            }),
             nodes: root.tables("node", MAX_STATIC_NODES, |node| StaticNode::read(node, &mut seen)),
         };
         root.refuse_the_rest();
@@ -166,6 +186,7 @@ impl Config {
     fn conflicts(&self) -> Vec<(String, String)> {
         let lists = [
             ("http.listen", &self.http.listen),
+            ("tls.listen", &self.tls.listen),
             ("mcmp.listen", &self.mcmp.listen),
             ("manager.listen", &self.manager.listen),
         ];

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use muster_balancer::config::{AccessLog, Config, LogLevel};
+use muster_balancer::config::{AccessLog, Alpn, ClientAuth, Config, LogLevel, RateBy, TlsVersion};
 use muster_protocol::mcmp::Load;
 
 fn good(text: &str) -> Config {
@@ -24,11 +24,28 @@ drain_timeout = "1m 30s"
 [http]
 listen = ["127.0.0.1:0", "[::1]:8080"]
 max_connections = 7
+max_connections_per_address = 6
 header_timeout = "1s"
 idle_timeout = "2s"
 read_timeout = "3s"
 max_head_bytes = "16KiB"
 body_limit = "10MiB"
+trusted_proxies = ["10.0.0.0/8", "fd00::1"]
+proxy_protocol_from = ["192.0.2.0/24"]
+
+[tls]
+listen = ["127.0.0.1:8443"]
+min_version = "1.3"
+alpn = ["http/1.1"]
+handshake_timeout = "3s"
+client_auth = "optional"
+client_ca = "/etc/muster/clients.pem"
+session_tickets = false
+session_cache = 0
+certificates = [
+    { chain = "/etc/muster/shop.pem", key = "/etc/muster/shop.key" },
+    { chain = "/etc/muster/blog.pem", key = "/etc/muster/blog.key" },
+]
 
 [mcmp]
 listen = []
@@ -54,6 +71,13 @@ max_in_flight = 12
 queue_length = 13
 queue_wait = "0s"
 
+[upstream.tls]
+verify = false
+ca = "/etc/muster/nodes.pem"
+certificate = "/etc/muster/own.pem"
+key = "/etc/muster/own.key"
+server_name = "nodes.internal"
+
 [health]
 probe_interval = "7s"
 revive_interval = "8s"
@@ -70,6 +94,17 @@ connect_only = ["/pay/", "/"]
 [log]
 access = "/var/log/muster/access.log"
 level = "debug"
+
+[[rate_limit]]
+context = "/api/"
+requests_per_second = 0.5
+burst = 20
+by = "context"
+max_clients = 2_000
+
+[[rate_limit]]
+context = "/api"
+requests_per_second = 2.5
 
 [[node]]
 route = "a"
@@ -101,6 +136,45 @@ fn every_key_can_be_set() {
     assert_eq!(config.retry.connect_only[0].as_str(), "/pay");
     assert_eq!(config.log.access, AccessLog::File("/var/log/muster/access.log".into()));
     assert_eq!(config.log.level, LogLevel::Debug);
+}
+
+#[test]
+fn every_key_of_tls_can_be_set() {
+    let config = good(FULL);
+    let tls = config.tls;
+    assert_eq!(tls.listen[0].port(), 8443);
+    assert_eq!((tls.min_version, tls.alpn), (TlsVersion::V1_3, vec![Alpn::Http1]));
+    assert_eq!(tls.client_auth, ClientAuth::Optional);
+    assert_eq!(tls.client_ca, Some("/etc/muster/clients.pem".into()));
+    assert_eq!(tls.handshake_timeout, Duration::from_secs(3));
+    assert_eq!((tls.session_tickets, tls.session_cache), (false, 0));
+    assert_eq!(tls.certificates[1].chain.to_str(), Some("/etc/muster/blog.pem"));
+    let tls = config.upstream.tls;
+    assert!(!tls.verify);
+    assert_eq!(tls.server_name.as_deref(), Some("nodes.internal"));
+    assert_eq!(
+        (tls.ca, tls.key),
+        (Some("/etc/muster/nodes.pem".into()), Some("/etc/muster/own.key".into()))
+    );
+}
+
+#[test]
+fn the_networks_in_front_can_be_named() {
+    let http = good(FULL).http;
+    assert_eq!(http.max_connections_per_address, 6);
+    assert!(http.trusted_proxies.contains("10.1.2.3".parse().unwrap()));
+    assert!(http.trusted_proxies.contains("fd00::1".parse().unwrap()));
+    assert!(!http.trusted_proxies.contains("fd00::2".parse().unwrap()));
+    assert!(http.proxy_protocol_from.contains("192.0.2.200".parse().unwrap()));
+    assert!(Config::default().http.proxy_protocol_from.is_empty());
+}
+
+#[test]
+fn a_limit_of_a_rate_lets_a_second_come_at_once_unless_it_says_otherwise() {
+    let limits = good(FULL).rate_limits;
+    assert_eq!((limits[0].context.as_str(), limits[0].by), ("/api", RateBy::Context));
+    assert_eq!((limits[0].burst.get(), limits[0].max_clients), (20, 2_000));
+    assert_eq!((limits[1].burst.get(), limits[1].by), (3, RateBy::Address));
 }
 
 #[test]
@@ -157,7 +231,8 @@ connect_only = [\"pay\"]
 level = \"loud\"
 [metrics]
 ";
-    let known = "threads, drain_timeout, http, mcmp, manager, upstream, health, retry, log, node";
+    let known = "threads, drain_timeout, http, tls, mcmp, manager, upstream, health, retry, log, \
+                 rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(
         faults(text),
@@ -204,6 +279,12 @@ fn a_key_of_the_wrong_kind_is_a_fault() {
 
 #[test]
 fn two_listeners_cannot_share_an_address() {
+    let tls = "[tls]\nlisten = [\"127.0.0.1:8000\"]\n\
+               certificates = [{ chain = \"a.pem\", key = \"a.key\" }]";
+    assert_eq!(
+        faults(tls),
+        ["muster.toml:2: tls.listen: 127.0.0.1:8000 is taken by http.listen, 127.0.0.1:8000"]
+    );
     assert_eq!(
         faults("[manager]\n\nlisten = [\"127.0.0.1:0\", \"0.0.0.0:8000\"]"),
         ["muster.toml:3: manager.listen: 0.0.0.0:8000 is taken by http.listen, 127.0.0.1:8000"]
@@ -262,6 +343,116 @@ fn an_idle_timeout_below_a_second_is_out_of_bounds() {
     assert_eq!(
         faults("[http]\nidle_timeout = \"999ms\""),
         ["muster.toml:2: http.idle_timeout: 999ms is out of bounds: 1s to 1day"]
+    );
+}
+
+#[test]
+fn every_fault_of_tls_is_named_with_its_line() {
+    let text = "\
+[tls]
+listen = [\"127.0.0.1:1\"]
+min_version = \"1.1\"
+alpn = [\"h2\", \"h3\"]
+handshake_timeout = \"0s\"
+client_auth = \"required\"
+session_cache = -1
+[upstream.tls]
+verify = \"no\"
+key = \"own.key\"
+server_name = \"a b\"
+";
+    assert_eq!(
+        faults(text),
+        [
+            "muster.toml:1: tls.certificates: tls.listen needs at least one",
+            "muster.toml:1: tls.client_ca: it is missing: tls.client_auth asks for it",
+            "muster.toml:3: tls.min_version: \"1.1\" is none of 1.2, 1.3",
+            "muster.toml:4: tls.alpn: \"h3\" is none of h2, http/1.1",
+            "muster.toml:5: tls.handshake_timeout: 0s is out of bounds: 1ms to 1day",
+            "muster.toml:7: tls.session_cache: -1 is no count",
+            "muster.toml:8: upstream.tls.certificate: it is missing: certificate and key go together",
+            "muster.toml:9: upstream.tls.verify: \"no\" is neither true nor false",
+            "muster.toml:11: upstream.tls.server_name: \"a b\" is no host name and no address",
+        ]
+    );
+}
+
+#[test]
+fn a_certificate_without_its_key_is_named_by_its_line() {
+    let text = "\
+[tls]
+certificates = [
+  { chain = \"shop.pem\", key = \"\" },
+  { chain = \"blog.pem\" },
+]
+client_ca = \"clients.pem\"
+alpn = [\"h2\", \"h2\"]
+";
+    assert_eq!(
+        faults(text),
+        [
+            "muster.toml:3: tls.certificates[0].key: it can't be empty",
+            "muster.toml:4: tls.certificates[1].key: it is missing",
+            "muster.toml:6: tls.client_ca: it has no use while tls.client_auth is \"none\"",
+            "muster.toml:7: tls.alpn: \"h2\" is named twice",
+        ]
+    );
+    assert_eq!(
+        faults("[tls.certificates]\nchain = \"shop.pem\""),
+        ["muster.toml:1: tls.certificates: it is to be written [[tls.certificates]]"]
+    );
+}
+
+#[test]
+fn a_bad_network_is_named_with_what_was_meant() {
+    let text = "\
+[http]
+max_connections_per_address = 10_000_001
+trusted_proxies = [\"10.0.0.1/8\"]
+proxy_protocol_from = [\"lb.example\"]
+";
+    assert_eq!(
+        faults(text),
+        [
+            "muster.toml:2: http.max_connections_per_address: 10000001 is out of bounds: \
+             0 to 10000000",
+            "muster.toml:3: http.trusted_proxies: 10.0.0.1/8 has bits beyond its prefix; \
+             the network is 10.0.0.0/8",
+            "muster.toml:4: http.proxy_protocol_from: \"lb.example\" is no network \
+             (\"10.0.0.0/8\") and no address",
+        ]
+    );
+}
+
+#[test]
+fn a_limit_of_a_rate_without_its_keys_is_named_by_its_line() {
+    let text = "\
+[[rate_limit]]
+burst = 0
+by = \"cookie\"
+[[rate_limit]]
+context = \"/api\"
+requests_per_second = 0
+[[rate_limit]]
+context = \"/\"
+requests_per_second = 1
+[[rate_limit]]
+context = \"/\"
+requests_per_second = 2
+max_clients = 3
+";
+    assert_eq!(
+        faults(text),
+        [
+            "muster.toml:1: rate_limit[0].context: it is missing",
+            "muster.toml:1: rate_limit[0].requests_per_second: it is missing",
+            "muster.toml:2: rate_limit[0].burst: 0 is out of bounds: 1 to 1000000",
+            "muster.toml:3: rate_limit[0].by: \"cookie\" is none of address, context",
+            "muster.toml:6: rate_limit[1].requests_per_second: 0 is out of bounds: \
+             0.001 to 1000000",
+            "muster.toml:11: rate_limit[3].context: / has such a limit already",
+            "muster.toml:13: rate_limit[3].max_clients: 3 is out of bounds: 1024 to 10000000",
+        ]
     );
 }
 

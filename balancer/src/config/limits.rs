@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_protocol::names::{ContextPath, NameError};
 
 use super::reader::{Section, count, duration, number};
+use super::tls::NodeTls;
 use super::{DAY, SECOND};
 
 /// `[upstream]`: connections to nodes.
@@ -38,6 +39,8 @@ pub struct Upstream {
     /// How long such a request waits before it gets 503, 0 s to 1 hour. Default 1 s.
     #[serde(with = "humantime_serde")]
     pub queue_wait: Duration,
+    /// How nodes of the schemes https and h2 are spoken to.
+    pub tls: NodeTls,
 }
 
 /// `[retry]`: which failures may be tried again.
@@ -66,6 +69,7 @@ impl Default for Upstream {
             max_in_flight: 0,
             queue_length: 1024,
             queue_wait: Duration::from_secs(1),
+            tls: NodeTls::default(),
         }
     }
 }
@@ -93,6 +97,7 @@ impl Upstream {
                 default.queue_wait,
                 duration(Duration::ZERO..=3600 * SECOND),
             ),
+            tls: section.section("tls", NodeTls::read),
         }
     }
 }

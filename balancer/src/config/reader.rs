@@ -94,7 +94,7 @@ impl<'s, 't> Section<'s, 't> {
         let Some(value) = self.take(name) else { return Vec::new() };
         let key = self.key(name);
         let Some(array) = value.get_ref().as_array() else {
-            self.source.fault(value.span(), &key, format!("it is to be written [[{name}]]"));
+            self.source.fault(value.span(), &key, format!("it is to be written [[{key}]]"));
             return Vec::new();
         };
         if array.len() > most {
@@ -174,7 +174,7 @@ impl<'s, 't> Section<'s, 't> {
         name: &'static str,
         read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
     ) -> Option<T> {
-        if self.table.is_some_and(|table| table.contains_key(name)) {
+        if self.has(name) {
             return self.maybe(name, read);
         }
         self.taken.push(name);
@@ -220,6 +220,11 @@ impl<'s, 't> Section<'s, 't> {
             }
         }
         all
+    }
+
+    /// Whether the key stands there, good or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(name))
     }
 
     fn take(&mut self, name: &'static str) -> Option<&'s Spanned<DeValue<'t>>> {
