@@ -1,12 +1,13 @@
-//! The public listener: our own accept loop, in front of whichever engine serves.
+//! The public listener: our own accept loop, one for each worker, in front of its engine.
 //!
-//! It owns the socket (port 0 in tests; later also PROXY protocol and the hand-over to a new
-//! process), bounds the connections, and ends in an order that loses nothing: first the backlog
-//! is taken, then nothing more.
+//! Each worker has a socket of its own on the address, and the kernel deals the connections out.
+//! The loop bounds the connections and ends in an order that loses nothing: first the backlog is
+//! taken, then nothing more.
 
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,18 +23,43 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many connections may wait in the kernel's backlog.
 const BACKLOG: u32 = 4096;
 
-/// Who serves a connection.
-pub(crate) trait Engine: Send + Sync + 'static {
+/// Who serves a connection, on the thread that accepted it.
+pub(crate) trait Engine: 'static {
     /// Serves one connection to its end.
     fn serve(
-        self: Arc<Self>,
+        self: Rc<Self>,
         stream: TcpStream,
         client: SocketAddr,
-    ) -> impl Future<Output = ()> + Send + 'static;
+    ) -> impl Future<Output = ()> + 'static;
 }
 
 /// Opens a listening socket that a restart can open again at once.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Opens so many listening sockets on one address, among which the kernel deals out connections.
+/// With port 0 all get the one free port that the first got.
+pub(crate) fn bind_shared(
+    mut address: SocketAddr,
+    count: usize,
+) -> std::io::Result<Vec<std::net::TcpListener>> {
+    // Another process of this user could share the port without anybody's notice. This fails then.
+    socket(address)?.bind(address)?;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = socket(address)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        address = socket.local_addr()?;
+        listeners.push(socket.listen(BACKLOG)?.into_std()?);
+    }
+    Ok(listeners)
+}
+
+fn socket(address: SocketAddr) -> std::io::Result<tokio::net::TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
         SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
@@ -41,14 +67,14 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     // What is accepted inherits it, which saves a system call for each connection.
     socket.set_nodelay(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
-/// Accepts until `stop`, then what is in the backlog, then nothing more.
+/// Accepts until `stop`, then what is in the backlog, then nothing more. It runs in a `LocalSet`,
+/// and so do the connections.
 pub(crate) async fn run<E: Engine>(
     listener: TcpListener,
-    engine: Arc<E>,
+    engine: Rc<E>,
     permits: Arc<Semaphore>,
     connections: TaskTracker,
     open: Gauge,
@@ -56,7 +82,7 @@ pub(crate) async fn run<E: Engine>(
 ) {
     let serve = |permit: Option<OwnedSemaphorePermit>, stream, client| {
         let (engine, open) = (engine.clone(), Open::new(&open));
-        connections.spawn(async move {
+        connections.spawn_local(async move {
             engine.serve(stream, client).await;
             drop((open, permit));
         });
@@ -131,6 +157,8 @@ impl Drop for Open {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tokio::task::LocalSet;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,7 +171,7 @@ mod tests {
     }
 
     impl Engine for Keeps {
-        async fn serve(self: Arc<Self>, _stream: TcpStream, _client: SocketAddr) {
+        async fn serve(self: Rc<Self>, _stream: TcpStream, _client: SocketAddr) {
             self.seen.fetch_add(1, Ordering::Relaxed);
             self.let_go.cancelled().await;
         }
@@ -152,7 +180,7 @@ mod tests {
     struct Panics;
 
     impl Engine for Panics {
-        async fn serve(self: Arc<Self>, _stream: TcpStream, _client: SocketAddr) {
+        async fn serve(self: Rc<Self>, _stream: TcpStream, _client: SocketAddr) {
             panic!("a defect of the engine");
         }
     }
@@ -170,17 +198,19 @@ mod tests {
         let connect = || std::net::TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         let clients: Vec<_> = (0..CLIENTS).map(|_| connect()).collect();
 
-        let engine = Arc::new(Keeps::default());
+        let engine = Rc::new(Keeps::default());
         let (open, connections) = (Gauge::default(), TaskTracker::new());
         let (permits, stop) = (Arc::new(Semaphore::new(10)), CancellationToken::new());
         stop.cancel();
         let (own, tracked) = (engine.clone(), connections.clone());
-        run(listener, own, permits.clone(), tracked, open.clone(), stop).await;
+        let local = LocalSet::new();
+        let running = run(listener, own, permits.clone(), tracked, open.clone(), stop);
+        local.run_until(running).await;
         assert_eq!((connections.len(), open.get()), (CLIENTS, CLIENTS as i64));
         assert_eq!(permits.available_permits(), 0);
 
         engine.let_go.cancel();
-        ended(&connections).await;
+        local.run_until(ended(&connections)).await;
         assert_eq!((engine.seen.load(Ordering::Relaxed), open.get()), (CLIENTS, 0));
         assert_eq!(permits.available_permits(), 10);
         drop(clients);
@@ -194,8 +224,13 @@ mod tests {
         let (open, connections) = (Gauge::default(), TaskTracker::new());
         let (permits, stop) = (Arc::new(Semaphore::new(1)), CancellationToken::new());
         stop.cancel();
-        run(listener, Arc::new(Panics), permits, connections.clone(), open.clone(), stop).await;
-        ended(&connections).await;
+        let running =
+            run(listener, Rc::new(Panics), permits, connections.clone(), open.clone(), stop);
+        let both = async {
+            running.await;
+            ended(&connections).await;
+        };
+        LocalSet::new().run_until(both).await;
         assert_eq!(open.get(), 0);
     }
 }

@@ -20,7 +20,6 @@ pub mod config;
 pub mod metrics;
 pub mod probe;
 pub mod published;
-pub mod tls;
 pub mod trusted;
 
 mod accept;
@@ -32,6 +31,7 @@ mod proxy;
 mod server;
 mod shutdown;
 mod telemetry;
+mod worker;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -47,12 +47,12 @@ use muster_web_ui::page::BalancerState;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
-use crate::engine::pingora::PingoraEngine;
+use crate::engine::Engines;
 use crate::mcmp::Mcmp;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
@@ -73,6 +73,9 @@ const SIDE_GRACE: Duration = Duration::from_secs(2);
 /// the access log takes for its last lines.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
+/// Threads for everything but traffic: MCMP, the manager, probes.
+const SIDE_THREADS: usize = 2;
+
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
 
@@ -89,6 +92,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A thread that cannot be started.
+    #[error("threads: cannot start a worker")]
+    Worker(#[source] std::io::Error),
     /// The access log cannot be written.
     #[error("log.access: cannot open it")]
     AccessLog(#[source] std::io::Error),
@@ -115,12 +121,16 @@ pub struct Running {
     /// Where operators look.
     pub manager: Vec<SocketAddr>,
     published: Arc<Published>,
-    engine: Arc<PingoraEngine>,
+    engines: Engines,
     phase: watch::Sender<BalancerState>,
     connections: TaskTracker,
+    /// The loops of the public listeners.
+    accepting: TaskTracker,
     /// Ends the public listeners.
     stop_public: CancellationToken,
-    public: JoinSet<()>,
+    /// Ends the workers' threads, when it is dropped at the latest.
+    end_workers: CancellationToken,
+    _end_workers: DropGuard,
     /// Ends everything else.
     stop_side: CancellationToken,
     side: JoinSet<()>,
@@ -134,7 +144,7 @@ impl Balancer {
     /// # Errors
     /// A [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let http = bind("http.listen", &config.http.listen)?;
+        let http = bind_shared("http.listen", &config.http.listen, config.threads)?;
         let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
         let manager = bind("manager.listen", &config.manager.listen)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
@@ -142,23 +152,26 @@ impl Balancer {
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let edge = Edge::new(&config, published.clone(), metrics.clone(), access);
+        let end_workers = CancellationToken::new();
         let mut running = Running {
-            http: addresses(&http),
+            http: http.iter().map(|(address, _)| *address).collect(),
             mcmp: addresses(&mcmp),
             manager: addresses(&manager),
             published,
-            engine: Arc::new(PingoraEngine::new(Arc::new(edge), &config)),
+            engines: Engines::new(Arc::new(edge), &config),
             phase: watch::Sender::new(BalancerState::Starting),
             connections: TaskTracker::new(),
+            accepting: TaskTracker::new(),
             stop_public: CancellationToken::new(),
-            public: JoinSet::new(),
+            _end_workers: end_workers.clone().drop_guard(),
+            end_workers,
             stop_side: CancellationToken::new(),
             side: JoinSet::new(),
         };
         running.watch_nodes(probes);
         running.serve_mcmp(mcmp, &config, &metrics);
         running.serve_manager(manager, &config, &metrics);
-        running.serve_public(http, &config, &metrics);
+        running.serve_public(http, &config, &metrics)?;
         running.phase.send_replace(BalancerState::Ready);
         Ok(running)
     }
@@ -177,13 +190,14 @@ impl Running {
     pub async fn drain(mut self, deadline: Duration) {
         let until = tokio::time::Instant::now() + deadline;
         self.phase.send_replace(BalancerState::Draining);
-        self.engine.close_after_answers();
+        self.engines.close_after_answers();
         self.stop_public.cancel();
-        while self.public.join_next().await.is_some() {}
+        self.accepting.close();
+        self.accepting.wait().await;
         self.connections.close();
         let grace = tokio::time::Instant::now() + IDLE_GRACE;
         let _ = tokio::time::timeout_at(grace.min(until), self.connections.wait()).await;
-        self.engine.close_idle().await;
+        self.engines.close_idle().await;
         if tokio::time::timeout_at(until, self.connections.wait()).await.is_err() {
             let left = self.connections.len();
             tracing::warn!(left, "the drain's deadline is over: connections are cut");
@@ -241,23 +255,30 @@ impl Running {
         }
     }
 
+    /// Starts the workers, each with its socket on every address.
     fn serve_public(
         &mut self,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(SocketAddr, Vec<std::net::TcpListener>)>,
         config: &Config,
         metrics: &Arc<Metrics>,
-    ) {
-        let permits = Arc::new(Semaphore::new(config.http.max_connections));
-        for listener in listeners {
-            self.public.spawn(accept::run(
-                listener,
-                self.engine.clone(),
-                permits.clone(),
-                self.connections.clone(),
-                metrics.connections.clone(),
-                self.stop_public.clone(),
-            ));
+    ) -> Result<(), StartError> {
+        let shared = worker::Shared {
+            engines: self.engines.clone(),
+            metrics: metrics.clone(),
+            permits: Arc::new(Semaphore::new(config.http.max_connections)),
+            connections: self.connections.clone(),
+            accepting: self.accepting.clone(),
+            stop: self.stop_public.clone(),
+            end: self.end_workers.clone(),
+        };
+        let mut of_worker: Vec<Vec<_>> = (0..config.threads).map(|_| Vec::new()).collect();
+        for (_, sockets) in listeners {
+            of_worker.iter_mut().zip(sockets).for_each(|(own, socket)| own.push(socket));
         }
+        for (number, listeners) in of_worker.into_iter().enumerate() {
+            worker::start(number, listeners, shared.clone()).map_err(StartError::Worker)?;
+        }
+        Ok(())
     }
 }
 
@@ -272,7 +293,7 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(config.log.level);
     raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.threads)
+        .worker_threads(SIDE_THREADS)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
@@ -358,6 +379,22 @@ fn bind(key: &'static str, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, St
     let bind = |address: &SocketAddr| {
         let address = *address;
         accept::bind(address).map_err(|source| StartError::Bind { key, address, source })
+    };
+    wanted.iter().map(bind).collect()
+}
+
+/// The sockets of each address, one for each worker.
+fn bind_shared(
+    key: &'static str,
+    wanted: &[SocketAddr],
+    workers: usize,
+) -> Result<Vec<(SocketAddr, Vec<std::net::TcpListener>)>, StartError> {
+    let bind = |address: &SocketAddr| {
+        let bound = accept::bind_shared(*address, workers).and_then(|sockets| {
+            let own = sockets.first().map_or(Ok(*address), std::net::TcpListener::local_addr)?;
+            Ok((own, sockets))
+        });
+        bound.map_err(|source| StartError::Bind { key, address: *address, source })
     };
     wanted.iter().map(bind).collect()
 }

@@ -184,7 +184,7 @@ impl Prober {
 }
 
 /// Whether the fault is on our side.
-fn is_ours(error: &std::io::Error) -> bool {
+pub(crate) fn is_ours(error: &std::io::Error) -> bool {
     const OURS: [Errno; 5] =
         [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))

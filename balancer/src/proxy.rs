@@ -4,6 +4,7 @@ pub(crate) mod edge;
 pub(crate) mod exchange;
 pub(crate) mod headers;
 pub(crate) mod refuse;
+pub(crate) mod strip;
 
 pub(crate) use edge::Edge;
 pub(crate) use exchange::{Ending, Exchange};

@@ -21,6 +21,9 @@ pub enum Failure {
     },
     /// After bytes were sent the node kept silent for too long. It may still be at work.
     TimedOut,
+    /// The node answered that it does not serve the context, and has said over MCMP that it does
+    /// not any more: it stopped or removed it while the request was on its way.
+    Withdrawn,
     /// Part of the answer was seen.
     Answered,
 }
@@ -65,9 +68,12 @@ pub fn judge(attempt: &Attempt<'_>, failure: Failure) -> Verdict {
             Verdict::Afresh
         }
         Failure::Unanswered { .. } if is_left && attempt.may_repeat() => Verdict::IfBudget,
-        Failure::Connect | Failure::Unanswered { .. } | Failure::TimedOut | Failure::Answered => {
-            Verdict::GiveUp
-        }
+        Failure::Withdrawn if is_left && attempt.may_repeat() => Verdict::Elsewhere,
+        Failure::Connect
+        | Failure::Unanswered { .. }
+        | Failure::TimedOut
+        | Failure::Withdrawn
+        | Failure::Answered => Verdict::GiveUp,
     }
 }
 
@@ -173,6 +179,14 @@ mod tests {
         assert_eq!(judge(&Attempt { replayable: false, ..attempt("PUT") }, LOST), Verdict::GiveUp);
         assert_eq!(judge(&attempt("GET"), Failure::Answered), Verdict::GiveUp);
         assert_eq!(judge(&Attempt { connect_only: true, ..attempt("GET") }, LOST), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_context_that_was_taken_away_meanwhile_is_looked_for_elsewhere() {
+        assert_eq!(judge(&attempt("GET"), Failure::Withdrawn), Verdict::Elsewhere);
+        assert_eq!(judge(&attempt("POST"), Failure::Withdrawn), Verdict::GiveUp);
+        let none = Attempt { max_retries: 0, ..attempt("GET") };
+        assert_eq!(judge(&none, Failure::Withdrawn), Verdict::GiveUp);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use tokio::sync::watch;
 
 use self::connection::{Connection, HeadLimits};
 use self::hooks::Hooks;
-use crate::accept;
 use crate::config::Config;
 use crate::proxy::Edge;
 
@@ -72,8 +71,9 @@ impl PingoraEngine {
     }
 }
 
-impl accept::Engine for PingoraEngine {
-    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
+impl PingoraEngine {
+    /// Serves a plain connection to its end.
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
         let closing = self.closing.subscribe();
         let policy = &self.edge.policy;
         let limits =

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_protocol::names::ContextPath;
+use muster_routing::context::ContextState;
 use muster_routing::retry::{Attempt, Budget, Failure, Verdict, judge};
 use muster_routing::{NodeId, Refusal, Request, decide};
 use tokio::sync::Notify;
@@ -30,6 +31,9 @@ pub(crate) struct Policy {
     pub(crate) client_head_timeout: Duration,
     pub(crate) client_read_timeout: Duration,
     pub(crate) client_idle_timeout: Duration,
+    pub(crate) client_body_grace: Duration,
+    /// Bytes per second.
+    pub(crate) client_body_rate: u64,
     pub(crate) max_in_flight: u32,
     pub(crate) queue_length: usize,
     pub(crate) queue_wait: Duration,
@@ -124,15 +128,7 @@ impl Edge {
         self.leave(exchange);
         let Some(target) = &exchange.target else { return false };
         let id = target.node.id;
-        let attempt = Attempt {
-            method,
-            replayable,
-            retries: exchange.retries,
-            max_retries: target.node.settings.max_attempts,
-            raced: exchange.raced,
-            connect_only: target.connect_only,
-        };
-        let verdict = judge(&attempt, failure);
+        let verdict = judge(&attempt(exchange, target, method, replayable), failure);
         match verdict {
             Verdict::Afresh => {
                 exchange.raced = true;
@@ -140,7 +136,9 @@ impl Edge {
                 true
             }
             Verdict::Elsewhere => {
-                self.go_elsewhere(exchange, id, "connect");
+                let is_withdrawn = failure == Failure::Withdrawn;
+                let cause = if is_withdrawn { "withdrawn" } else { "connect" };
+                self.go_elsewhere(exchange, id, cause);
                 true
             }
             Verdict::IfBudget if self.budget.withdraw(self.published.now()) => {
@@ -150,13 +148,28 @@ impl Edge {
             Verdict::IfBudget | Verdict::GiveUp => {
                 exchange.refused = Some(match failure {
                     Failure::TimedOut => Refused::NodeSilent,
-                    Failure::Connect | Failure::Unanswered { .. } | Failure::Answered => {
-                        Refused::NodeFailed
-                    }
+                    Failure::Connect
+                    | Failure::Unanswered { .. }
+                    | Failure::Withdrawn
+                    | Failure::Answered => Refused::NodeFailed,
                 });
                 false
             }
         }
+    }
+
+    /// Whether the node has stopped or removed the request's context since it was chosen, and the
+    /// request, whose answer says so, may go elsewhere. From a node that only takes no new
+    /// sessions an answer is an answer: its sessions are still its own.
+    pub(crate) fn is_withdrawn(&self, exchange: &Exchange, asked: Asked<'_>, method: &str) -> bool {
+        let Some(target) = &exchange.target else { return false };
+        let table = self.published.table();
+        let entry = table.entry(asked.host, asked.path);
+        let node = table.node(target.node.config.route.as_str());
+        let state = entry.zip(node).and_then(|(entry, node)| node.context(&entry.key));
+        let is_gone = state.is_none_or(|(state, _)| state == ContextState::Stopped);
+        let attempt = attempt(exchange, target, method, true);
+        is_gone && judge(&attempt, Failure::Withdrawn) == Verdict::Elsewhere
     }
 
     /// The request is over: log, counters, and whoever waits for its place.
@@ -282,6 +295,22 @@ impl Edge {
     }
 }
 
+fn attempt<'r>(
+    exchange: &Exchange,
+    target: &Target,
+    method: &'r str,
+    replayable: bool,
+) -> Attempt<'r> {
+    Attempt {
+        method,
+        replayable,
+        retries: exchange.retries,
+        max_retries: target.node.settings.max_attempts,
+        raced: exchange.raced,
+        connect_only: target.connect_only,
+    }
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -301,6 +330,8 @@ impl Policy {
             client_head_timeout: http.header_timeout,
             client_read_timeout: http.read_timeout,
             client_idle_timeout: http.idle_timeout,
+            client_body_grace: http.body_grace,
+            client_body_rate: http.min_body_rate as u64,
             max_in_flight: u32::try_from(upstream.max_in_flight).unwrap_or(u32::MAX),
             queue_length: upstream.queue_length,
             queue_wait: upstream.queue_wait,

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+use muster_http1::BadRequest;
 use muster_routing::Refusal;
 
 /// Why a request gets an answer of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
+    /// The request is not what HTTP/1 allows, or beyond a limit.
+    #[error("{0}")]
+    Malformed(BadRequest),
+    /// The body's chunks are not what HTTP/1 allows.
+    #[error("the body is malformed")]
+    BadBody,
     /// The method is not for this port (MCMP has its own) or not for a proxy.
     #[error("this method is not served here")]
     Method,
@@ -40,6 +47,8 @@ impl Refused {
     /// The status code.
     pub(crate) fn status(self) -> u16 {
         match self {
+            Refused::Malformed(bad) => bad.status(),
+            Refused::BadBody => 400,
             Refused::Method => 405,
             Refused::HeadTooLong => 431,
             Refused::BodyTooLong => 413,
@@ -55,7 +64,9 @@ impl Refused {
     pub(crate) fn retry_after(self) -> Option<Duration> {
         match self {
             Refused::NoNode | Refused::Busy => Some(Duration::from_secs(1)),
-            Refused::Method
+            Refused::Malformed(_)
+            | Refused::BadBody
+            | Refused::Method
             | Refused::HeadTooLong
             | Refused::BodyTooLong
             | Refused::ClientSlow
@@ -68,6 +79,8 @@ impl Refused {
     /// One word for log and metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Refused::Malformed(bad) => bad.word(),
+            Refused::BadBody => "bad-body",
             Refused::Method => "method",
             Refused::HeadTooLong => "head-too-long",
             Refused::BodyTooLong => "body-too-long",
@@ -80,10 +93,19 @@ impl Refused {
         }
     }
 
+    /// The methods that are served, where the request's is not.
+    pub(crate) fn allow(self) -> Option<&'static str> {
+        (self.status() == 405).then_some("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+    }
+
+    /// The status with its reason.
+    pub(crate) fn status_line(self) -> http::StatusCode {
+        http::StatusCode::from_u16(self.status()).unwrap_or_default()
+    }
+
     /// The answer's body. It says nothing of nodes or addresses.
     pub(crate) fn body(self) -> String {
-        let status = http::StatusCode::from_u16(self.status()).unwrap_or_default();
-        format!("{status}: {self}\n")
+        format!("{}: {self}\n", self.status_line())
     }
 }
 

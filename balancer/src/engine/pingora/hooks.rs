@@ -383,8 +383,8 @@ fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
     let mut head = ResponseHeader::build(refused.status(), Some(4))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(CONTENT_LENGTH, body.len())?;
-    if refused == Refused::Method {
-        head.insert_header(ALLOW, "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")?;
+    if let Some(allow) = refused.allow() {
+        head.insert_header(ALLOW, allow)?;
     }
     if let Some(after) = refused.retry_after() {
         head.insert_header(RETRY_AFTER, after.as_secs())?;

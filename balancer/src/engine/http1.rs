@@ -1,0 +1,115 @@
+//! Our own HTTP/1 engine: one task for each client connection, on a thread that owns everything
+//! the task touches.
+//!
+//! A [`Worker`] is one thread's part: buffers, clock, idle connections to nodes. What a request
+//! may do is decided in `proxy`, what its bytes mean in `muster-http1`; this is the shell between
+//! the two and the sockets. Nothing here is shared with another thread but the edge.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `client` | a client's connection between two requests |
+//! | `request` | one request: gate, choice, attempts, log |
+//! | `relay` | the bytes of one attempt, both ways at once |
+//! | `answer` | our own answers, and an end that loses none |
+//! | `pool`, `connect` | connections to nodes |
+//! | `buffer`, `timer`, `stream` | what all of them stand on |
+
+mod answer;
+mod buffer;
+mod client;
+mod connect;
+mod pool;
+mod relay;
+mod request;
+mod stream;
+mod timer;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use muster_http1::HeadLimits;
+use tokio::net::TcpStream;
+
+use self::buffer::Buffers;
+use self::client::Client;
+use self::pool::Pool;
+use self::stream::Stream;
+use self::timer::{Clock, TICK};
+use crate::proxy::Edge;
+
+/// Between two looks for idle connections that ended, in ticks.
+const SWEEP: u64 = 10;
+
+/// How far the end of the balancer has come; the same for all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+/// One thread's part of the engine.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    edge: Arc<Edge>,
+    buffers: Rc<Buffers>,
+    clock: Rc<Clock>,
+    pool: Pool,
+    phase: Arc<Phase>,
+    limits: HeadLimits,
+}
+
+impl Phase {
+    const CLOSING: u8 = 1;
+    const IDLE_CLOSED: u8 = 2;
+
+    /// From now on answers say `Connection: close`.
+    pub(crate) fn close_after_answers(&self) {
+        self.0.fetch_max(Phase::CLOSING, Ordering::Relaxed);
+    }
+
+    /// Closes the connections that wait for a request.
+    pub(crate) fn close_idle(&self) {
+        self.0.fetch_max(Phase::IDLE_CLOSED, Ordering::Relaxed);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Phase::CLOSING
+    }
+
+    fn is_idle_closed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Phase::IDLE_CLOSED
+    }
+}
+
+impl Worker {
+    /// A worker that keeps up to `idle` connections to nodes.
+    pub(crate) fn new(edge: Arc<Edge>, phase: Arc<Phase>, idle: usize) -> Worker {
+        let limits = HeadLimits { bytes: edge.policy.max_head_bytes, ..HeadLimits::default() };
+        Worker {
+            edge,
+            buffers: Rc::default(),
+            clock: Clock::new(),
+            pool: Pool::new(idle),
+            phase,
+            limits,
+        }
+    }
+
+    /// Serves a plain connection to its end.
+    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, address: SocketAddr) {
+        let client = Client::new(Stream::Plain(stream), address, &self);
+        client::serve(client, &self).await;
+    }
+
+    /// Keeps time: to be run beside the connections, for as long as they are served.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for count in 0_u64.. {
+            ticks.tick().await;
+            self.clock.tick(self.phase.is_idle_closed());
+            if count % SWEEP == 0 {
+                self.pool.sweep(self.clock.now());
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A client's connection between two requests: it waits for a head, bounded in bytes and time.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use muster_http1::{BadRequest, RequestHead, parse_request};
+
+use super::buffer::{Buffer, LARGE, SMALL};
+use super::stream::Stream;
+use super::timer::Timer;
+use super::{Worker, answer, request};
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: Stream,
+    /// What was read and not yet used: the head of the request that is served, and what follows.
+    pub(super) buffer: Option<Buffer>,
+    pub(super) timer: Timer,
+    pub(super) address: SocketAddr,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request.
+    Keep,
+    /// An end in order: the client may still be sending.
+    Close,
+    /// It is of no use any more, and whoever reads it shall see that.
+    Cut,
+}
+
+/// What a client sent.
+#[derive(Debug)]
+enum Next {
+    Head(Box<RequestHead>),
+    Bad(BadRequest),
+    /// Nothing, or not in time, or not all of it.
+    Over,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(mut client: Client, worker: &Worker) {
+    loop {
+        let after = match client.next(worker).await {
+            // Boxed: what a request needs is not there while the connection is idle.
+            Next::Head(head) => Box::pin(request::serve(&mut client, &head, worker)).await,
+            Next::Bad(bad) => Box::pin(request::refuse(&mut client, bad, worker)).await,
+            Next::Over => return,
+        };
+        match after {
+            After::Keep => {}
+            After::Close => return Box::pin(answer::linger(client, worker)).await,
+            After::Cut => return,
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(stream: Stream, address: SocketAddr, worker: &Worker) -> Client {
+        Client { stream, buffer: None, timer: worker.clock.timer(), address }
+    }
+
+    /// What is in the buffer.
+    pub(super) fn data(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], Buffer::data)
+    }
+
+    /// Uses up the first bytes of the buffer, and gives it back when nothing is left.
+    pub(super) fn consume(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.consume(count);
+            if buffer.is_empty() {
+                self.buffer = None;
+            }
+        }
+    }
+
+    /// Waits for the next head.
+    async fn next(&mut self, worker: &Worker) -> Next {
+        let policy = &worker.edge.policy;
+        // Idle until its first byte; then the head has a time of its own.
+        let mut is_idle = self.buffer.is_none();
+        self.timer.set_idle(true);
+        self.timer.client_within(match is_idle {
+            true => policy.client_idle_timeout,
+            false => policy.client_head_timeout,
+        });
+        let mut looked_at = 0;
+        loop {
+            if let Some(next) = self.look(worker, &mut looked_at) {
+                self.timer.set_idle(false);
+                self.timer.spare_client();
+                return next;
+            }
+            if !self.fill(worker).await {
+                return Next::Over;
+            }
+            if std::mem::take(&mut is_idle) {
+                self.timer.client_within(policy.client_head_timeout);
+            }
+        }
+    }
+
+    /// Whether the head is there. Looks again only when another line is: a head that comes byte
+    /// by byte costs no more than its lines.
+    fn look(&mut self, worker: &Worker, looked_at: &mut usize) -> Option<Next> {
+        let data = self.data();
+        let is_more = data.get(*looked_at..).is_some_and(|new| new.contains(&b'\n'))
+            || data.len() > worker.limits.bytes;
+        *looked_at = data.len();
+        if !is_more {
+            return None;
+        }
+        match parse_request(data, &worker.limits) {
+            Ok(Some(head)) => Some(Next::Head(Box::new(head))),
+            Ok(None) => None,
+            Err(bad) => Some(Next::Bad(bad)),
+        }
+    }
+
+    /// Reads more of the head; false when there is nothing more to come in time.
+    async fn fill(&mut self, worker: &Worker) -> bool {
+        if let Some(buffer) = self.buffer.as_mut().filter(|buffer| buffer.is_full()) {
+            let size = if buffer.capacity() < LARGE { LARGE } else { buffer.capacity() * 2 };
+            buffer.grow(size);
+        }
+        let Client { stream, buffer, timer, .. } = self;
+        let filled = poll_fn(|cx| {
+            match stream.poll_fill(cx, buffer, &worker.buffers, SMALL) {
+                Poll::Ready(filled) => Poll::Ready(filled.unwrap_or(0)),
+                // Late: as good as gone.
+                Poll::Pending => timer.poll_late(cx).map(|_| 0),
+            }
+        });
+        filled.await > 0
+    }
+}

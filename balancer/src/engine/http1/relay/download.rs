@@ -1,0 +1,356 @@
+//! The answer's way: from the node to the client.
+
+use std::task::{Context, Poll, ready};
+
+use muster_http1::{
+    BodyReader, Connection, Framing, Keep, LAST_CHUNK, Question, ResponseBody, ResponseChanges,
+    ResponseHead, Version, parse_response, write_chunk_head,
+};
+
+use super::tunnel::Tunnel;
+use super::{Node, Relay, Stop};
+use crate::engine::http1::Worker;
+use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
+use crate::proxy::edge::Asked;
+
+/// Most interim answers (1xx) to one request.
+const MAX_INTERIM: u32 = 16;
+
+/// How far the answer has come.
+pub(super) struct Download {
+    question: Question,
+    state: State,
+    reader: BodyReader,
+    /// Bytes for the client that are copies: heads, and what came with them.
+    out: Text,
+    sent: usize,
+    /// Bytes at the start of the node's buffer that are for the client.
+    ready: usize,
+    /// The client gets chunks, where the node's connection is the end of the body.
+    wraps: bool,
+    interim: u32,
+    status: Option<u16>,
+    keeps_client: bool,
+    keeps_node: bool,
+    awaits_client: bool,
+    /// Whether any byte of an answer came.
+    has_begun: bool,
+    /// Whether any byte of the final answer went to the client.
+    is_told: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    Body,
+    /// All of it is in `out` or in the buffer.
+    Last,
+}
+
+impl Download {
+    pub(super) fn new(question: Question, worker: &Worker) -> Download {
+        Download {
+            question,
+            state: State::Head,
+            reader: BodyReader::none(),
+            out: worker.buffers.text(),
+            sent: 0,
+            ready: 0,
+            wraps: false,
+            interim: 0,
+            status: None,
+            keeps_client: false,
+            keeps_node: false,
+            awaits_client: false,
+            has_begun: false,
+            is_told: false,
+        }
+    }
+
+    pub(super) fn awaits_client(&self) -> bool {
+        self.awaits_client
+    }
+
+    /// Whether any byte of an answer came from the node.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Whether the client has a part of the final answer.
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// What the client was told.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.status.filter(|_| self.is_told)
+    }
+
+    /// Bytes of the body so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.reader.data()
+    }
+
+    pub(super) fn keeps_client(&self) -> bool {
+        self.keeps_client
+    }
+
+    pub(super) fn keeps_node(&self) -> bool {
+        self.keeps_node
+    }
+}
+
+impl Relay<'_> {
+    /// Moves the answer on. It is ready at the answer's end, and when something is wrong.
+    pub(super) fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        loop {
+            if let Err(stop) = ready!(self.poll_tell(cx)) {
+                return Poll::Ready(stop);
+            }
+            let read = match self.download.state {
+                State::Last => return Poll::Ready(Stop::Answered),
+                State::Head => self.read_head(),
+                State::Body => self.read_body(),
+            };
+            let stop = match read {
+                Ok(true) if self.tunnel.is_some() => return Poll::Pending,
+                Ok(true) => continue,
+                Ok(false) => ready!(self.poll_read_node(cx)).err(),
+                Err(stop) => Some(stop),
+            };
+            if let Some(stop) = stop {
+                return Poll::Ready(stop);
+            }
+        }
+    }
+
+    /// Sends the client what is ready.
+    fn poll_tell(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let Relay { client, download, node, .. } = self;
+        let mut moved = false;
+        let told = loop {
+            let rest = &download.out[download.sent..];
+            let (bytes, is_copy) = match (rest.is_empty(), &node.buffer) {
+                (false, _) => (rest, true),
+                (true, Some(buffer)) if download.ready > 0 => {
+                    (&buffer.data()[..download.ready], false)
+                }
+                _ => break client.stream.poll_flush(cx),
+            };
+            match client.stream.poll_write(cx, bytes) {
+                Poll::Ready(Ok(count)) if is_copy => download.sent += count,
+                Poll::Ready(Ok(count)) => {
+                    download.ready -= count;
+                    node.consume(count);
+                }
+                other => break other.map(|written| written.map(|_| ())),
+            }
+            moved = true;
+            download.is_told |= download.status.is_some();
+        };
+        download.awaits_client = told.is_pending();
+        if moved {
+            client.timer.spare_client();
+        }
+        if told.is_ready() {
+            download.out.clear();
+            download.sent = 0;
+        }
+        told.map(|told| told.map_err(|_| Stop::ClientGone))
+    }
+
+    fn poll_read_node(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let Relay { client, download, node, worker, .. } = self;
+        if let Some(buffer) = node.buffer.as_mut().filter(|buffer| buffer.is_full()) {
+            // A long head; the parser bounds it.
+            buffer.grow(buffer.capacity() * 2);
+        }
+        let size = if download.reader.is_large() { LARGE } else { SMALL };
+        let filled = node.stream.poll_fill(cx, &mut node.buffer, &worker.buffers, size);
+        match ready!(filled) {
+            Ok(1..) => {
+                download.has_begun = true;
+                client.timer.spare_node();
+                Poll::Ready(Ok(()))
+            }
+            Ok(0) if download.state == State::Body && download.reader.end().is_ok() => {
+                if download.wraps {
+                    download.out.extend_from_slice(LAST_CHUNK);
+                }
+                download.state = State::Last;
+                Poll::Ready(Ok(()))
+            }
+            Ok(0) | Err(_) => Poll::Ready(Err(Stop::NodeGone)),
+        }
+    }
+
+    /// False when more bytes are needed.
+    fn read_head(&mut self) -> Result<bool, Stop> {
+        let Some(data) = self.node.buffer.as_ref().map(Buffer::data) else { return Ok(false) };
+        let parsed = parse_response(data, &self.worker.limits, self.download.question);
+        let head = match parsed {
+            Ok(None) => return Ok(false),
+            Ok(Some(head)) => head,
+            Err(error) => {
+                tracing::debug!(%error, "a node's answer breaks the rules");
+                return Err(Stop::NodeFault);
+            }
+        };
+        match head.status {
+            101 => self.open_tunnel(&head),
+            100..200 => self.pass_interim(&head)?,
+            _ => self.pass_head(&head)?,
+        }
+        Ok(true)
+    }
+
+    fn pass_interim(&mut self, head: &ResponseHead) -> Result<(), Stop> {
+        let Relay { download, node, .. } = self;
+        download.interim += 1;
+        if download.interim > MAX_INTERIM {
+            return Err(Stop::NodeFault);
+        }
+        // HTTP/1.0 knows none.
+        if self.head.version == Version::Http11 {
+            let changes = ResponseChanges::default();
+            head.write(node.data(), &changes, &mut download.out);
+        }
+        node.consume(head.length);
+        Ok(())
+    }
+
+    /// A worker that undeploys unmaps its context first and says so some milliseconds later. Who
+    /// came between the two gets the worker's own 404 or 503, and may be served elsewhere.
+    fn is_withdrawn(&self, head: &ResponseHead) -> bool {
+        let data = self.client.data();
+        let asked = Asked {
+            host: self.head.host.text(data),
+            path: self.head.path.text(data),
+            cookies: &[],
+        };
+        matches!(head.status, 404 | 503)
+            && self.upload.is_replayable()
+            && self.worker.edge.is_withdrawn(self.exchange, asked, self.head.method.text(data))
+    }
+
+    fn pass_head(&mut self, head: &ResponseHead) -> Result<(), Stop> {
+        if self.is_withdrawn(head) {
+            return Err(Stop::Withdrawn);
+        }
+        if let Some(in_flight) = &self.exchange.in_flight {
+            in_flight.answered();
+        }
+        let is_old = self.head.version == Version::Http10;
+        let is_closing = self.worker.phase.is_closing();
+        let Relay { download, node, .. } = self;
+        let (framing, keep, ends) = match head.body {
+            ResponseBody::Chunked if is_old => (Framing::Close, Keep::Data, true),
+            ResponseBody::Close if is_old => (Framing::Keep, Keep::Data, true),
+            ResponseBody::Close => (Framing::Chunked, Keep::Data, false),
+            ResponseBody::Chunked | ResponseBody::Length(_) | ResponseBody::None => {
+                (Framing::Keep, Keep::Framing, false)
+            }
+        };
+        download.reader = BodyReader::of_response(&head.body, keep);
+        download.wraps = framing == Framing::Chunked;
+        download.keeps_client = self.head.keep_alive && !ends && !is_closing;
+        download.keeps_node = head.keep_alive;
+        download.status = Some(head.status);
+        let connection = match (download.keeps_client, is_old) {
+            (true, true) => Connection::KeepAlive10,
+            (true, false) => Connection::Keep,
+            (false, _) => Connection::Close,
+        };
+        let changes = ResponseChanges { framing, connection, lines: &[] };
+        head.write(node.data(), &changes, &mut download.out);
+        node.consume(head.length);
+        download.state = State::Body;
+        // What came with the head leaves with it.
+        self.read_body_into_out()
+    }
+
+    /// Takes what is in the buffer into the copy for the client.
+    fn read_body_into_out(&mut self) -> Result<(), Stop> {
+        let Relay { download, node, .. } = self;
+        let Some(buffer) = &mut node.buffer else {
+            download.note_end();
+            return Ok(());
+        };
+        let taken = download.reader.take(buffer.data_mut()).map_err(|_| Stop::NodeFault)?;
+        let kept = &buffer.data()[..taken.kept];
+        if download.wraps && !kept.is_empty() {
+            write_chunk_head(kept.len(), &mut download.out);
+            download.out.extend_from_slice(kept);
+            download.out.extend_from_slice(b"\r\n");
+        } else {
+            download.out.extend_from_slice(kept);
+        }
+        node.consume(taken.consumed);
+        download.note_end();
+        Ok(())
+    }
+
+    /// False when more bytes are needed.
+    fn read_body(&mut self) -> Result<bool, Stop> {
+        if self.download.wraps {
+            let has_some = self.node.buffer.is_some();
+            self.read_body_into_out()?;
+            return Ok(has_some || self.download.state == State::Last);
+        }
+        let Relay { download, node, .. } = self;
+        let Some(buffer) = &mut node.buffer else {
+            download.note_end();
+            return Ok(download.state == State::Last);
+        };
+        let taken = download.reader.take(buffer.data_mut()).map_err(|_| Stop::NodeFault)?;
+        buffer.cut(taken.kept, taken.consumed);
+        download.ready = taken.kept;
+        if buffer.is_empty() {
+            node.buffer = None;
+        }
+        download.note_end();
+        Ok(true)
+    }
+
+    fn open_tunnel(&mut self, head: &ResponseHead) {
+        if let Some(in_flight) = &self.exchange.in_flight {
+            in_flight.answered();
+        }
+        let Relay { download, node, client, .. } = self;
+        download.status = Some(head.status);
+        download.is_told = true;
+        let changes =
+            ResponseChanges { connection: Connection::Upgrade, ..ResponseChanges::default() };
+        head.write(node.data(), &changes, &mut download.out);
+        node.consume(head.length);
+        let told = std::mem::take(&mut *download.out);
+        let target = self.head.target.of(client.data()).into();
+        // What the client sent ahead of the answer follows its head.
+        client.consume(self.head.length);
+        self.tunnel = Some(Tunnel::new(told, target));
+    }
+}
+
+impl Download {
+    /// Notices that nothing more is to come.
+    fn note_end(&mut self) {
+        if self.reader.is_done() {
+            self.state = State::Last;
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn data(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], Buffer::data)
+    }
+
+    pub(super) fn consume(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.consume(count);
+            if buffer.is_empty() {
+                self.buffer = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One request: gate, choice, attempts, and its line in the log.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use muster_http1::{BadRequest, RequestBody, RequestHead, Version};
+use muster_protocol::mcmp;
+use muster_routing::retry::Failure;
+
+use super::client::{After, Client};
+use super::connect::{NotConnected, connect};
+use super::relay::{Ended, Relay, Relayed};
+use super::{Worker, answer};
+use crate::proxy::edge::Asked;
+use crate::proxy::{Ending, Exchange, Refused};
+
+/// Serves the request whose head is in the client's buffer.
+pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Worker) -> After {
+    let edge = &worker.edge;
+    let mut exchange = edge.begin();
+    client.timer.total_within(edge.policy.total_timeout);
+    let mut relayed = attempts(client, head, worker, &mut exchange).await;
+    let after = match relayed.ended {
+        Ended::Done(after) => after,
+        Ended::Cut => After::Cut,
+        Ended::Refused(refused) => {
+            exchange.refused = Some(refused);
+            let after = own_answer(client, head, worker, refused, relayed.used.is_some()).await;
+            relayed.status = (after != After::Cut).then(|| refused.status());
+            after
+        }
+    };
+    let data = client.data();
+    let (method, target) = match &relayed.tunnel_to {
+        Some(target) => ("GET", &**target),
+        None => (head.method.text(data), head.target.of(data)),
+    };
+    let ending = Ending {
+        client: Some(client.address.ip()),
+        method,
+        target,
+        version: version(head.version),
+        status: relayed.status,
+        received: relayed.received,
+        sent: relayed.sent,
+    };
+    edge.end(&mut exchange, ending);
+    client.timer.clear();
+    match relayed.leftover {
+        Some(leftover) => client.buffer = leftover,
+        None => client.consume(relayed.used.unwrap_or(head.length)),
+    }
+    after
+}
+
+/// Tells a client that its request cannot be read.
+pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker) -> After {
+    let edge = &worker.edge;
+    let mut exchange = edge.begin();
+    let refused = Refused::Malformed(bad);
+    exchange.refused = Some(refused);
+    let mut out = worker.buffers.text();
+    answer::write(refused, false, true, &mut out);
+    let sent = answer::send(client, &out, edge.policy.client_read_timeout).await;
+    let ending = Ending {
+        client: Some(client.address.ip()),
+        method: "-",
+        target: b"-",
+        version: "-",
+        status: sent.then(|| refused.status()),
+        received: 0,
+        sent: 0,
+    };
+    edge.end(&mut exchange, ending);
+    if sent { After::Close } else { After::Cut }
+}
+
+/// Tries nodes until one has answered, or nothing more may be tried.
+async fn attempts(
+    client: &mut Client,
+    head: &RequestHead,
+    worker: &Worker,
+    exchange: &mut Exchange,
+) -> Relayed {
+    let edge = &worker.edge;
+    if let Err(refused) = gate(client, head, worker) {
+        return Relayed::refused(refused);
+    }
+    loop {
+        if let Err(refused) = choose(client, head, worker, exchange).await {
+            return Relayed::refused(refused);
+        }
+        let Some(target) = &exchange.target else { return Relayed::refused(Refused::NoNode) };
+        let config = &target.node.config;
+        let within = shorter(edge.policy.connect_timeout, config.ping);
+        let fresh = exchange.raced || head.upgrade.is_some();
+        let (failure, replayable) =
+            match connect(worker, &client.timer, target, fresh, within).await {
+                Ok(connected) => {
+                    let silence = config.timeout.unwrap_or(edge.policy.read_timeout);
+                    let relay = Relay::new(client, head, worker, exchange, connected, silence);
+                    match relay.run().await {
+                        Ok(relayed) => return relayed,
+                        Err(failed) => (failed.failure, failed.replayable),
+                    }
+                }
+                Err(NotConnected::Refused(error)) => {
+                    tracing::debug!(%error, "cannot connect to a node");
+                    edge.leave_out(exchange);
+                    (Failure::Connect, true)
+                }
+                Err(NotConnected::Ours(error)) => {
+                    tracing::warn!(%error, "no connection could be made to any node");
+                    (Failure::Connect, true)
+                }
+            };
+        let method = head.method.text(client.data());
+        if !edge.failed(exchange, failure, method, replayable) {
+            return Relayed::refused(exchange.refused.unwrap_or(Refused::NodeFailed));
+        }
+    }
+}
+
+/// Refuses what needs no node to be refused.
+fn gate(client: &Client, head: &RequestHead, worker: &Worker) -> Result<(), Refused> {
+    // MCMP has a port of its own; a proxy has no business with its commands.
+    if mcmp::method(head.method.text(client.data())).is_some() {
+        return Err(Refused::Method);
+    }
+    match (worker.edge.policy.body_limit, &head.body) {
+        (Some(limit), RequestBody::Length(length)) if *length > limit as u64 => {
+            Err(Refused::BodyTooLong)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn choose(
+    client: &Client,
+    head: &RequestHead,
+    worker: &Worker,
+    exchange: &mut Exchange,
+) -> Result<(), Refused> {
+    let data = client.data();
+    let host = head.host.text(data);
+    let path = head.path.text(data);
+    // Other cookies may hold any byte; a session's own route is plain text.
+    let texts = head.cookies.iter().map(|cookie| cookie.of(data));
+    if let Ok(cookies) =
+        texts.clone().map(std::str::from_utf8).collect::<Result<ArrayVec<_, 8>, _>>()
+    {
+        return worker.edge.choose(exchange, Asked { host, path, cookies: &cookies }).await;
+    }
+    let lossy: Vec<_> = texts.map(String::from_utf8_lossy).collect();
+    let cookies: Vec<&str> = lossy.iter().map(|cookie| &**cookie).collect();
+    worker.edge.choose(exchange, Asked { host, path, cookies: &cookies }).await
+}
+
+/// Gives an answer of our own. The connection goes on where the request is known to be over.
+async fn own_answer(
+    client: &mut Client,
+    head: &RequestHead,
+    worker: &Worker,
+    refused: Refused,
+    has_begun: bool,
+) -> After {
+    let has_body = !matches!(head.body, RequestBody::None);
+    let closes = has_body || has_begun || !head.keep_alive || worker.phase.is_closing();
+    let is_head = head.method.of(client.data()) == b"HEAD";
+    let mut out = worker.buffers.text();
+    // HTTP/1.0 keeps a connection only when it is told so.
+    let closes = closes || head.version == Version::Http10;
+    answer::write(refused, is_head, closes, &mut out);
+    let sent = answer::send(client, &out, worker.edge.policy.client_read_timeout).await;
+    match (sent, closes) {
+        (false, _) => After::Cut,
+        (true, true) => After::Close,
+        (true, false) => After::Keep,
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+    }
+}
+
+/// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
+fn shorter(bound: Duration, of_node: Duration) -> Duration {
+    if of_node.is_zero() { bound } else { bound.min(of_node) }
+}

@@ -1,0 +1,103 @@
+//! A connection as the engine sees it: plain, or with TLS of either side.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+use super::buffer::{Buffer, Buffers};
+use std::rc::Rc;
+
+/// Bytes both ways.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    /// A client's connection. Boxed: most connections are idle, and this is large.
+    Tls(Box<server::TlsStream<TcpStream>>),
+    /// A node's.
+    NodeTls(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Reads what there is into the buffer, and takes one from the store where there is none. It
+    /// goes back if nothing came.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Option<Buffer>,
+        store: &Rc<Buffers>,
+        size: usize,
+    ) -> Poll<io::Result<usize>> {
+        let into = buffer.get_or_insert_with(|| store.take(size));
+        let mut room = ReadBuf::new(into.room());
+        let read = self.poll_read(cx, &mut room);
+        let count = room.filled().len();
+        into.filled(count);
+        if into.is_empty() {
+            *buffer = None;
+        }
+        ready!(read)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, room),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, room),
+            Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_read(cx, room),
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+        };
+        match ready!(written) {
+            Ok(0) if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => Poll::Ready(written),
+        }
+    }
+
+    /// TLS may hold records back that the socket did not take.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
+    }
+
+    /// Ends the writing side.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether a connection that waits in the pool can still be used: nothing came, not even its
+    /// end. It costs no system call unless the poller has reported something.
+    pub(super) fn is_quiet(&self) -> bool {
+        let socket = match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::NodeTls(stream) => stream.get_ref().0,
+        };
+        let read = socket.try_read(&mut [0; 1]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        !matches!(self, Stream::Plain(_))
+    }
+}
