@@ -1,0 +1,111 @@
+//! Reading bodies: one verdict and the same bytes however they come.
+
+use muster_http1::{BadChunk, BodyReader, Keep, LAST_CHUNK, write_chunk_head};
+use proptest::prelude::*;
+
+use super::make;
+
+/// What one reading of a body gave.
+#[derive(Debug, PartialEq)]
+struct Read {
+    kept: Vec<u8>,
+    consumed: usize,
+    data: u64,
+    verdict: Result<(), BadChunk>,
+}
+
+/// Reads a body in pieces of these sizes, then in one.
+fn read(mut reader: BodyReader, body: &[u8], sizes: &[usize]) -> Read {
+    let (mut kept, mut consumed) = (Vec::new(), 0);
+    let mut sizes = sizes.iter().copied().chain(std::iter::repeat(usize::MAX));
+    while consumed < body.len() && !reader.is_done() {
+        let size = sizes.next().unwrap().min(body.len() - consumed);
+        let mut piece = body[consumed..consumed + size].to_vec();
+        match reader.take(&mut piece) {
+            Ok(taken) => {
+                assert!(taken.kept <= taken.consumed && taken.consumed <= size);
+                assert!(taken.consumed == size || reader.is_done());
+                // What does not belong to the body has not been touched.
+                assert_eq!(
+                    piece[taken.consumed..],
+                    body[consumed + taken.consumed..][..size - taken.consumed]
+                );
+                kept.extend_from_slice(&piece[..taken.kept]);
+                consumed += taken.consumed;
+            }
+            Err(fault) => {
+                return Read { kept, consumed: 0, data: 0, verdict: Err(fault) };
+            }
+        }
+    }
+    Read { kept, consumed, data: reader.data(), verdict: reader.end() }
+}
+
+/// A body read in pieces gives what it gives in one.
+fn is_read_alike(reader: &BodyReader, body: &[u8], sizes: &[usize]) {
+    let whole = read(reader.clone(), body, &[]);
+    let pieces = read(reader.clone(), body, sizes);
+    match whole.verdict {
+        // A fault ends the reading in its piece: what came before has been passed on.
+        Err(fault) if fault != BadChunk::Premature => assert_eq!(pieces.verdict, Err(fault)),
+        _ => assert_eq!(pieces, whole),
+    }
+}
+
+fn sizes() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![prop::collection::vec(1_usize..9, 0..200), Just(vec![1; 500]),]
+}
+
+proptest! {
+    #[test]
+    fn a_good_body_decodes_to_its_data((body, data) in make::chunked(), sizes in sizes()) {
+        let followed = [&body[..], b"GET"].concat();
+        let decoded = read(BodyReader::chunked(Keep::Data), &followed, &sizes);
+        prop_assert_eq!(decoded.verdict, Ok(()));
+        prop_assert_eq!((decoded.consumed, decoded.data), (body.len(), data.len() as u64));
+        prop_assert_eq!(&decoded.kept, &data);
+
+        let framed = read(BodyReader::chunked(Keep::Framing), &followed, &sizes);
+        let again = read(BodyReader::chunked(Keep::Data), &framed.kept, &[]);
+        prop_assert_eq!((again.verdict, again.consumed), (Ok(()), framed.kept.len()));
+        prop_assert_eq!(again.kept, data);
+        // There is nothing more to leave out.
+        let once_more = read(BodyReader::chunked(Keep::Framing), &framed.kept, &[]);
+        prop_assert_eq!(once_more.kept, framed.kept);
+    }
+
+    #[test]
+    fn a_body_is_read_alike_however_it_is_split(
+        (body, _) in make::chunked(), sizes in sizes(), length in 0_u64..100,
+    ) {
+        for keep in [Keep::Framing, Keep::Data] {
+            is_read_alike(&BodyReader::chunked(keep), &body, &sizes);
+        }
+        is_read_alike(&BodyReader::length(length), &body, &sizes);
+        is_read_alike(&BodyReader::until_close(), &body, &sizes);
+    }
+
+    #[test]
+    fn a_broken_body_is_judged_alike_however_it_is_split(
+        body in make::broken(), sizes in sizes(),
+    ) {
+        for keep in [Keep::Framing, Keep::Data] {
+            is_read_alike(&BodyReader::chunked(keep), &body, &sizes);
+        }
+        let verdict = |keep| read(BodyReader::chunked(keep), &body, &sizes).verdict;
+        prop_assert_eq!(verdict(Keep::Framing), verdict(Keep::Data));
+    }
+
+    #[test]
+    fn what_is_written_in_chunks_reads_back(data in prop::collection::vec(any::<u8>(), 1..300)) {
+        let mut body = Vec::new();
+        for part in data.chunks(70) {
+            write_chunk_head(part.len(), &mut body);
+            body.extend_from_slice(part);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(LAST_CHUNK);
+        let decoded = read(BodyReader::chunked(Keep::Data), &body, &[]);
+        prop_assert_eq!((decoded.verdict, decoded.kept), (Ok(()), data));
+    }
+}
