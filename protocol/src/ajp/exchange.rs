@@ -177,9 +177,8 @@ impl Exchange {
         if matches!(self.stage, Stage::Over { .. }) {
             return Err(BadAnswer::AfterEnd);
         }
-        let magic = &bytes[..bytes.len().min(FROM_NODE.len())];
-        if !FROM_NODE.starts_with(magic) {
-            return Err(BadAnswer::Magic(magic.to_vec()));
+        if let Some((&byte, _)) = bytes.iter().zip(&FROM_NODE).find(|(byte, magic)| byte != magic) {
+            return Err(BadAnswer::Magic(byte));
         }
         let Some((&[_, _, high, low], rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Ok((0, None));

@@ -37,9 +37,9 @@ pub struct Headers<'b> {
 /// a client that has seen a part of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
-    /// It does not begin as a packet does.
-    #[error("no AJP packet begins with {0:?}")]
-    Magic(Vec<u8>),
+    /// It does not begin as a packet does; this is the first byte that differs.
+    #[error("an AJP packet from a node begins with \"AB\"; there is the byte {0:#04x}")]
+    Magic(u8),
     /// There is no packet of this number, or a node does not send it amid an answer.
     #[error("the AJP packet {0} is no part of an answer")]
     UnknownPacket(u8),

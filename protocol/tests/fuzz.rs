@@ -1,0 +1,48 @@
+//! Any bytes for the reader of MCMP. The kept ones (`__fuzz__`) are messages as real clients send
+//! them; the first line is method and uri, the rest the body.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::time::Duration;
+
+use muster_protocol::mcmp::{METHODS, parse, write};
+
+#[test]
+fn mcmp_messages() {
+    bolero::check!().with_test_time(Duration::from_millis(500)).for_each(|input: &[u8]| {
+        let (line, body) = split(input, b'\n');
+        let (method, uri) = split(line, b' ');
+        read(&String::from_utf8_lossy(method), &String::from_utf8_lossy(uri), body);
+        for method in METHODS {
+            read(method, "/", input);
+            read(method, "/*", &form(input));
+        }
+    });
+}
+
+fn split(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == at).unwrap_or(bytes.len());
+    (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
+}
+
+/// The input as a form whose keys are those that count.
+fn form(input: &[u8]) -> Vec<u8> {
+    const KEYS: [&str; 12] = [
+        "Load", "Context", "Alias", "Port", "Host", "Type", "Balancer", "Domain", "smax", "ping",
+        "ttl", "Timeout",
+    ];
+    let mut body = b"JVMRoute=a".to_vec();
+    for part in input.chunks(7).take(20) {
+        let key = KEYS[usize::from(part[0]) % KEYS.len()];
+        body.extend([b"&", key.as_bytes(), b"=", &part[1..]].concat());
+    }
+    body
+}
+
+/// What is read can be written, and is read again as the same.
+fn read(method: &str, uri: &str, body: &[u8]) {
+    let Ok(command) = parse(method, uri, body) else { return };
+    let message = write(&command);
+    let again = parse(message.method, message.uri, message.body.as_bytes());
+    assert_eq!(again.unwrap(), command, "{method} {uri} {}", String::from_utf8_lossy(body));
+}
