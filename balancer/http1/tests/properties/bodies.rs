@@ -3,7 +3,7 @@
 use muster_http1::{BadChunk, BodyReader, Keep, LAST_CHUNK, write_chunk_head};
 use proptest::prelude::*;
 
-use super::make;
+use super::{make, naive};
 
 /// What one reading of a body gave.
 #[derive(Debug, PartialEq)]
@@ -57,6 +57,8 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
     #[test]
     fn a_good_body_decodes_to_its_data((body, data) in make::chunked(), sizes in sizes()) {
         let followed = [&body[..], b"GET"].concat();
@@ -94,6 +96,13 @@ proptest! {
         }
         let verdict = |keep| read(BodyReader::chunked(keep), &body, &sizes).verdict;
         prop_assert_eq!(verdict(Keep::Framing), verdict(Keep::Data));
+    }
+
+    #[test]
+    fn a_naive_reading_accepts_the_same_bodies(body in make::broken()) {
+        let ours = read(BodyReader::chunked(Keep::Data), &body, &[]);
+        let ours = ours.verdict.is_ok().then_some((ours.kept, ours.consumed));
+        prop_assert_eq!(ours, naive::decode(&body));
     }
 
     #[test]

@@ -22,6 +22,51 @@ pub(crate) fn read(head: &[u8]) -> Plain {
     Plain { first, lines: lines.map(pair).collect() }
 }
 
+/// The data of a body in chunks and the body's length, if it is whole and good.
+pub(crate) fn decode(body: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut data, mut rest) = (Vec::new(), body);
+    loop {
+        let (line, after) = cut_line(rest)?;
+        let (size, extension) = match line.iter().position(|byte| *byte == b';') {
+            Some(at) => (&line[..at], &line[at..]),
+            None => (line, &[][..]),
+        };
+        let is_size = (1..=16).contains(&size.len()) && size.iter().all(u8::is_ascii_hexdigit);
+        if !is_size || !is_text(extension) || line.len() > 256 {
+            return None;
+        }
+        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
+        rest = after;
+        if size == 0 {
+            break;
+        }
+        data.extend_from_slice(rest.get(..size)?);
+        rest = rest[size..].strip_prefix(b"\r\n")?;
+    }
+    loop {
+        let (line, after) = cut_line(rest)?;
+        rest = after;
+        if line.is_empty() {
+            return Some((data, body.len() - rest.len()));
+        }
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        if colon == 0 || !line[..colon].iter().all(is_name) || !is_text(&line[colon..]) {
+            return None;
+        }
+    }
+}
+
+/// The text up to the first CRLF, and what follows it.
+fn cut_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+    Some((&bytes[..end], &bytes[end + 2..]))
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F))
+}
+
 // === impl Plain ===
 
 impl Plain {

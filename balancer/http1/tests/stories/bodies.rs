@@ -82,6 +82,7 @@ fn lines_end_with_carriage_return_and_line_feed() {
     assert_eq!(refused(b"3\r\nabc\n0\r\n\r\n"), BadChunk::DataEnd);
     assert_eq!(refused(b"3\r\nabc\r0\r\n\r\n"), BadChunk::DataEnd);
     assert_eq!(refused(b"3\r\nabcd\r\n0\r\n\r\n"), BadChunk::DataEnd);
+    assert_eq!(refused(b"3\r\nabcX\n0\r\n\r\n"), BadChunk::DataEnd);
     assert_eq!(refused(b"0\r\n\n"), BadChunk::Trailer);
     assert_eq!(refused(b"0\r\n\rX"), BadChunk::LineEnd);
     assert_eq!(refused(b"0\n\n"), BadChunk::LineEnd);
