@@ -15,11 +15,14 @@
 //! | `manager` | page, API and metrics for operators |
 
 pub mod access_log;
+pub mod caps;
 pub mod cli;
 pub mod config;
 pub mod metrics;
 pub mod probe;
+pub mod proxy_protocol;
 pub mod published;
+pub mod tls;
 pub mod trusted;
 
 mod accept;
@@ -27,7 +30,7 @@ mod engine;
 mod health;
 mod manager;
 mod mcmp;
-mod proxy;
+pub mod proxy;
 mod server;
 mod shutdown;
 mod telemetry;

@@ -2,7 +2,7 @@
 
 pub(crate) mod edge;
 pub(crate) mod exchange;
-pub(crate) mod headers;
+pub mod headers;
 pub(crate) mod refuse;
 pub(crate) mod strip;
 

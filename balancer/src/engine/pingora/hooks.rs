@@ -27,6 +27,7 @@ use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
+use crate::trusted::Networks;
 
 /// Pingora takes a bound of nothing for none at all.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
@@ -164,7 +165,7 @@ impl ProxyHttp for Hooks {
         head: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::forward(head, client(session), false);
+        headers::forward(head, client(session), false, &Networks::NONE);
         if let Some(target) = exchange.target.as_ref().filter(|_| !head.headers.contains_key(HOST))
         {
             // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
