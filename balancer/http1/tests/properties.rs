@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a property that does not hold ends")]
 
 mod properties {
+    mod agree;
     mod bodies;
     mod heads;
     mod make;

@@ -1,56 +1,10 @@
 //! Reading bodies: one verdict and the same bytes however they come.
 
-use muster_http1::{BadChunk, BodyReader, Keep, LAST_CHUNK, write_chunk_head};
+use muster_http1::{BodyReader, Keep, LAST_CHUNK, write_chunk_head};
 use proptest::prelude::*;
 
+use super::agree::{is_read_alike, read};
 use super::{make, naive};
-
-/// What one reading of a body gave.
-#[derive(Debug, PartialEq)]
-struct Read {
-    kept: Vec<u8>,
-    consumed: usize,
-    data: u64,
-    verdict: Result<(), BadChunk>,
-}
-
-/// Reads a body in pieces of these sizes, then in one.
-fn read(mut reader: BodyReader, body: &[u8], sizes: &[usize]) -> Read {
-    let (mut kept, mut consumed) = (Vec::new(), 0);
-    let mut sizes = sizes.iter().copied().chain(std::iter::repeat(usize::MAX));
-    while consumed < body.len() && !reader.is_done() {
-        let size = sizes.next().unwrap().min(body.len() - consumed);
-        let mut piece = body[consumed..consumed + size].to_vec();
-        match reader.take(&mut piece) {
-            Ok(taken) => {
-                assert!(taken.kept <= taken.consumed && taken.consumed <= size);
-                assert!(taken.consumed == size || reader.is_done());
-                // What does not belong to the body has not been touched.
-                assert_eq!(
-                    piece[taken.consumed..],
-                    body[consumed + taken.consumed..][..size - taken.consumed]
-                );
-                kept.extend_from_slice(&piece[..taken.kept]);
-                consumed += taken.consumed;
-            }
-            Err(fault) => {
-                return Read { kept, consumed: 0, data: 0, verdict: Err(fault) };
-            }
-        }
-    }
-    Read { kept, consumed, data: reader.data(), verdict: reader.end() }
-}
-
-/// A body read in pieces gives what it gives in one.
-fn is_read_alike(reader: &BodyReader, body: &[u8], sizes: &[usize]) {
-    let whole = read(reader.clone(), body, &[]);
-    let pieces = read(reader.clone(), body, sizes);
-    match whole.verdict {
-        // A fault ends the reading in its piece: what came before has been passed on.
-        Err(fault) if fault != BadChunk::Premature => assert_eq!(pieces.verdict, Err(fault)),
-        _ => assert_eq!(pieces, whole),
-    }
-}
 
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![prop::collection::vec(1_usize..9, 0..200), Just(vec![1; 500]),]

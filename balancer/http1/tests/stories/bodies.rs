@@ -22,9 +22,9 @@ fn refused(body: &[u8]) -> BadChunk {
 #[test]
 fn a_body_with_a_length_ends_after_it() {
     let mut reader = BodyReader::length(5);
-    assert_eq!(reader.take(&mut *b"abc".to_vec()), Ok(Taken { consumed: 3, kept: 3 }));
+    assert_eq!(reader.take(&mut b"abc".to_vec()), Ok(Taken { consumed: 3, kept: 3 }));
     assert_eq!(reader.end(), Err(BadChunk::Premature));
-    assert_eq!(reader.take(&mut *b"deGET".to_vec()), Ok(Taken { consumed: 2, kept: 2 }));
+    assert_eq!(reader.take(&mut b"deGET".to_vec()), Ok(Taken { consumed: 2, kept: 2 }));
     assert!(reader.is_done() && reader.end().is_ok());
     assert_eq!(reader.data(), 5);
 }
@@ -33,13 +33,13 @@ fn a_body_with_a_length_ends_after_it() {
 fn no_body_is_done_at_once() {
     let mut reader = BodyReader::none();
     assert!(reader.is_done());
-    assert_eq!(reader.take(&mut *b"GET".to_vec()), Ok(Taken::default()));
+    assert_eq!(reader.take(&mut b"GET".to_vec()), Ok(Taken::default()));
 }
 
 #[test]
 fn a_body_until_close_ends_with_the_stream() {
     let mut reader = BodyReader::until_close();
-    assert_eq!(reader.take(&mut *b"abc".to_vec()), Ok(Taken { consumed: 3, kept: 3 }));
+    assert_eq!(reader.take(&mut b"abc".to_vec()), Ok(Taken { consumed: 3, kept: 3 }));
     assert!(!reader.is_done() && reader.end().is_ok() && reader.is_large());
 }
 
