@@ -61,6 +61,7 @@ use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::proxy::Edge;
 use crate::published::Published;
+use crate::tls::{NodeTls, TlsError, TlsFront};
 
 /// What VERSION, the page and the log call this program.
 pub const PRODUCT: &str = concat!("muster/", env!("CARGO_PKG_VERSION"));
@@ -95,6 +96,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Certificates that cannot be used.
+    #[error(transparent)]
+    Tls(TlsError),
     /// A thread that cannot be started.
     #[error("threads: cannot start a worker")]
     Worker(#[source] std::io::Error),
@@ -119,6 +123,8 @@ pub struct Balancer;
 pub struct Running {
     /// Where clients connect.
     pub http: Vec<SocketAddr>,
+    /// Where clients connect with TLS.
+    pub https: Vec<SocketAddr>,
     /// Where nodes register.
     pub mcmp: Vec<SocketAddr>,
     /// Where operators look.
@@ -148,16 +154,23 @@ impl Balancer {
     /// A [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let http = bind_shared("http.listen", &config.http.listen, config.threads)?;
+        let https = bind_shared("tls.listen", &config.tls.listen, config.threads)?;
+        let front = match https.is_empty() {
+            true => None,
+            false => Some(Arc::new(TlsFront::load(&config.tls).map_err(StartError::Tls)?)),
+        };
         let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
         let manager = bind("manager.listen", &config.manager.listen)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
         let published = Arc::new(published(&config)?);
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
-        let edge = Edge::new(&config, published.clone(), metrics.clone(), access);
+        let node_tls = NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?;
+        let edge = Edge::new(&config, published.clone(), metrics.clone(), access, node_tls);
         let end_workers = CancellationToken::new();
         let mut running = Running {
             http: http.iter().map(|(address, _)| *address).collect(),
+            https: https.iter().map(|(address, _)| *address).collect(),
             mcmp: addresses(&mcmp),
             manager: addresses(&manager),
             published,
@@ -174,7 +187,9 @@ impl Balancer {
         running.watch_nodes(probes);
         running.serve_mcmp(mcmp, &config, &metrics);
         running.serve_manager(manager, &config, &metrics);
-        running.serve_public(http, &config, &metrics)?;
+        let plain = http.into_iter().map(|(_, sockets)| (sockets, None));
+        let secure = https.into_iter().map(|(_, sockets)| (sockets, front.clone()));
+        running.serve_public(plain.chain(secure).collect(), &config, &metrics)?;
         running.phase.send_replace(BalancerState::Ready);
         Ok(running)
     }
@@ -261,7 +276,7 @@ impl Running {
     /// Starts the workers, each with its socket on every address.
     fn serve_public(
         &mut self,
-        listeners: Vec<(SocketAddr, Vec<std::net::TcpListener>)>,
+        listeners: Vec<(Vec<std::net::TcpListener>, Option<Arc<TlsFront>>)>,
         config: &Config,
         metrics: &Arc<Metrics>,
     ) -> Result<(), StartError> {
@@ -275,8 +290,10 @@ impl Running {
             end: self.end_workers.clone(),
         };
         let mut of_worker: Vec<Vec<_>> = (0..config.threads).map(|_| Vec::new()).collect();
-        for (_, sockets) in listeners {
-            of_worker.iter_mut().zip(sockets).for_each(|(own, socket)| own.push(socket));
+        for (sockets, tls) in listeners {
+            for (own, socket) in of_worker.iter_mut().zip(sockets) {
+                own.push(worker::Listener { socket, tls: tls.clone() });
+            }
         }
         for (number, listeners) in of_worker.into_iter().enumerate() {
             worker::start(number, listeners, shared.clone()).map_err(StartError::Worker)?;
@@ -288,7 +305,7 @@ impl Running {
 /// Carries traffic until SIGTERM or SIGINT, then drains; a second signal ends at once.
 ///
 /// The first line on standard output says where it listens, once it does:
-/// `listening http=ADDR mcmp=ADDR manager=ADDR` (each key once for each of its addresses).
+/// `listening http=ADDR https=ADDR mcmp=ADDR manager=ADDR` (each key once for each of its addresses).
 ///
 /// # Errors
 /// When a listener cannot be bound or the runtime not started.
@@ -343,7 +360,12 @@ fn check_file_limit(config: &Config, limit: u64) {
 }
 
 fn announce(running: &Running) -> std::io::Result<()> {
-    let named = [("http", &running.http), ("mcmp", &running.mcmp), ("manager", &running.manager)];
+    let named = [
+        ("http", &running.http),
+        ("https", &running.https),
+        ("mcmp", &running.mcmp),
+        ("manager", &running.manager),
+    ];
     let mut line = String::from("listening");
     for (name, addresses) in named {
         for address in addresses {

@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::accept;
-use crate::engine::Engines;
+use crate::engine::{Door, Engines};
 use crate::metrics::Metrics;
+use crate::tls::TlsFront;
 
 /// What the workers have in common.
 #[derive(Clone)]
@@ -33,13 +34,22 @@ pub(crate) struct Shared {
     pub(crate) end: CancellationToken,
 }
 
+/// A worker's socket of a public listener.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    /// Where clients speak TLS.
+    pub(crate) tls: Option<Arc<TlsFront>>,
+}
+
+type Adopted = (tokio::net::TcpListener, Option<Arc<TlsFront>>);
+
 /// Starts a worker that accepts from these listeners.
 ///
 /// # Errors
 /// When there can be no thread, or no runtime on it.
 pub(crate) fn start(
     number: usize,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     shared: Shared,
 ) -> std::io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -53,26 +63,20 @@ pub(crate) fn start(
     Ok(())
 }
 
-fn adopt(
-    runtime: &Runtime,
-    listeners: Vec<TcpListener>,
-) -> std::io::Result<Vec<tokio::net::TcpListener>> {
+fn adopt(runtime: &Runtime, listeners: Vec<Listener>) -> std::io::Result<Vec<Adopted>> {
     let _entered = runtime.enter();
-    listeners.into_iter().map(tokio::net::TcpListener::from_std).collect()
+    let adopt = |Listener { socket, tls }| Ok((tokio::net::TcpListener::from_std(socket)?, tls));
+    listeners.into_iter().map(adopt).collect()
 }
 
-async fn work(
-    listeners: Vec<tokio::net::TcpListener>,
-    shared: Shared,
-    accepting: TaskTrackerToken,
-) {
-    let worker = Rc::new(shared.engines.worker());
-    tokio::task::spawn_local(worker.clone().keep_time());
-    for listener in listeners {
+async fn work(listeners: Vec<Adopted>, shared: Shared, accepting: TaskTrackerToken) {
+    let engine = Rc::new(shared.engines.worker());
+    tokio::task::spawn_local(engine.clone().keep_time());
+    for (listener, tls) in listeners {
         let accepting = accepting.clone();
         let accept = accept::run(
             listener,
-            worker.clone(),
+            Rc::new(Door { engine: engine.clone(), tls }),
             shared.permits.clone(),
             shared.connections.clone(),
             shared.metrics.connections.clone(),

@@ -21,7 +21,7 @@ mod connect;
 mod pool;
 mod relay;
 mod request;
-mod stream;
+pub(crate) mod stream;
 mod timer;
 
 use std::net::SocketAddr;
@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use muster_http1::HeadLimits;
-use tokio::net::TcpStream;
 
 use self::buffer::Buffers;
 use self::client::Client;
@@ -55,6 +54,16 @@ pub(crate) struct Worker {
     pool: Pool,
     phase: Arc<Phase>,
     limits: HeadLimits,
+}
+
+/// A connection for the other engine.
+#[derive(Debug)]
+pub(crate) struct HandedOver {
+    pub(crate) stream: Stream,
+    /// What was read from it and not used.
+    pub(crate) read: Vec<u8>,
+    /// HTTP/2 with prior knowledge; HTTP/1 otherwise.
+    pub(crate) is_h2: bool,
 }
 
 impl Phase {
@@ -94,10 +103,18 @@ impl Worker {
         }
     }
 
-    /// Serves a plain connection to its end.
-    pub(crate) async fn serve(self: Rc<Self>, stream: TcpStream, address: SocketAddr) {
-        let client = Client::new(Stream::Plain(stream), address, &self);
-        client::serve(client, &self).await;
+    /// Serves a connection to its end, or until it is to be handed over: then with the bytes that
+    /// were read and not used.
+    pub(crate) async fn serve(
+        self: Rc<Self>,
+        stream: Stream,
+        address: SocketAddr,
+    ) -> Option<HandedOver> {
+        let client = Client::new(stream, address, &self);
+        let client = client::serve(client, &self).await?;
+        let read = client.data().to_vec();
+        let is_h2 = read.starts_with(b"PRI ");
+        Some(HandedOver { stream: client.stream, read, is_h2 })
     }
 
     /// Keeps time: to be run beside the connections, for as long as they are served.

@@ -10,16 +10,16 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pingora_core::apps::HttpServerApp as _;
+use pingora_core::apps::{HttpServerApp as _, ServerApp as _};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use self::connection::{Connection, HeadLimits};
 use self::hooks::Hooks;
 use crate::config::Config;
+use crate::engine::http1::stream::Stream;
 use crate::proxy::Edge;
 
 /// Most attempts that Pingora makes, whatever our policy says.
@@ -72,13 +72,13 @@ impl PingoraEngine {
 }
 
 impl PingoraEngine {
-    /// Serves a plain connection to its end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
+    /// Serves HTTP/1 on a connection to its end. `read` was read from it before.
+    pub(crate) async fn serve(self: Arc<Self>, stream: Stream, read: Vec<u8>, client: SocketAddr) {
         let closing = self.closing.subscribe();
         let policy = &self.edge.policy;
         let limits =
             HeadLimits { within: policy.client_head_timeout, bytes: policy.max_head_bytes };
-        let connection = Connection::new(stream, client, limits);
+        let connection = Connection::http1(stream, client, read, limits);
         let mut session = ServerSession::new_http1(Box::new(connection));
         loop {
             self.bound(&mut session);
@@ -89,5 +89,17 @@ impl PingoraEngine {
                 settings.apply_to_session(&mut session);
             }
         }
+    }
+
+    /// Serves HTTP/2 on a connection to its end. `read` was read from it before.
+    pub(crate) async fn serve_h2(
+        self: Arc<Self>,
+        stream: Stream,
+        read: Vec<u8>,
+        client: SocketAddr,
+    ) {
+        let closing = self.closing.subscribe();
+        let connection = Connection::http2(stream, client, read);
+        self.proxy.process_new(Box::new(connection), &closing).await;
     }
 }

@@ -16,6 +16,7 @@ use crate::access_log::{AccessLog, Line};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::published::Published;
+use crate::tls::NodeTls;
 
 /// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
 const MAX_LOOKS: usize = 16;
@@ -48,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy: Policy,
+    pub(crate) node_tls: NodeTls,
     access: Option<AccessLog>,
     budget: Budget,
     waiting: AtomicUsize,
@@ -71,12 +73,14 @@ impl Edge {
         published: Arc<Published>,
         metrics: Arc<Metrics>,
         access: Option<AccessLog>,
+        node_tls: NodeTls,
     ) -> Edge {
         let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
         Edge {
             published,
             metrics,
             policy: Policy::of(config),
+            node_tls,
             access,
             budget: Budget::new(config.retry.budget_ratio, floor),
             waiting: AtomicUsize::new(0),

@@ -30,6 +30,8 @@ pub(super) enum After {
     Close,
     /// It is of no use any more, and whoever reads it shall see that.
     Cut,
+    /// It goes on with the other engine, with the request in its buffer.
+    HandOver,
 }
 
 /// What a client sent.
@@ -41,19 +43,25 @@ enum Next {
     Over,
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(mut client: Client, worker: &Worker) {
+/// Serves a connection to its end; gives it back where the other engine is to go on.
+pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client> {
     loop {
         let after = match client.next(worker).await {
             // Boxed: what a request needs is not there while the connection is idle.
             Next::Head(head) => Box::pin(request::serve(&mut client, &head, worker)).await,
+            // HTTP/2 with prior knowledge.
+            Next::Bad(BadRequest::Preface) if !client.stream.is_tls() => return Some(client),
             Next::Bad(bad) => Box::pin(request::refuse(&mut client, bad, worker)).await,
-            Next::Over => return,
+            Next::Over => return None,
         };
         match after {
             After::Keep => {}
-            After::Close => return Box::pin(answer::linger(client, worker)).await,
-            After::Cut => return,
+            After::Close => {
+                Box::pin(answer::linger(client, worker)).await;
+                return None;
+            }
+            After::Cut => return None,
+            After::HandOver => return Some(client),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use muster_protocol::mcmp::Scheme;
 use tokio::net::TcpStream;
 
 use super::Worker;
 use super::stream::Stream;
 use super::timer::Timer;
+use crate::config::Alpn;
 use crate::probe;
 use crate::proxy::exchange::Target;
 
@@ -44,19 +46,28 @@ pub(super) async fn connect(
         return Ok(Connected { stream, reused: true });
     }
     timer.node_within(within);
-    let mut connecting = pin!(TcpStream::connect(target.socket));
+    let mut connecting = pin!(new(worker, target));
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(connected) => Poll::Ready(connected),
         Poll::Pending => timer.poll_late(cx).map(|_| Err(io::ErrorKind::TimedOut.into())),
     });
-    let connected = connected.await.and_then(|stream| {
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    });
+    let connected = connected.await;
     timer.spare_node();
     match connected {
-        Ok(stream) => Ok(Connected { stream: Stream::Plain(stream), reused: false }),
+        Ok(stream) => Ok(Connected { stream, reused: false }),
         Err(error) if probe::is_ours(&error) => Err(NotConnected::Ours(error)),
         Err(error) => Err(NotConnected::Refused(error)),
     }
+}
+
+async fn new(worker: &Worker, target: &Target) -> io::Result<Stream> {
+    let stream = TcpStream::connect(target.socket).await?;
+    stream.set_nodelay(true)?;
+    let address = &target.node.config.address;
+    if address.scheme != Scheme::Https {
+        return Ok(Stream::Plain(stream));
+    }
+    // Boxed: few nodes are spoken to over TLS, and a handshake is large.
+    let handshake = Box::pin(worker.edge.node_tls.handshake(stream, address, Alpn::Http1));
+    Ok(Stream::NodeTls(Box::new(handshake.await?)))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use muster_http1::{BadRequest, RequestBody, RequestHead, Version};
-use muster_protocol::mcmp;
+use muster_protocol::mcmp::{self, Scheme};
 use muster_routing::retry::Failure;
 
 use super::client::{After, Client};
@@ -23,6 +23,10 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
     let after = match relayed.ended {
         Ended::Done(after) => after,
         Ended::Cut => After::Cut,
+        Ended::HandOver => {
+            client.timer.clear();
+            return After::HandOver;
+        }
         Ended::Refused(refused) => {
             exchange.refused = Some(refused);
             let after = own_answer(client, head, worker, refused, relayed.used.is_some()).await;
@@ -92,6 +96,11 @@ async fn attempts(
         }
         let Some(target) = &exchange.target else { return Relayed::refused(Refused::NoNode) };
         let config = &target.node.config;
+        if matches!(config.address.scheme, Scheme::H2 | Scheme::H2c) {
+            // Not yet with this node: the other engine chooses for itself.
+            exchange.in_flight = None;
+            return Relayed { ended: Ended::HandOver, ..Relayed::refused(Refused::NoNode) };
+        }
         let within = shorter(edge.policy.connect_timeout, config.ping);
         let fresh = exchange.raced || head.upgrade.is_some();
         let (failure, replayable) =

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -9,11 +10,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use super::buffer::{Buffer, Buffers};
-use std::rc::Rc;
+use crate::tls::TlsFacts;
 
 /// Bytes both ways.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     /// A client's connection. Boxed: most connections are idle, and this is large.
     Tls(Box<server::TlsStream<TcpStream>>),
@@ -88,16 +89,65 @@ impl Stream {
     /// Whether a connection that waits in the pool can still be used: nothing came, not even its
     /// end. It costs no system call unless the poller has reported something.
     pub(super) fn is_quiet(&self) -> bool {
-        let socket = match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0,
-            Stream::NodeTls(stream) => stream.get_ref().0,
-        };
-        let read = socket.try_read(&mut [0; 1]);
+        let read = self.socket().try_read(&mut [0; 1]);
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         !matches!(self, Stream::Plain(_))
+    }
+
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::NodeTls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// What a node may be told of a client's TLS.
+    pub(crate) fn tls_facts(&self) -> Option<TlsFacts> {
+        match self {
+            Stream::Tls(stream) => TlsFacts::of(stream.get_ref().1),
+            Stream::Plain(_) | Stream::NodeTls(_) => None,
+        }
+    }
+
+    /// Whether the client chose HTTP/2 in its handshake.
+    pub(crate) fn is_h2(&self) -> bool {
+        match self {
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Stream::Plain(_) | Stream::NodeTls(_) => false,
+        }
+    }
+}
+
+// For the engine that it may be handed over to.
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Stream::poll_read(self.get_mut(), cx, room)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Stream::poll_write(self.get_mut(), cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_flush(self.get_mut(), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_shutdown(self.get_mut(), cx)
     }
 }

@@ -16,15 +16,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use crate::engine::http1::stream::Stream;
 
 /// A head and a small body leave in one system call; larger writes go past the buffer.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -34,8 +37,12 @@ const SLACK: usize = 4;
 
 /// A connection of a client.
 pub(super) struct Connection {
-    io: BufWriter<TcpStream>,
+    io: BufWriter<Stream>,
+    /// What was read before it came here, and is still to be read.
+    read: Vec<u8>,
+    is_h2: bool,
     digest: Arc<SocketDigest>,
+    tls: Option<Arc<SslDigest>>,
     limits: HeadLimits,
     /// Bytes of the head that is being read, from 1; 0 outside of a head. An atomic, for the
     /// hooks see a connection by reference only.
@@ -59,13 +66,41 @@ pub(super) fn of(session: &ServerSession) -> Option<&Connection> {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, client: SocketAddr, limits: HeadLimits) -> Connection {
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    /// A connection on which HTTP/1 is spoken, and of which `read` was read before.
+    pub(super) fn http1(
+        stream: Stream,
+        client: SocketAddr,
+        read: Vec<u8>,
+        limits: HeadLimits,
+    ) -> Connection {
+        Connection::new(stream, client, read, limits, false)
+    }
+
+    /// A connection on which HTTP/2 is spoken, and of which `read` was read before.
+    pub(super) fn http2(stream: Stream, client: SocketAddr, read: Vec<u8>) -> Connection {
+        let limits = HeadLimits { within: Duration::MAX, bytes: usize::MAX };
+        Connection::new(stream, client, read, limits, true)
+    }
+
+    fn new(
+        stream: Stream,
+        client: SocketAddr,
+        read: Vec<u8>,
+        limits: HeadLimits,
+        is_h2: bool,
+    ) -> Connection {
+        let digest = SocketDigest::from_raw_fd(stream.socket().as_raw_fd());
         // Known already, so that nobody asks the kernel.
         let _ = digest.peer_addr.set(Some(client.into()));
+        let tls = stream.tls_facts().map(|facts| {
+            Arc::new(SslDigest::new(facts.cipher, facts.version, None, None, Vec::new()))
+        });
         Connection {
             io: BufWriter::with_capacity(WRITE_BUFFER, stream),
+            read,
+            is_h2,
             digest: Arc::new(digest),
+            tls,
             limits,
             head: AtomicUsize::new(0),
             deadline: None,
@@ -125,6 +160,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if !self.read.is_empty() {
+            let count = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read[..count]);
+            self.read.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
         match self.head.load(Ordering::Relaxed) {
             0 => Pin::new(self.io.get_mut()).poll_read(cx, buffer),
             so_far => self.poll_head(cx, buffer, so_far),
@@ -171,7 +212,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> UniqueIDType {
-        self.io.get_ref().as_raw_fd()
+        self.io.get_ref().socket().as_raw_fd()
     }
 }
 
@@ -193,6 +234,14 @@ impl GetProxyDigest for Connection {
     }
 }
 
-impl Ssl for Connection {}
+impl Ssl for Connection {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.tls.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.is_h2.then_some(ALPN::H2)
+    }
+}
 
 impl Peek for Connection {}
