@@ -1,8 +1,9 @@
-//! Asks a node whether it is there: `OPTIONS *` for HTTP (reference: contexts, nodes and load).
+//! Asks a node whether it is there: `OPTIONS *` for HTTP, CPing for AJP (reference: contexts,
+//! nodes and load).
 //!
 //! Any HTTP answer will do, for it shows that the process serves. So will a connection that the
 //! node ends in order without a word: small servers do that to `OPTIONS *`, and one that is dead
-//! or frozen cannot. A node whose scheme the balancer does not speak yet never answers, and the
+//! or frozen cannot. Over AJP only a CPong will do. A node whose scheme the balancer does not speak yet never answers, and the
 //! log says why, once for each address.
 //!
 //! What fails on our own side (no file descriptor, no port left) says nothing of the node, so
@@ -14,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use muster_protocol::ajp::{PING, PONG};
 use muster_protocol::mcmp::{Address, Scheme};
 use muster_protocol::names::NodeHost;
 use muster_routing::health::Probed;
@@ -150,26 +152,18 @@ impl Prober {
 
     async fn ask(&self, address: &Address) -> std::io::Result<()> {
         match address.scheme {
-            Scheme::Http => {}
-            Scheme::Ajp | Scheme::Https | Scheme::H2 | Scheme::H2c => {
+            Scheme::Http => ask_http(self.connect(address).await?, address).await,
+            Scheme::Ajp => ask_ajp(self.connect(address).await?).await,
+            Scheme::Https | Scheme::H2 | Scheme::H2c => {
                 self.warn_once(address);
-                return Err(std::io::ErrorKind::Unsupported.into());
+                Err(std::io::ErrorKind::Unsupported.into())
             }
         }
+    }
+
+    async fn connect(&self, address: &Address) -> std::io::Result<TcpStream> {
         let socket = self.resolve(address).await.ok_or(std::io::ErrorKind::HostUnreachable)?;
-        let mut stream = TcpStream::connect(socket).await?;
-        let Address { host, port, .. } = address;
-        let request = format!(
-            "OPTIONS * HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: muster-probe\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut start = Vec::with_capacity(ANSWER.len());
-        stream.take(ANSWER.len() as u64).read_to_end(&mut start).await?;
-        match start == ANSWER || start.is_empty() {
-            true => Ok(()),
-            false => Err(std::io::ErrorKind::InvalidData.into()),
-        }
+        TcpStream::connect(socket).await
     }
 
     fn warn_once(&self, address: &Address) {
@@ -177,9 +171,35 @@ impl Prober {
         if warned.len() < MAX_WARNED && warned.insert(address.clone()) {
             tracing::warn!(
                 %address,
-                "this version speaks HTTP/1.1 to nodes; give the worker an http connector"
+                "this version speaks HTTP/1.1 and AJP to nodes; give the worker such a connector"
             );
         }
+    }
+}
+
+async fn ask_http(mut stream: TcpStream, address: &Address) -> std::io::Result<()> {
+    let Address { host, port, .. } = address;
+    let request = format!(
+        "OPTIONS * HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: muster-probe\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut start = Vec::with_capacity(ANSWER.len());
+    stream.take(ANSWER.len() as u64).read_to_end(&mut start).await?;
+    match start == ANSWER || start.is_empty() {
+        true => Ok(()),
+        false => Err(std::io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Every AJP connector knows CPing, so a connection that ends without a word is no answer here.
+async fn ask_ajp(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(&PING).await?;
+    let mut answer = [0; PONG.len()];
+    stream.read_exact(&mut answer).await?;
+    match answer == PONG {
+        true => Ok(()),
+        false => Err(std::io::ErrorKind::InvalidData.into()),
     }
 }
 
@@ -249,8 +269,8 @@ mod tests {
         let port = answering(b"SSH-2.0-OpenSSH\r\n").await;
         let garbage = prober.probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
         assert_eq!(garbage, Some(Probed::Refused));
-        let ajp = prober.probe(&address("127.0.0.1", port, Scheme::Ajp), NONE).await;
-        assert_eq!(ajp, Some(Probed::Refused));
+        let https = prober.probe(&address("127.0.0.1", port, Scheme::Https), NONE).await;
+        assert_eq!(https, Some(Probed::Refused));
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let closed = prober.probe(&address("127.0.0.1", free.port(), Scheme::Http), NONE).await;
@@ -258,11 +278,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn over_ajp_only_a_cpong_shows_that_a_node_is_there() {
+        let prober = Prober::new(SOON);
+        let cases: [(&[u8], Probed); 5] = [
+            (&PONG, Probed::Answered),
+            (b"", Probed::Refused),
+            (b"AB\0\x01", Probed::Refused),
+            (b"AB\0\x02\x05\x01", Probed::Refused),
+            (b"HTTP/1.1 400", Probed::Refused),
+        ];
+        for (bytes, expected) in cases {
+            let port = answering(bytes).await;
+            let found = prober.probe(&address("127.0.0.1", port, Scheme::Ajp), NONE).await;
+            assert_eq!(found, Some(expected), "{bytes:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn silence_is_a_timeout() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let found = Prober::new(SOON).probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
-        assert_eq!(found, Some(Probed::TimedOut));
+        for scheme in [Scheme::Http, Scheme::Ajp] {
+            let found = Prober::new(SOON).probe(&address("127.0.0.1", port, scheme), NONE).await;
+            assert_eq!(found, Some(Probed::TimedOut));
+        }
     }
 
     #[tokio::test]
