@@ -4,6 +4,8 @@
 //! Numbers are big-endian; a string is its length, its bytes, and a zero. (reference: AJP13,
 //! point 1)
 
+use std::io::Write as _;
+
 use super::codes::{NAME_IS_CODED, NULL, answer_header};
 
 /// Bytes of a packet before its content.
@@ -80,6 +82,16 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: u16) {
 pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
     put_number(out, u16::try_from(text.len()).unwrap_or(NULL));
     out.extend_from_slice(text);
+    out.push(0);
+}
+
+/// The number as a string of digits.
+pub(super) fn put_decimal(out: &mut Vec<u8>, number: u64) {
+    let start = out.len();
+    put_number(out, 0);
+    write!(out, "{number}").expect("a vector takes whatever is written");
+    let length = u16::try_from(out.len() - start - 2).expect("a number has at most 20 digits");
+    out[start..start + 2].copy_from_slice(&length.to_be_bytes());
     out.push(0);
 }
 

@@ -3,7 +3,7 @@
 use super::body::Body;
 use super::codes::{self, NAME_IS_CODED};
 use super::hop::{is_connection, is_hop_by_hop, is_nominated};
-use super::packet::{HEADER, PacketSize, put_number, put_string};
+use super::packet::{HEADER, PacketSize, put_decimal, put_number, put_string};
 
 /// The head of a request, and what the node is told of its connection.
 ///
@@ -137,42 +137,45 @@ where
 {
     let count_at = out.len();
     put_number(out, 0);
-    let mut count: u16 = 0;
-    let mut put = |name: &str, value: &[u8]| {
-        count = count.saturating_add(1);
-        put_header(name, value, out)
-    };
-    let mut is_whole = put_framing(forward.body, &mut put);
+    let (mut count, mut is_whole) = (put_framing(forward.body, out), true);
     let has_connection = forward.headers.clone().any(|(name, _)| is_connection(name));
     for (name, value) in forward.headers.clone() {
         let ends_here = is_hop_by_hop(name)
             || name.eq_ignore_ascii_case("content-length")
             || has_connection && is_nominated(forward.headers.clone(), name);
         if !ends_here {
-            is_whole &= put(name, value);
+            is_whole &= put_name(name, out);
+            put_string(out, value);
+            count += 1;
         }
     }
-    out[count_at..count_at + 2].copy_from_slice(&count.to_be_bytes());
-    is_whole
+    out[count_at..count_at + 2].copy_from_slice(&count.to_be_bytes()[2..]);
+    is_whole && count <= u32::from(u16::MAX)
 }
 
-/// The header that tells where the body ends.
-fn put_framing(body: Body, put: &mut impl FnMut(&str, &[u8]) -> bool) -> bool {
+/// The header that tells where the body ends; returns how many that are.
+fn put_framing(body: Body, out: &mut Vec<u8>) -> u32 {
     match body {
-        Body::None => true,
-        Body::Length(length) => put("content-length", length.to_string().as_bytes()),
+        Body::None => return 0,
+        Body::Length(length) => {
+            put_name("content-length", out);
+            put_decimal(out, length);
+        }
         // Undertow takes a request with neither for one without a body.
-        Body::Unknown => put("transfer-encoding", b"chunked"),
+        Body::Unknown => {
+            put_name("transfer-encoding", out);
+            put_string(out, b"chunked");
+        }
     }
+    1
 }
 
 /// `false` when the name is so long that it would be read as a number.
-fn put_header(name: &str, value: &[u8], out: &mut Vec<u8>) -> bool {
+fn put_name(name: &str, out: &mut Vec<u8>) -> bool {
     match codes::request_header(name) {
         Some(code) => out.extend_from_slice(&code),
         None => put_string(out, name.as_bytes()),
     }
-    put_string(out, value);
     name.len() < usize::from(NAME_IS_CODED) << 8
 }
 
@@ -191,21 +194,18 @@ fn put_attributes<H>(forward: &Forward<'_, H>, out: &mut Vec<u8>) {
         put_attribute(codes::METHOD, Some(forward.method), out);
     }
     // Tomcat answers 403 to a named attribute that it does not know; it knows these two.
-    put_named("AJP_REMOTE_PORT", Some(&forward.remote_port.to_string()), out);
-    put_named("AJP_SSL_PROTOCOL", tls.protocol, out);
+    put_attribute(codes::NAMED, Some("AJP_REMOTE_PORT"), out);
+    put_decimal(out, u64::from(forward.remote_port));
+    if let Some(protocol) = tls.protocol {
+        put_attribute(codes::NAMED, Some("AJP_SSL_PROTOCOL"), out);
+        put_string(out, protocol.as_bytes());
+    }
     out.push(codes::ATTRIBUTES_END);
 }
 
 fn put_attribute(code: u8, value: Option<&str>, out: &mut Vec<u8>) {
     if let Some(value) = value {
         out.push(code);
-        put_string(out, value.as_bytes());
-    }
-}
-
-fn put_named(name: &str, value: Option<&str>, out: &mut Vec<u8>) {
-    if let Some(value) = value {
-        put_attribute(codes::NAMED, Some(name), out);
         put_string(out, value.as_bytes());
     }
 }
