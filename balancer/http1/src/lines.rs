@@ -82,30 +82,33 @@ pub(crate) struct Facts {
 impl Facts {
     /// Reads the lines of a whole head of `length` bytes.
     #[inline]
-    pub(crate) fn read(head: &[u8], length: usize, headers: &[Header<'_>]) -> Result<Self, Syntax> {
+    pub(crate) fn read(
+        &mut self,
+        head: &[u8],
+        length: usize,
+        headers: &[Header<'_>],
+    ) -> Result<(), Syntax> {
         if length < 4 || head[length - 4..length] != *b"\r\n\r\n" {
             return Err(Syntax::BareLf);
         }
-        let mut facts = Self::default();
         let end = length - 2;
-        let mut start = end;
         for (at, header) in headers.iter().enumerate() {
-            start = offset(head, header.name.as_bytes());
+            let start = offset(head, header.name.as_bytes());
             // The parser takes a bare line feed for a line's end. We do not.
             if start < 2 || head[start - 2..start] != *b"\r\n" {
                 return Err(Syntax::BareLf);
             }
-            let Some(kind) = facts.see(head, header)? else { continue };
+            let Some(kind) = self.see(head, header)? else { continue };
             let next = headers.get(at + 1);
             let next = next.map_or(end, |next| offset(head, next.name.as_bytes()));
-            facts.lines.marks.push(Mark { line: Span::new(start, next), kind });
+            self.lines.marks.push(Mark { line: Span::new(start, next), kind });
         }
-        let first = headers.first().map_or(start, |first| offset(head, first.name.as_bytes()));
-        facts.lines.all = Span::new(first, end);
-        if !facts.connection.named.is_empty() {
-            facts.end_named(head);
+        let first = headers.first().map_or(end, |first| offset(head, first.name.as_bytes()));
+        self.lines.all = Span::new(first, end);
+        if !self.connection.named.is_empty() {
+            self.end_named(head);
         }
-        Ok(facts)
+        Ok(())
     }
 
     /// Takes one line, and says why it may have to stay behind.
@@ -230,25 +233,26 @@ impl Lines {
 // === impl Field ===
 
 impl Field {
-    /// By length first: most headers are told apart from ours by that alone.
+    /// By length and first letter: most headers are told apart from ours by those alone.
     #[inline]
     fn of(name: &[u8]) -> Self {
+        let Some(first) = name.first() else { return Self::Other };
         let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
-        match name.len() {
-            2 if is("te") => Self::Hop,
-            4 if is("host") => Self::Host,
-            6 if is("cookie") => Self::Cookie,
-            6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::Upgrade,
-            7 if is("trailer") => Self::Hop,
-            9 if is("forwarded") => Self::Forwarding,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::Hop,
-            14 if is("content-length") => Self::Length,
-            14 if is("http2-settings") => Self::Hop,
-            16 if is("proxy-connection") => Self::Hop,
-            17 if is("transfer-encoding") => Self::Encoding,
-            13.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::Forwarding,
+        match (name.len(), first | 0x20) {
+            (2, b't') if is("te") => Self::Hop,
+            (4, b'h') if is("host") => Self::Host,
+            (6, b'c') if is("cookie") => Self::Cookie,
+            (6, b'e') if is("expect") => Self::Expect,
+            (7, b'u') if is("upgrade") => Self::Upgrade,
+            (7, b't') if is("trailer") => Self::Hop,
+            (9, b'f') if is("forwarded") => Self::Forwarding,
+            (10, b'c') if is("connection") => Self::Connection,
+            (10, b'k') if is("keep-alive") => Self::Hop,
+            (14, b'c') if is("content-length") => Self::Length,
+            (14, b'h') if is("http2-settings") => Self::Hop,
+            (16, b'p') if is("proxy-connection") => Self::Hop,
+            (17, b't') if is("transfer-encoding") => Self::Encoding,
+            (13.., b'x') if is_forwarding(name) => Self::Forwarding,
             _ => Self::Other,
         }
     }
@@ -276,4 +280,10 @@ impl Field {
             Self::Expect | Self::Length | Self::Encoding | Self::Other => Class::Other,
         }
     }
+}
+
+/// Of more than twelve bytes, `X-Forwarded-` first.
+#[inline]
+fn is_forwarding(name: &[u8]) -> bool {
+    name[2] | 0x20 == b'f' && name[..12].eq_ignore_ascii_case(b"x-forwarded-")
 }

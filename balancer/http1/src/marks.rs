@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::span::Span;
 
 /// How many marked lines are remembered. A head with more is read a second time when written.
-const REMEMBERED: usize = 12;
+const REMEMBERED: usize = 10;
 
 /// Why a line may have to stay behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

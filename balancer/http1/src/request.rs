@@ -164,7 +164,8 @@ fn checked(
         return Err(BadRequest::Method);
     }
     let is_http10 = request.version == Some(0);
-    let mut facts = Facts::read(head, length, request.headers)?;
+    let mut facts = Facts::default();
+    facts.read(head, length, request.headers)?;
     facts.framing.check(is_http10)?;
     let whole = Span::within(head, target);
     let target = Target::read(head, whole, method == b"OPTIONS").ok_or(BadRequest::BadTarget)?;

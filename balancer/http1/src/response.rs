@@ -104,7 +104,8 @@ fn checked(
         return Err(BadResponse::Status);
     }
     let is_http10 = response.version == Some(0);
-    let facts = Facts::read(head, length, response.headers)?;
+    let mut facts = Facts::default();
+    facts.read(head, length, response.headers)?;
     facts.framing.check(is_http10)?;
     let upgrade =
         if status == 101 { Some(granted(head, &facts, is_http10, question)?) } else { None };
