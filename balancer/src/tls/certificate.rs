@@ -74,7 +74,11 @@ impl Certificates {
     }
 
     /// The certificate for a name, by a client that can verify such signatures.
-    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+    pub(super) fn choose(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> &Arc<CertifiedKey> {
         let Some(pairs) = name.and_then(|name| self.named(&lower(name))) else {
             return &self.first;
         };
