@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: who the client is, told by a load balancer in front
 //! before the connection's first byte.
 //!
-//! Pure: bytes in, a [`Header`] out. Whom to ask for it is the configuration's business
+//! [`read`] is pure: bytes in, a [`Header`] out; [`receive`] takes one from a socket. Whom to ask for it is the configuration's business
 //! (`http.proxy_protocol_from`): from there it is required, from anybody else it is not
 //! understood, for whoever may send it can say that it is anybody.
 //!
@@ -15,9 +15,13 @@
 //! assert!(read(b"GET / HTTP/1.1\r\n").is_err());
 //! ```
 
+mod receive;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ppp::{v1, v2};
+
+pub use receive::receive;
 
 /// Most bytes of a version 1 header, by its specification.
 pub const MAX_V1: usize = 107;
