@@ -12,6 +12,7 @@
 //! );
 //! ```
 
+pub mod ajp;
 mod fault;
 pub mod health;
 pub mod limits;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use serde::Serializer;
 use toml::de::DeTable;
 
+pub use ajp::Ajp;
 pub use fault::{Fault, Faults};
 pub use health::Health;
 pub use limits::{Retry, Upstream};

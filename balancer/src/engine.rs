@@ -3,20 +3,16 @@
 pub(crate) mod http1;
 pub(crate) mod pingora;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-
-use self::http1::stream::Stream;
+pub(crate) use self::http1::Caller;
+pub(crate) use self::http1::stream::Stream;
 use self::http1::{HandedOver, Phase, Worker};
 use self::pingora::PingoraEngine;
-use crate::accept;
 use crate::config::Config;
 use crate::config::listen::Engine as Wanted;
 use crate::proxy::Edge;
-use crate::tls::TlsFront;
 
 /// Both engines, as all workers share them.
 #[derive(Clone)]
@@ -73,30 +69,18 @@ impl WorkerEngine {
     }
 }
 
-/// One worker's end of a public listener.
-pub(crate) struct Door {
-    pub(crate) engine: Rc<WorkerEngine>,
-    /// Where clients speak TLS.
-    pub(crate) tls: Option<Arc<TlsFront>>,
-}
-
-impl accept::Engine for Door {
-    async fn serve(self: Rc<Self>, stream: TcpStream, client: SocketAddr) {
-        let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            Some(front) => match Box::pin(front.accept(stream)).await {
-                Ok(stream) => Stream::Tls(Box::new(stream)),
-                Err(error) => return tracing::debug!(%client, %error, "no TLS with a client"),
-            },
-        };
-        let WorkerEngine { own, pingora, wanted } = &*self.engine;
+impl WorkerEngine {
+    /// Serves a connection to its end, with whichever engine it is for.
+    pub(crate) async fn serve(&self, stream: Stream, caller: Caller) {
+        let WorkerEngine { own, pingora, wanted } = self;
+        let client = caller.address;
         if stream.is_h2() {
             return Box::pin(pingora.clone().serve_h2(stream, Vec::new(), client)).await;
         }
         if *wanted == Wanted::Pingora {
             return Box::pin(pingora.clone().serve(stream, Vec::new(), client)).await;
         }
-        let Some(given) = own.clone().serve(stream, client).await else { return };
+        let Some(given) = own.clone().serve(stream, caller).await else { return };
         let HandedOver { stream, read, is_h2 } = given;
         match is_h2 {
             true => Box::pin(pingora.clone().serve_h2(stream, read, client)).await,

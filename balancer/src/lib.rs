@@ -26,6 +26,7 @@ pub mod tls;
 pub mod trusted;
 
 mod accept;
+mod door;
 mod engine;
 mod health;
 mod manager;
@@ -54,7 +55,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
+use crate::caps::Caps;
 use crate::config::Config;
+use crate::door::Entrance;
 use crate::engine::Engines;
 use crate::mcmp::Mcmp;
 use crate::metrics::Metrics;
@@ -187,8 +190,22 @@ impl Balancer {
         running.watch_nodes(probes);
         running.serve_mcmp(mcmp, &config, &metrics);
         running.serve_manager(manager, &config, &metrics);
-        let plain = http.into_iter().map(|(_, sockets)| (sockets, None));
-        let secure = https.into_iter().map(|(_, sockets)| (sockets, front.clone()));
+        let caps = Caps::new(
+            config.http.max_connections_per_address,
+            config.http.trusted_proxies.clone(),
+            metrics.capped.clone(),
+        );
+        let entrance = |tls| {
+            Arc::new(Entrance {
+                tls,
+                caps: caps.clone(),
+                proxies: config.http.proxy_protocol_from.clone(),
+                header_timeout: config.http.header_timeout,
+            })
+        };
+        let (plain, secure) = (entrance(None), entrance(front));
+        let plain = http.into_iter().map(|(_, sockets)| (sockets, plain.clone()));
+        let secure = https.into_iter().map(|(_, sockets)| (sockets, secure.clone()));
         running.serve_public(plain.chain(secure).collect(), &config, &metrics)?;
         running.phase.send_replace(BalancerState::Ready);
         Ok(running)
@@ -276,7 +293,7 @@ impl Running {
     /// Starts the workers, each with its socket on every address.
     fn serve_public(
         &mut self,
-        listeners: Vec<(Vec<std::net::TcpListener>, Option<Arc<TlsFront>>)>,
+        listeners: Vec<(Vec<std::net::TcpListener>, Arc<Entrance>)>,
         config: &Config,
         metrics: &Arc<Metrics>,
     ) -> Result<(), StartError> {
@@ -290,9 +307,9 @@ impl Running {
             end: self.end_workers.clone(),
         };
         let mut of_worker: Vec<Vec<_>> = (0..config.threads).map(|_| Vec::new()).collect();
-        for (sockets, tls) in listeners {
+        for (sockets, entrance) in listeners {
             for (own, socket) in of_worker.iter_mut().zip(sockets) {
-                own.push(worker::Listener { socket, tls: tls.clone() });
+                own.push(worker::Listener { socket, entrance: entrance.clone() });
             }
         }
         for (number, listeners) in of_worker.into_iter().enumerate() {

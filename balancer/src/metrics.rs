@@ -35,6 +35,8 @@ pub struct Metrics {
     pub(crate) connections: Gauge,
     /// Requests that wait for a node.
     pub(crate) waiting: Gauge,
+    /// Connections of clients that have as many as they may have.
+    pub(crate) capped: Counter,
 }
 
 impl Default for Metrics {
@@ -46,6 +48,7 @@ impl Default for Metrics {
             mcmp: Family::default(),
             connections: Gauge::default(),
             waiting: Gauge::default(),
+            capped: Counter::default(),
         }
     }
 }
@@ -69,6 +72,11 @@ impl Metrics {
         );
         registry.register("connections", "Open connections of clients", self.connections.clone());
         registry.register("waiting", "Requests that wait for a node", self.waiting.clone());
+        registry.register(
+            "capped",
+            "Connections refused because their client has as many as it may have",
+            self.capped.clone(),
+        );
         registry.register_collector(Box::new(Nodes(published.clone())));
         registry
     }

@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::accept;
-use crate::engine::{Door, Engines};
+use crate::door::{Door, Entrance};
+use crate::engine::Engines;
 use crate::metrics::Metrics;
-use crate::tls::TlsFront;
 
 /// What the workers have in common.
 #[derive(Clone)]
@@ -37,11 +37,10 @@ pub(crate) struct Shared {
 /// A worker's socket of a public listener.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// Where clients speak TLS.
-    pub(crate) tls: Option<Arc<TlsFront>>,
+    pub(crate) entrance: Arc<Entrance>,
 }
 
-type Adopted = (tokio::net::TcpListener, Option<Arc<TlsFront>>);
+type Adopted = (tokio::net::TcpListener, Arc<Entrance>);
 
 /// Starts a worker that accepts from these listeners.
 ///
@@ -65,18 +64,19 @@ pub(crate) fn start(
 
 fn adopt(runtime: &Runtime, listeners: Vec<Listener>) -> std::io::Result<Vec<Adopted>> {
     let _entered = runtime.enter();
-    let adopt = |Listener { socket, tls }| Ok((tokio::net::TcpListener::from_std(socket)?, tls));
+    let adopt =
+        |Listener { socket, entrance }| Ok((tokio::net::TcpListener::from_std(socket)?, entrance));
     listeners.into_iter().map(adopt).collect()
 }
 
 async fn work(listeners: Vec<Adopted>, shared: Shared, accepting: TaskTrackerToken) {
     let engine = Rc::new(shared.engines.worker());
     tokio::task::spawn_local(engine.clone().keep_time());
-    for (listener, tls) in listeners {
+    for (listener, entrance) in listeners {
         let accepting = accepting.clone();
         let accept = accept::run(
             listener,
-            Rc::new(Door { engine: engine.clone(), tls }),
+            Rc::new(Door { engine: engine.clone(), entrance }),
             shared.permits.clone(),
             shared.connections.clone(),
             shared.metrics.connections.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_protocol::names::{ContextPath, NameError};
 
+use super::ajp::Ajp;
 use super::reader::{Section, count, duration, number};
 use super::tls::NodeTls;
 use super::{DAY, SECOND};
@@ -41,6 +42,8 @@ pub struct Upstream {
     pub queue_wait: Duration,
     /// How nodes of the schemes https and h2 are spoken to.
     pub tls: NodeTls,
+    /// How nodes of the scheme ajp are spoken to.
+    pub ajp: Ajp,
 }
 
 /// `[retry]`: which failures may be tried again.
@@ -70,6 +73,7 @@ impl Default for Upstream {
             queue_length: 1024,
             queue_wait: Duration::from_secs(1),
             tls: NodeTls::default(),
+            ajp: Ajp::default(),
         }
     }
 }
@@ -98,6 +102,7 @@ impl Upstream {
                 duration(Duration::ZERO..=3600 * SECOND),
             ),
             tls: section.section("tls", NodeTls::read),
+            ajp: section.section("ajp", Ajp::read),
         }
     }
 }

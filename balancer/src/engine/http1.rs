@@ -56,6 +56,15 @@ pub(crate) struct Worker {
     limits: HeadLimits,
 }
 
+/// Who a connection is from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// The peer, or whom the PROXY protocol named.
+    pub(crate) address: SocketAddr,
+    /// Whether the PROXY protocol says that the client came over TLS.
+    pub(crate) is_tls: bool,
+}
+
 /// A connection for the other engine.
 #[derive(Debug)]
 pub(crate) struct HandedOver {
@@ -108,9 +117,9 @@ impl Worker {
     pub(crate) async fn serve(
         self: Rc<Self>,
         stream: Stream,
-        address: SocketAddr,
+        caller: Caller,
     ) -> Option<HandedOver> {
-        let client = Client::new(stream, address, &self);
+        let client = Client::new(stream, caller, &self);
         let client = client::serve(client, &self).await?;
         let read = client.data().to_vec();
         let is_h2 = read.starts_with(b"PRI ");

@@ -1,5 +1,6 @@
 //! The policy of every request, one piece of code for any engine: choose, wait, retry, count.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,10 +14,12 @@ use tokio::sync::Notify;
 use super::exchange::Target;
 use super::{Ending, Exchange, Refused};
 use crate::access_log::{AccessLog, Line};
-use crate::config::Config;
+use crate::caps::rate::{RateLimits, TooFast};
+use crate::config::{Ajp, Config};
 use crate::metrics::Metrics;
 use crate::published::Published;
 use crate::tls::NodeTls;
+use crate::trusted::Networks;
 
 /// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
 const MAX_LOOKS: usize = 16;
@@ -41,6 +44,8 @@ pub(crate) struct Policy {
     pub(crate) connect_only: Vec<ContextPath>,
     pub(crate) max_head_bytes: usize,
     pub(crate) body_limit: Option<usize>,
+    pub(crate) trusted: Networks,
+    pub(crate) ajp: Ajp,
 }
 
 /// What all requests share.
@@ -50,6 +55,7 @@ pub(crate) struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy: Policy,
     pub(crate) node_tls: NodeTls,
+    rates: RateLimits,
     access: Option<AccessLog>,
     budget: Budget,
     waiting: AtomicUsize,
@@ -59,6 +65,8 @@ pub(crate) struct Edge {
 /// What a choice needs of a request's head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'r> {
+    /// Who asks: for limits of rates.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) host: &'r str,
     pub(crate) path: &'r str,
     pub(crate) cookies: &'r [&'r str],
@@ -81,6 +89,7 @@ impl Edge {
             metrics,
             policy: Policy::of(config),
             node_tls,
+            rates: RateLimits::new(&config.rate_limits),
             access,
             budget: Budget::new(config.retry.budget_ratio, floor),
             waiting: AtomicUsize::new(0),
@@ -101,6 +110,7 @@ impl Edge {
         exchange: &mut Exchange,
         asked: Asked<'_>,
     ) -> Result<(), Refused> {
+        self.check_rate(exchange, asked)?;
         match self.choose_now(exchange, asked) {
             Ok(()) => Ok(()),
             Err(refusal) => match self.patience(refusal) {
@@ -201,8 +211,23 @@ impl Edge {
         self.policy.total_timeout.saturating_sub(exchange.started.elapsed())
     }
 
+    /// Counts the request against the limits of its context, once.
+    fn check_rate(&self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<(), Refused> {
+        if self.rates.is_empty() || std::mem::replace(&mut exchange.is_counted, true) {
+            return Ok(());
+        }
+        let table = self.published.table();
+        match (table.entry(asked.host, asked.path), asked.client) {
+            (Some(entry), Some(client)) => self
+                .rates
+                .check(&entry.key.path, client)
+                .map_err(|TooFast { retry_after }| Refused::TooFast { retry_after }),
+            _ => Ok(()),
+        }
+    }
+
     fn choose_now(&self, exchange: &mut Exchange, asked: Asked<'_>) -> Result<(), Refusal> {
-        let Asked { host, path, cookies } = asked;
+        let Asked { host, path, cookies, .. } = asked;
         for _ in 0..MAX_LOOKS {
             let table = self.published.table();
             let tried = &exchange.tried;
@@ -342,6 +367,8 @@ impl Policy {
             connect_only: retry.connect_only.clone(),
             max_head_bytes: http.max_head_bytes,
             body_limit: http.body_limit,
+            trusted: http.trusted_proxies.clone(),
+            ajp: upstream.ajp.clone(),
         }
     }
 }

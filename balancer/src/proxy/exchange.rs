@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     pub(crate) target: Option<Target>,
     /// Counts it while it is at a node.
     pub(crate) in_flight: Option<InFlight>,
+    /// Whether limits of rates have counted it.
+    pub(crate) is_counted: bool,
     /// Whether the node has begun to answer.
     pub(crate) is_answered: bool,
     /// Why it gets an answer of our own.
@@ -67,6 +69,7 @@ impl Exchange {
             raced: false,
             target: None,
             in_flight: None,
+            is_counted: false,
             is_answered: false,
             refused: None,
         }

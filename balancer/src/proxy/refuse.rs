@@ -26,6 +26,12 @@ pub(crate) enum Refused {
     /// The client took too long to send its body.
     #[error("the request did not come in time")]
     ClientSlow,
+    /// Requests come to the context faster than they may.
+    #[error("too many requests")]
+    TooFast {
+        /// When one more may come.
+        retry_after: Duration,
+    },
     /// No such context.
     #[error("nothing is mounted here")]
     NoContext,
@@ -53,6 +59,7 @@ impl Refused {
             Refused::HeadTooLong => 431,
             Refused::BodyTooLong => 413,
             Refused::ClientSlow => 408,
+            Refused::TooFast { .. } => 429,
             Refused::NoContext => 404,
             Refused::NoNode | Refused::Busy => 503,
             Refused::NodeFailed => 502,
@@ -64,6 +71,10 @@ impl Refused {
     pub(crate) fn retry_after(self) -> Option<Duration> {
         match self {
             Refused::NoNode | Refused::Busy => Some(Duration::from_secs(1)),
+            // In whole seconds: rounded up, so that who obeys is served.
+            Refused::TooFast { retry_after } => {
+                Some(Duration::from_secs(retry_after.as_secs_f64().ceil() as u64))
+            }
             Refused::Malformed(_)
             | Refused::BadBody
             | Refused::Method
@@ -85,6 +96,7 @@ impl Refused {
             Refused::HeadTooLong => "head-too-long",
             Refused::BodyTooLong => "body-too-long",
             Refused::ClientSlow => "client-slow",
+            Refused::TooFast { .. } => "too-fast",
             Refused::NoContext => "no-context",
             Refused::NoNode => "no-node",
             Refused::Busy => "busy",

@@ -9,7 +9,7 @@ use muster_http1::{BadRequest, RequestHead, parse_request};
 use super::buffer::{Buffer, LARGE, SMALL};
 use super::stream::Stream;
 use super::timer::Timer;
-use super::{Worker, answer, request};
+use super::{Caller, Worker, answer, request};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Client {
     pub(super) buffer: Option<Buffer>,
     pub(super) timer: Timer,
     pub(super) address: SocketAddr,
+    /// Whether it came over TLS, to us or to who named it by the PROXY protocol.
+    pub(super) is_tls: bool,
 }
 
 /// What becomes of a connection after a request.
@@ -67,8 +69,10 @@ pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client>
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream, address: SocketAddr, worker: &Worker) -> Client {
-        Client { stream, buffer: None, timer: worker.clock.timer(), address }
+    pub(super) fn new(stream: Stream, caller: Caller, worker: &Worker) -> Client {
+        let is_tls = stream.is_tls() || caller.is_tls;
+        let timer = worker.clock.timer();
+        Client { stream, buffer: None, timer, address: caller.address, is_tls }
     }
 
     /// What is in the buffer.

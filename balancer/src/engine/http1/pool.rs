@@ -23,7 +23,8 @@ pub(crate) struct Pool {
 struct Idle {
     stream: Stream,
     socket: SocketAddr,
-    /// The clock's milliseconds when it is too old.
+    /// The clock's milliseconds when it was put here, and when it is too old.
+    since: u64,
     until: u64,
 }
 
@@ -32,14 +33,15 @@ impl Pool {
         Pool { idle: RefCell::default(), count: Cell::new(0), limit }
     }
 
-    /// The connection to the node that was used last and can be used again.
-    pub(super) fn take(&self, node: NodeId, socket: SocketAddr, now: u64) -> Option<Stream> {
+    /// The connection to the node that was used last and can be used again, and for how many
+    /// milliseconds it was not.
+    pub(super) fn take(&self, node: NodeId, socket: SocketAddr, now: u64) -> Option<(Stream, u64)> {
         let mut idle = self.idle.borrow_mut();
         let of_node = idle.get_mut(&node)?;
         while let Some(idle) = of_node.pop() {
             self.count.set(self.count.get() - 1);
             if idle.socket == socket && idle.until > now && idle.stream.is_quiet() {
-                return Some(idle.stream);
+                return Some((idle.stream, now.saturating_sub(idle.since)));
             }
         }
         None
@@ -56,7 +58,12 @@ impl Pool {
     ) {
         if self.count.get() < self.limit {
             let until = now.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            self.idle.borrow_mut().entry(node).or_default().push(Idle { stream, socket, until });
+            self.idle.borrow_mut().entry(node).or_default().push(Idle {
+                stream,
+                socket,
+                since: now,
+                until,
+            });
             self.count.set(self.count.get() + 1);
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Nobody is waited for without a bound: see [`Relay::watch_the_time`].
 
+mod ajp;
 mod download;
 mod tunnel;
 mod upload;
@@ -16,7 +17,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use muster_http1::{BodyReader, Keep, Question, RequestBody, RequestHead};
+use muster_http1::{Keep, Question, RequestHead};
+use muster_protocol::mcmp::Scheme;
 use muster_routing::NodeId;
 use muster_routing::retry::Failure;
 
@@ -27,6 +29,7 @@ use super::Worker;
 use super::buffer::Buffer;
 use super::client::{After, Client};
 use super::connect::Connected;
+use super::request::Asker;
 use super::stream::Stream;
 use super::timer::Late;
 use crate::proxy::{Exchange, Refused};
@@ -38,10 +41,17 @@ pub(super) struct Relay<'a> {
     worker: &'a Worker,
     exchange: &'a Exchange,
     node: Node,
+    wire: Wire,
     upload: Upload,
     download: Download,
     tunnel: Option<Tunnel>,
     silence: Duration,
+}
+
+/// What is spoken with the node.
+enum Wire {
+    Http,
+    Ajp(Box<muster_protocol::ajp::Exchange>),
 }
 
 /// The node's side.
@@ -132,11 +142,12 @@ impl<'a> Relay<'a> {
     pub(super) fn new(
         client: &'a mut Client,
         head: &'a RequestHead,
+        asker: &Asker,
         worker: &'a Worker,
         exchange: &'a Exchange,
         connected: Connected,
         silence: Duration,
-    ) -> Relay<'a> {
+    ) -> Result<Relay<'a>, Refused> {
         let target = exchange.target.as_ref().expect("a connection was made to it");
         let node = Node {
             stream: connected.stream,
@@ -153,9 +164,21 @@ impl<'a> Relay<'a> {
             is_head: head.method.of(client.data()) == b"HEAD",
             asks_upgrade: head.upgrade.is_some(),
         };
-        let upload = Upload::new(client, head, worker, target);
-        let download = Download::new(question, worker);
-        Relay { client, head, worker, exchange, node, upload, download, tunnel: None, silence }
+        let mut download = Download::new(question, worker);
+        let (wire, upload) = match target.node.config.address.scheme {
+            Scheme::Ajp => {
+                let (ajp, out) = ajp::begin(client, head, asker, worker, target)?;
+                download.expect_ajp(head);
+                (Wire::Ajp(Box::new(ajp)), Upload::new(head, Keep::Data, out, worker))
+            }
+            Scheme::Http | Scheme::Https | Scheme::H2 | Scheme::H2c => {
+                let mut out = worker.buffers.text();
+                upload::write_head(client, head, asker, target, &mut out);
+                (Wire::Http, Upload::new(head, Keep::Framing, out, worker))
+            }
+        };
+        let tunnel = None;
+        Ok(Relay { client, head, worker, exchange, node, wire, upload, download, tunnel, silence })
     }
 
     /// Runs to the end.
@@ -266,7 +289,7 @@ impl<'a> Relay<'a> {
     fn after(&self) -> After {
         match self.tunnel.is_some() {
             true => After::Cut,
-            false if self.download.keeps_client() && self.upload.is_done() => After::Keep,
+            false if self.download.keeps_client() && self.upload.is_received() => After::Keep,
             false => After::Close,
         }
     }
@@ -274,15 +297,14 @@ impl<'a> Relay<'a> {
     /// Puts the node's connection into the pool, if nothing is left on it.
     fn give_back(self) {
         let is_clean = self.node.buffer.is_none() && self.upload.is_done();
-        if is_clean && self.download.keeps_node() {
+        let keeps = match &self.wire {
+            Wire::Http => self.download.keeps_node(),
+            Wire::Ajp(ajp) => ajp.is_reusable(),
+        };
+        if is_clean && keeps {
             let Node { stream, id, socket, ttl, .. } = self.node;
             let now = self.client.timer.now();
             self.worker.pool.put(id, socket, stream, now, ttl);
         }
     }
-}
-
-/// A reader of the request's body.
-fn reader(body: &RequestBody, keep: Keep) -> BodyReader {
-    BodyReader::of_request(body, keep)
 }

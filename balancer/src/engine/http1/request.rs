@@ -1,25 +1,38 @@
 //! One request: gate, choice, attempts, and its line in the log.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use muster_http1::{BadRequest, RequestBody, RequestHead, Version};
+use muster_http1::{BadRequest, Class, RequestBody, RequestHead, Version};
 use muster_protocol::mcmp::{self, Scheme};
 use muster_routing::retry::Failure;
 
+use super::buffer::Text;
 use super::client::{After, Client};
 use super::connect::{NotConnected, connect};
 use super::relay::{Ended, Relay, Relayed};
 use super::{Worker, answer};
 use crate::proxy::edge::Asked;
+use crate::proxy::headers::{self, Said, Seen};
 use crate::proxy::{Ending, Exchange, Refused};
+
+/// Who asks, as nodes and the log are told.
+pub(super) struct Asker {
+    pub(super) ip: IpAddr,
+    /// Whether the client came over TLS, to us or to a trusted proxy.
+    pub(super) is_tls: bool,
+    /// The header lines that say so.
+    pub(super) lines: Text,
+}
 
 /// Serves the request whose head is in the client's buffer.
 pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Worker) -> After {
     let edge = &worker.edge;
     let mut exchange = edge.begin();
     client.timer.total_within(edge.policy.total_timeout);
-    let mut relayed = attempts(client, head, worker, &mut exchange).await;
+    let asker = Asker::of(client, head, worker);
+    let mut relayed = attempts(client, head, &asker, worker, &mut exchange).await;
     let after = match relayed.ended {
         Ended::Done(after) => after,
         Ended::Cut => After::Cut,
@@ -40,7 +53,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
         None => (head.method.text(data), head.target.of(data)),
     };
     let ending = Ending {
-        client: Some(client.address.ip()),
+        client: Some(asker.ip),
         method,
         target,
         version: version(head.version),
@@ -79,10 +92,31 @@ pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker
     if sent { After::Close } else { After::Cut }
 }
 
+impl Asker {
+    fn of(client: &Client, head: &RequestHead, worker: &Worker) -> Asker {
+        let data = client.data();
+        let trusted = &worker.edge.policy.trusted;
+        let peer = client.address.ip();
+        let mut said = Said::default();
+        if head.has_forwarding() && trusted.contains(peer) {
+            for line in head.headers(data).filter(|line| line.class == Class::Forwarding) {
+                said.note(line.name, line.value);
+            }
+        }
+        let host = (!head.host.is_empty()).then(|| head.host.of(data));
+        let seen = Seen { peer: Some(peer), is_tls: client.is_tls, host };
+        let told = headers::told(seen, &said, trusted);
+        let mut lines = worker.buffers.text();
+        headers::told_lines(&told, &mut lines);
+        Asker { ip: told.client.unwrap_or(peer), is_tls: told.is_tls(), lines }
+    }
+}
+
 /// Tries nodes until one has answered, or nothing more may be tried.
 async fn attempts(
     client: &mut Client,
     head: &RequestHead,
+    asker: &Asker,
     worker: &Worker,
     exchange: &mut Exchange,
 ) -> Relayed {
@@ -91,7 +125,7 @@ async fn attempts(
         return Relayed::refused(refused);
     }
     loop {
-        if let Err(refused) = choose(client, head, worker, exchange).await {
+        if let Err(refused) = choose(client, head, asker, worker, exchange).await {
             return Relayed::refused(refused);
         }
         let Some(target) = &exchange.target else { return Relayed::refused(Refused::NoNode) };
@@ -103,26 +137,31 @@ async fn attempts(
         }
         let within = shorter(edge.policy.connect_timeout, config.ping);
         let fresh = exchange.raced || head.upgrade.is_some();
-        let (failure, replayable) =
-            match connect(worker, &client.timer, target, fresh, within).await {
-                Ok(connected) => {
-                    let silence = config.timeout.unwrap_or(edge.policy.read_timeout);
-                    let relay = Relay::new(client, head, worker, exchange, connected, silence);
-                    match relay.run().await {
-                        Ok(relayed) => return relayed,
-                        Err(failed) => (failed.failure, failed.replayable),
-                    }
+        let (failure, replayable) = match connect(worker, &client.timer, target, fresh, within)
+            .await
+        {
+            Ok(connected) => {
+                let silence = config.timeout.unwrap_or(edge.policy.read_timeout);
+                let relay = Relay::new(client, head, asker, worker, exchange, connected, silence);
+                let relay = match relay {
+                    Ok(relay) => relay,
+                    Err(refused) => return Relayed::refused(refused),
+                };
+                match relay.run().await {
+                    Ok(relayed) => return relayed,
+                    Err(failed) => (failed.failure, failed.replayable),
                 }
-                Err(NotConnected::Refused(error)) => {
-                    tracing::debug!(%error, "cannot connect to a node");
-                    edge.leave_out(exchange);
-                    (Failure::Connect, true)
-                }
-                Err(NotConnected::Ours(error)) => {
-                    tracing::warn!(%error, "no connection could be made to any node");
-                    (Failure::Connect, true)
-                }
-            };
+            }
+            Err(NotConnected::Refused(error)) => {
+                tracing::debug!(%error, "cannot connect to a node");
+                edge.leave_out(exchange);
+                (Failure::Connect, true)
+            }
+            Err(NotConnected::Ours(error)) => {
+                tracing::warn!(%error, "no connection could be made to any node");
+                (Failure::Connect, true)
+            }
+        };
         let method = head.method.text(client.data());
         if !edge.failed(exchange, failure, method, replayable) {
             return Relayed::refused(exchange.refused.unwrap_or(Refused::NodeFailed));
@@ -147,6 +186,7 @@ fn gate(client: &Client, head: &RequestHead, worker: &Worker) -> Result<(), Refu
 async fn choose(
     client: &Client,
     head: &RequestHead,
+    asker: &Asker,
     worker: &Worker,
     exchange: &mut Exchange,
 ) -> Result<(), Refused> {
@@ -158,11 +198,17 @@ async fn choose(
     if let Ok(cookies) =
         texts.clone().map(std::str::from_utf8).collect::<Result<ArrayVec<_, 8>, _>>()
     {
-        return worker.edge.choose(exchange, Asked { host, path, cookies: &cookies }).await;
+        return worker
+            .edge
+            .choose(exchange, Asked { client: Some(asker.ip), host, path, cookies: &cookies })
+            .await;
     }
     let lossy: Vec<_> = texts.map(String::from_utf8_lossy).collect();
     let cookies: Vec<&str> = lossy.iter().map(|cookie| &**cookie).collect();
-    worker.edge.choose(exchange, Asked { host, path, cookies: &cookies }).await
+    worker
+        .edge
+        .choose(exchange, Asked { client: Some(asker.ip), host, path, cookies: &cookies })
+        .await
 }
 
 /// Gives an answer of our own. The connection goes on where the request is known to be over.

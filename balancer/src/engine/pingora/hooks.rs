@@ -69,7 +69,7 @@ impl Hooks {
         let cookies: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or(head.uri.host()).unwrap_or_default();
-        let asked = Asked { host, path: head.uri.path(), cookies: &cookies };
+        let asked = Asked { client: None, host, path: head.uri.path(), cookies: &cookies };
         self.edge.choose(exchange, asked).await
     }
 

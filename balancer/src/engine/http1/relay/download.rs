@@ -8,7 +8,7 @@ use muster_http1::{
 };
 
 use super::tunnel::Tunnel;
-use super::{Node, Relay, Stop};
+use super::{Node, Relay, Stop, Wire};
 use crate::engine::http1::Worker;
 use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
 use crate::proxy::edge::Asked;
@@ -19,28 +19,31 @@ const MAX_INTERIM: u32 = 16;
 /// How far the answer has come.
 pub(super) struct Download {
     question: Question,
-    state: State,
+    pub(super) state: State,
     reader: BodyReader,
     /// Bytes for the client that are copies: heads, and what came with them.
-    out: Text,
+    pub(super) out: Text,
     sent: usize,
     /// Bytes at the start of the node's buffer that are for the client.
     ready: usize,
     /// The client gets chunks, where the node's connection is the end of the body.
-    wraps: bool,
+    pub(super) wraps: bool,
     interim: u32,
-    status: Option<u16>,
-    keeps_client: bool,
+    pub(super) status: Option<u16>,
+    pub(super) keeps_client: bool,
     keeps_node: bool,
     awaits_client: bool,
     /// Whether any byte of an answer came.
     has_begun: bool,
     /// Whether any byte of the final answer went to the client.
     is_told: bool,
+    /// Of AJP: bytes of the body so far, and whether the client waits for a 100.
+    pub(super) unpacked: u64,
+    pub(super) owes_continue: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Head,
     Body,
     /// All of it is in `out` or in the buffer.
@@ -64,6 +67,8 @@ impl Download {
             awaits_client: false,
             has_begun: false,
             is_told: false,
+            unpacked: 0,
+            owes_continue: false,
         }
     }
 
@@ -88,7 +93,7 @@ impl Download {
 
     /// Bytes of the body so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.reader.data()
+        self.reader.data() + self.unpacked
     }
 
     pub(super) fn keeps_client(&self) -> bool {
@@ -108,6 +113,7 @@ impl Relay<'_> {
                 return Poll::Ready(stop);
             }
             let read = match self.download.state {
+                State::Head | State::Body if matches!(self.wire, Wire::Ajp(_)) => self.read_ajp(),
                 State::Last => return Poll::Ready(Stop::Answered),
                 State::Head => self.read_head(),
                 State::Body => self.read_body(),
@@ -173,7 +179,7 @@ impl Relay<'_> {
                 client.timer.spare_node();
                 Poll::Ready(Ok(()))
             }
-            Ok(0) if download.state == State::Body && download.reader.end().is_ok() => {
+            Ok(0) if download.ends_with_connection() => {
                 if download.wraps {
                     download.out.extend_from_slice(LAST_CHUNK);
                 }
@@ -221,20 +227,21 @@ impl Relay<'_> {
 
     /// A worker that undeploys unmaps its context first and says so some milliseconds later. Who
     /// came between the two gets the worker's own 404 or 503, and may be served elsewhere.
-    fn is_withdrawn(&self, head: &ResponseHead) -> bool {
+    pub(super) fn is_withdrawn(&self, status: u16) -> bool {
         let data = self.client.data();
         let asked = Asked {
             host: self.head.host.text(data),
             path: self.head.path.text(data),
+            client: None,
             cookies: &[],
         };
-        matches!(head.status, 404 | 503)
+        matches!(status, 404 | 503)
             && self.upload.is_replayable()
             && self.worker.edge.is_withdrawn(self.exchange, asked, self.head.method.text(data))
     }
 
     fn pass_head(&mut self, head: &ResponseHead) -> Result<(), Stop> {
-        if self.is_withdrawn(head) {
+        if self.is_withdrawn(head.status) {
             return Err(Stop::Withdrawn);
         }
         if let Some(in_flight) = &self.exchange.in_flight {
@@ -332,6 +339,11 @@ impl Relay<'_> {
 }
 
 impl Download {
+    /// Whether the end of the node's connection is the end of the answer.
+    fn ends_with_connection(&self) -> bool {
+        self.state == State::Body && self.reader.end().is_ok() && !self.reader.is_done()
+    }
+
     /// Notices that nothing more is to come.
     fn note_end(&mut self) {
         if self.reader.is_done() {

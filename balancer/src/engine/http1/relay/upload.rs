@@ -3,17 +3,17 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use muster_http1::{BodyReader, Class, Keep, RequestChanges, RequestHead};
 
-use super::{Relay, Stop, reader};
+use super::{Relay, Stop, Wire};
 use crate::engine::http1::Worker;
 use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
 use crate::engine::http1::client::Client;
+use crate::engine::http1::request::Asker;
 use crate::proxy::Refused;
 use crate::proxy::edge::Policy;
 use crate::proxy::exchange::Target;
-use crate::proxy::strip::strip;
+use crate::proxy::strip::{Stripped, strip};
 
 /// How far the request has come.
 pub(super) struct Upload {
@@ -26,6 +26,9 @@ pub(super) struct Upload {
     /// Holds the body once it has outgrown the client's buffer: from then on nothing is told
     /// twice.
     stream: Option<Stage>,
+    /// Of AJP: data that is not packed yet, and how much of it is.
+    unpacked: Text,
+    packed: usize,
     state: State,
     /// The clock's milliseconds since which the client is waited for, and how long it was before.
     waits_since: Option<u64>,
@@ -51,25 +54,25 @@ enum State {
 }
 
 impl Upload {
-    /// Writes the head for this node, with what is there of the body.
-    pub(super) fn new(
-        client: &Client,
-        head: &RequestHead,
-        worker: &Worker,
-        target: &Target,
-    ) -> Upload {
-        let mut out = worker.buffers.text();
-        write_head(client, head, target, &mut out);
+    /// `out` is the head for this node.
+    pub(super) fn new(head: &RequestHead, keep: Keep, out: Text, worker: &Worker) -> Upload {
         Upload {
-            reader: reader(&head.body, Keep::Framing),
+            reader: BodyReader::of_request(&head.body, keep),
             out,
             sent: 0,
             used: head.length,
             stream: None,
+            unpacked: worker.buffers.text(),
+            packed: 0,
             state: State::Sending,
             waits_since: None,
             waited: 0,
         }
+    }
+
+    /// Whether the client has nothing more to send.
+    pub(super) fn is_received(&self) -> bool {
+        self.reader.is_done()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -100,7 +103,11 @@ impl Upload {
 
     /// What comes after the request, where the client's buffer does not hold it.
     pub(super) fn leftover(&mut self) -> Option<Option<Buffer>> {
-        self.stream.take().map(|stage| stage.buffer)
+        let mut stage = self.stream.take()?;
+        if let Some(buffer) = &mut stage.buffer {
+            buffer.consume(stage.ready);
+        }
+        Some(stage.buffer.filter(|buffer| !buffer.is_empty()))
     }
 
     /// How long the client may take for the next bytes of its body: it may be silent for so long,
@@ -113,6 +120,10 @@ impl Upload {
         left.min(policy.client_read_timeout)
     }
 
+    fn has_unpacked(&self) -> bool {
+        self.packed < self.unpacked.len()
+    }
+
     fn heard(&mut self, now: u64) {
         if let Some(since) = self.waits_since.take() {
             self.waited += now.saturating_sub(since);
@@ -121,33 +132,35 @@ impl Upload {
 }
 
 /// The head as this node is told it.
-fn write_head(client: &Client, head: &RequestHead, target: &Target, out: &mut Vec<u8>) {
+pub(super) fn write_head(
+    client: &Client,
+    head: &RequestHead,
+    asker: &Asker,
+    target: &Target,
+    out: &mut Vec<u8>,
+) {
     let data = client.data();
-    let stripped = target.strip_session.then(|| {
-        let cookies = head.headers(data).filter(|line| line.class == Class::Cookie);
-        strip(cookies.map(|line| line.value), head.origin(data), &target.node.settings)
-    });
+    let stripped = stripped(client, head, target);
     let address = &target.node.config.address;
     // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
     let own_host = head.host.is_empty().then(|| format!("{}:{}", address.host, address.port));
-    let host = head.host.of(data);
-    let proto: &[u8] = if client.stream.is_tls() { b"https" } else { b"http" };
-    let ip = client.address.ip().to_string();
-    let told: [&[u8]; 5] =
-        [b"X-Forwarded-For: ", ip.as_bytes(), b"\r\nX-Forwarded-Proto: ", proto, b"\r\n"];
-    let asked: [&[u8]; 3] = [b"X-Forwarded-Host: ", host, b"\r\n"];
-    let lines: ArrayVec<&[u8], 8> = match host.is_empty() {
-        true => told.into_iter().collect(),
-        false => told.into_iter().chain(asked).collect(),
-    };
     let changes = RequestChanges {
         target: stripped.as_ref().map(|stripped| &*stripped.target),
         host: own_host.as_ref().map(String::as_bytes),
         cookies: stripped.as_ref().map(|stripped| &*stripped.cookies),
         keeps_forwarding: false,
-        lines: &lines,
+        lines: &[&asker.lines],
     };
     head.write(data, &changes, out);
+}
+
+/// Cookies and target without the session id, where it is to be taken out.
+pub(super) fn stripped(client: &Client, head: &RequestHead, target: &Target) -> Option<Stripped> {
+    let data = client.data();
+    target.strip_session.then(|| {
+        let cookies = head.headers(data).filter(|line| line.class == Class::Cookie);
+        strip(cookies.map(|line| line.value), head.origin(data), &target.node.settings)
+    })
 }
 
 impl Relay<'_> {
@@ -155,18 +168,24 @@ impl Relay<'_> {
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
             match self.upload.state {
-                State::Done => return self.poll_leaving(cx),
+                State::Done if !self.owes_packet() => return self.poll_leaving(cx),
                 State::Deaf => return Poll::Pending,
-                State::Sending | State::Reading => {}
+                State::Done | State::Sending | State::Reading => {}
             }
             // What is in the buffer goes along with the head.
             if let Err(stop) = self.take_what_is_there() {
                 return Poll::Ready(stop);
             }
+            self.pack();
             if self.poll_send(cx).is_pending() {
                 return Poll::Pending;
             }
             if self.upload.state == State::Deaf {
+                return Poll::Pending;
+            }
+            if self.upload.has_unpacked() {
+                // The node has not asked for it.
+                self.upload.state = State::Sending;
                 return Poll::Pending;
             }
             if self.upload.reader.is_done() {
@@ -183,22 +202,34 @@ impl Relay<'_> {
 
     /// Makes the bytes that were read ready for the node.
     fn take_what_is_there(&mut self) -> Result<(), Stop> {
-        let Relay { client, upload, worker, .. } = self;
-        if upload.reader.is_done() {
+        let Relay { client, upload, worker, wire, .. } = self;
+        if upload.reader.is_done() || upload.has_unpacked() {
             return Ok(());
         }
+        let is_packed = matches!(wire, Wire::Ajp(_));
+        let out = if is_packed { &mut upload.unpacked } else { &mut upload.out };
         match &mut upload.stream {
             None => {
                 let Some(raw) = client.data().get(upload.used..).filter(|raw| !raw.is_empty())
                 else {
                     return Ok(());
                 };
-                let from = upload.out.len();
-                upload.out.extend_from_slice(raw);
-                let taken = upload.reader.take(&mut upload.out[from..]);
+                let from = out.len();
+                out.extend_from_slice(raw);
+                let taken = upload.reader.take(&mut out[from..]);
                 let taken = taken.map_err(|_| Stop::ClientFault(Refused::BadBody))?;
-                upload.out.truncate(from + taken.kept);
+                out.truncate(from + taken.kept);
                 upload.used += taken.consumed;
+            }
+            Some(Stage { buffer, .. }) if is_packed => {
+                let Some(held) = buffer else { return Ok(()) };
+                let taken = upload.reader.take(held.data_mut());
+                let taken = taken.map_err(|_| Stop::ClientFault(Refused::BadBody))?;
+                out.extend_from_slice(&held.data()[..taken.kept]);
+                held.consume(taken.consumed);
+                if held.is_empty() {
+                    *buffer = None;
+                }
             }
             Some(Stage { buffer: Some(buffer), ready }) if *ready == 0 => {
                 let taken = upload.reader.take(buffer.data_mut());
@@ -213,6 +244,32 @@ impl Relay<'_> {
                 Err(Stop::ClientFault(Refused::BodyTooLong))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the node waits for the end of a body that it has all of.
+    fn owes_packet(&self) -> bool {
+        matches!(&self.wire, Wire::Ajp(ajp) if ajp.wants() > 0)
+    }
+
+    /// Packs for an AJP node what it asks for.
+    fn pack(&mut self) {
+        let Relay { upload, wire: Wire::Ajp(ajp), .. } = self else { return };
+        while ajp.wants() > 0 {
+            let data = &upload.unpacked[upload.packed..];
+            let is_end = upload.reader.is_done();
+            if data.is_empty() && !is_end {
+                break;
+            }
+            let packed = ajp.send(data, is_end, &mut upload.out);
+            upload.packed += packed;
+            if packed == 0 {
+                break;
+            }
+        }
+        if !upload.has_unpacked() {
+            upload.unpacked.clear();
+            upload.packed = 0;
         }
     }
 

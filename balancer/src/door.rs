@@ -1,0 +1,93 @@
+//! What stands between the accept loop and the engine: who the client is, whether it may have
+//! one more connection, and TLS.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::accept;
+use crate::caps::Caps;
+use crate::engine::{Caller, Stream, WorkerEngine};
+use crate::proxy_protocol::{self, Header, MAX_V2};
+use crate::tls::TlsFront;
+use crate::trusted::Networks;
+
+/// Between two looks at a PROXY header that came in part. They come whole, so this is rare.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The rules of a public listener, the same for all workers.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// Where clients speak TLS.
+    pub(crate) tls: Option<Arc<TlsFront>>,
+    pub(crate) caps: Arc<Caps>,
+    /// Who tells us the client's address first.
+    pub(crate) proxies: Networks,
+    /// How long that may take.
+    pub(crate) header_timeout: Duration,
+}
+
+/// One worker's end of a public listener.
+pub(crate) struct Door {
+    pub(crate) engine: Rc<WorkerEngine>,
+    pub(crate) entrance: Arc<Entrance>,
+}
+
+impl accept::Engine for Door {
+    async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
+        let caller = match self.entrance.proxies.contains(peer.ip()) {
+            false => Ok(Caller { address: peer, is_tls: false }),
+            true => Box::pin(self.entrance.named(&mut stream, peer)).await,
+        };
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(error) => return tracing::debug!(%peer, %error, "no PROXY header"),
+        };
+        let place = match self.entrance.caps.admit(caller.address.ip()) {
+            Ok(place) => place,
+            Err(error) => return tracing::debug!(%error, "a connection is refused"),
+        };
+        let stream = match &self.entrance.tls {
+            None => Stream::Plain(stream),
+            Some(front) => match Box::pin(front.accept(stream)).await {
+                Ok(stream) => Stream::Tls(Box::new(stream)),
+                Err(error) => return tracing::debug!(%peer, %error, "no TLS with a client"),
+            },
+        };
+        self.engine.serve(stream, caller).await;
+        drop(place);
+    }
+}
+
+impl Entrance {
+    /// Whom the PROXY header names.
+    async fn named(&self, stream: &mut TcpStream, peer: SocketAddr) -> std::io::Result<Caller> {
+        let header = tokio::time::timeout(self.header_timeout, header(stream)).await??;
+        Ok(Caller { address: header.source.unwrap_or(peer), is_tls: header.is_tls })
+    }
+}
+
+/// Reads the header and nothing behind it, which may be TLS.
+async fn header(stream: &mut TcpStream) -> std::io::Result<Header> {
+    let mut bytes = vec![0; MAX_V2];
+    let mut before = 0;
+    loop {
+        let count = stream.peek(&mut bytes).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let header = proxy_protocol::read(&bytes[..count]);
+        if let Some(header) = header.map_err(std::io::Error::other)? {
+            stream.read_exact(&mut bytes[..header.consumed]).await?;
+            return Ok(header);
+        }
+        if count == before {
+            tokio::time::sleep(PAUSE).await;
+        }
+        before = count;
+    }
+}
