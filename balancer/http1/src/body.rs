@@ -18,6 +18,14 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const LARGE: u64 = 16 * 1024;
 
 /// Follows one body to its end.
+///
+/// ```
+/// # use muster_http1::{BodyReader, Keep};
+/// let (mut body, mut buffer) = (BodyReader::chunked(Keep::Data), *b"3;x=y\r\nabc\r\n0\r\n\r\nGET");
+/// let taken = body.take(&mut buffer)?;
+/// assert_eq!((&buffer[..taken.kept], &buffer[taken.consumed..]), (&b"abc"[..], &b"GET"[..]));
+/// # Ok::<(), muster_http1::BadChunk>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct BodyReader {
     form: Form,

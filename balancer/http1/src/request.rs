@@ -65,10 +65,10 @@ pub struct RequestHead {
     pub method: Span,
     /// The target as it came.
     pub target: Span,
-    /// Path and query; of a whole URL what follows its host, `*` of `OPTIONS *`. Empty for a URL
-    /// without a path: [`RequestHead::origin`] knows what that means.
+    /// Path and query; of a whole URL what follows its host, or `/`; `*` of `OPTIONS *`. What a
+    /// node is asked for is [`RequestHead::origin`].
     pub origin: Span,
-    /// The origin without its query. Empty for a URL without a path.
+    /// The origin without its query.
     pub path: Span,
     /// The host with its port: that of a whole URL, else of the Host line. Empty only in
     /// HTTP/1.0.
@@ -99,6 +99,14 @@ pub struct RequestHead {
 ///
 /// The verdict does not depend on how the bytes were split. A call costs as much as it is given
 /// bytes: see [`worth_parsing`] for clients that send theirs one by one.
+///
+/// ```
+/// # use muster_http1::{HeadLimits, parse_request};
+/// let bytes = b"GET /shop?x HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+/// let head = parse_request(bytes, &HeadLimits::default())?.expect("it is whole");
+/// assert_eq!((head.path.text(bytes), head.host.text(bytes)), ("/shop", "shop.example"));
+/// # Ok::<(), muster_http1::BadRequest>(())
+/// ```
 ///
 /// # Errors
 /// The first reason for which the head must not be passed on. The connection is then of no more
@@ -224,14 +232,14 @@ impl Default for HeadLimits {
 // === impl RequestHead ===
 
 impl RequestHead {
-    /// Path and query as a node is asked for them: `/` for a URL without a path, for whose
-    /// OPTIONS it is `*` (RFC 9112, 3.2.4).
+    /// Path and query as a node is asked for them: for the OPTIONS of a URL without a path it is
+    /// `*` (RFC 9112, 3.2.4).
     pub fn origin<'b>(&self, head: &'b [u8]) -> &'b [u8] {
-        match self.origin.of(head) {
-            b"" if self.method.of(head) == b"OPTIONS" => b"*",
-            b"" => b"/",
-            origin => origin,
+        let has_path = !self.is_absolute || self.origin.start() >= self.host.end();
+        if !has_path && self.method.of(head) == b"OPTIONS" {
+            return b"*";
         }
+        self.origin.of(head)
     }
 
     /// All header lines as they came. Reads them again: for those who rewrite by hand (AJP).

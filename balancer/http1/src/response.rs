@@ -66,6 +66,14 @@ pub struct ResponseHead {
 /// The target's limit does not concern it. See [`worth_parsing`](crate::worth_parsing) for nodes
 /// that send byte by byte.
 ///
+/// ```
+/// # use muster_http1::{HeadLimits, Question, ResponseBody, parse_response};
+/// let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+/// let head = parse_response(bytes, &HeadLimits::default(), Question::default())?;
+/// assert_eq!(head.expect("it is whole").body, ResponseBody::Length(3));
+/// # Ok::<(), muster_http1::BadResponse>(())
+/// ```
+///
 /// # Errors
 /// The first reason for which the answer cannot be passed on. The node's connection is then of
 /// no more use.

@@ -6,7 +6,7 @@ use crate::span::Span;
 /// A target taken apart, as places in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Path and query, or `*`; empty for a whole URL without a path.
+    /// Path and query, or `*`.
     pub(crate) origin: Span,
     /// The origin without its query.
     pub(crate) path: Span,
@@ -44,14 +44,22 @@ impl Target {
             }
             _ => {
                 let (authority_start, authority_end) = authority(text)?;
-                let (from, to) = (start + authority_start, start + authority_end);
-                let origin = Span::new(to, end);
-                let path = Span::new(to, path.max(to));
-                let is_whole = origin.is_empty() || head.get(to) == Some(&b'/');
-                let authority = Some(Span::new(from, to));
-                is_whole.then_some(Self { origin, path, authority })
+                let authority = Span::new(start + authority_start, start + authority_end);
+                Self::of_url(head, authority, Span::new(authority.end(), end), path)
             }
         }
+    }
+
+    /// A whole URL, whose rest after the authority is `rest` and whose path ends at `path`.
+    fn of_url(head: &[u8], authority: Span, rest: Span, path: usize) -> Option<Self> {
+        // Without a path it asks for the root: the slash before the authority will do for one.
+        let root = Span::new(authority.start() - 1, authority.start());
+        let (origin, path) = match rest.of(head).first() {
+            None => (root, root),
+            Some(b'/') => (rest, Span::new(rest.start(), path)),
+            Some(_) => return None,
+        };
+        Some(Self { origin, path, authority: Some(authority) })
     }
 }
 

@@ -16,8 +16,8 @@ const MAX_TRAILERS: u32 = 8 * 1024;
 /// A body that is not well formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadChunk {
-    /// A size that is empty, not hexadecimal, or has more than 16 digits.
-    #[error("a chunk has no size of 1 to 16 hexadecimal digits")]
+    /// A size that is empty, not hexadecimal, has more than 16 digits or more than 63 bits.
+    #[error("a chunk has no size of 1 to 16 hexadecimal digits and at most 63 bits")]
     Size,
     /// A control character in an extension.
     #[error("a chunk's extension has a control character")]
@@ -180,8 +180,10 @@ impl Chunks {
 /// One byte of a size, or the first after it.
 fn size(digits: u32, size: u64, byte: u8) -> Result<(Place, bool), BadChunk> {
     if let Some(digit) = char::from(byte).to_digit(16) {
+        // A node that counts with a sign would read a size of 64 bits as less than nothing.
+        let is_bad = digits == MAX_DIGITS || size >> (63 - 4) != 0;
         let place = Place::Size { digits: digits + 1, size: size << 4 | u64::from(digit) };
-        return if digits < MAX_DIGITS { Ok((place, true)) } else { Err(BadChunk::Size) };
+        return if is_bad { Err(BadChunk::Size) } else { Ok((place, true)) };
     }
     match byte {
         _ if digits == 0 => Err(BadChunk::Size),

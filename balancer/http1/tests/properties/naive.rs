@@ -35,7 +35,8 @@ pub(crate) fn decode(body: &[u8]) -> Option<(Vec<u8>, usize)> {
         if !is_size || !is_text(extension) || line.len() > 256 {
             return None;
         }
-        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
+        let size =
+            usize::try_from(i64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?).ok()?;
         rest = after;
         if size == 0 {
             break;

@@ -70,7 +70,8 @@ fn a_size_is_hexadecimal_digits_and_nothing_else() {
     }
     assert_eq!(refused(b";a=b\r\n\r\n"), BadChunk::Size);
     assert_eq!(refused(b"3 ;a=b\r\nabc\r\n0\r\n\r\n"), BadChunk::Size);
-    assert_eq!(refused(b"FFFFFFFFFFFFFFFF\r\nabc"), BadChunk::Premature);
+    assert_eq!(refused(b"8000000000000000\r\nabc"), BadChunk::Size);
+    assert_eq!(refused(b"7FFFFFFFFFFFFFFF\r\nabc"), BadChunk::Premature);
 }
 
 #[test]

@@ -107,6 +107,28 @@ fn a_value_has_no_control_characters() {
     }
 }
 
+/// Which bytes pass between two texts, in a head long enough for the parser's widest steps.
+fn passing(before: &str, after: &str) -> Vec<u8> {
+    let passes = |byte: &u8| {
+        let (before, after) = (format!("{before}{}", "a".repeat(40)), "a".repeat(40) + after);
+        let bytes = [before.as_bytes(), &[*byte], after.as_bytes()].concat();
+        matches!(parse_request(&bytes, &HeadLimits::default()), Ok(Some(_)))
+    };
+    (0..=255).filter(passes).collect()
+}
+
+#[test]
+fn each_byte_is_judged_alike_wherever_it_stands() {
+    let target = (b'!'..=b'~').filter(|byte| *byte != b'#').collect::<Vec<_>>();
+    assert_eq!(passing("GET /", " HTTP/1.1\r\nHost: h\r\n\r\n"), target);
+    let value = (0..=255).filter(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F));
+    assert_eq!(passing("GET / HTTP/1.1\r\nHost: h\r\nA: ", "\r\n\r\n"), value.collect::<Vec<_>>());
+    // A colon ends the name: what follows it is the value then.
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte);
+    let name = (0..=255).filter(is_name).collect::<Vec<_>>();
+    assert_eq!(passing("GET / HTTP/1.1\r\nHost: h\r\n", ": b\r\n\r\n"), name);
+}
+
 #[test]
 fn nothing_stands_before_the_request_line() {
     assert_eq!(refused(b"\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), "leading-empty-line");
