@@ -40,6 +40,7 @@ mod worker;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -143,6 +144,7 @@ pub struct Running {
     /// Ends the workers' threads, when it is dropped at the latest.
     end_workers: CancellationToken,
     _end_workers: DropGuard,
+    workers: Vec<JoinHandle<()>>,
     /// Ends everything else.
     stop_side: CancellationToken,
     side: JoinSet<()>,
@@ -184,6 +186,7 @@ impl Balancer {
             stop_public: CancellationToken::new(),
             _end_workers: end_workers.clone().drop_guard(),
             end_workers,
+            workers: Vec::new(),
             stop_side: CancellationToken::new(),
             side: JoinSet::new(),
         };
@@ -237,8 +240,17 @@ impl Running {
             let left = self.connections.len();
             tracing::warn!(left, "the drain's deadline is over: connections are cut");
         }
+        self.end_workers.cancel();
         self.stop_side.cancel();
-        let ended = async { while self.side.join_next().await.is_some() {} };
+        let ended = async {
+            while self.side.join_next().await.is_some() {}
+            // The last lines of the access log are theirs.
+            let workers = std::mem::take(&mut self.workers);
+            let joined = move || workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
+            if !matches!(tokio::task::spawn_blocking(joined).await, Ok(true)) {
+                tracing::error!("a worker's thread has ended by a defect");
+            }
+        };
         let _ = tokio::time::timeout(SIDE_GRACE, ended).await;
     }
 
@@ -313,7 +325,8 @@ impl Running {
             }
         }
         for (number, listeners) in of_worker.into_iter().enumerate() {
-            worker::start(number, listeners, shared.clone()).map_err(StartError::Worker)?;
+            let worker = worker::start(number, listeners, shared.clone());
+            self.workers.push(worker.map_err(StartError::Worker)?);
         }
         Ok(())
     }

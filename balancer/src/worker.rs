@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
@@ -50,7 +51,7 @@ pub(crate) fn start(
     number: usize,
     listeners: Vec<Listener>,
     shared: Shared,
-) -> std::io::Result<()> {
+) -> std::io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let listeners = adopt(&runtime, listeners)?;
     // Held from before the thread runs: an end that comes at once waits for its loops too.
@@ -58,8 +59,7 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new().name(format!("worker-{number}"));
     thread.spawn(move || {
         LocalSet::new().block_on(&runtime, work(listeners, shared, token));
-    })?;
-    Ok(())
+    })
 }
 
 fn adopt(runtime: &Runtime, listeners: Vec<Listener>) -> std::io::Result<Vec<Adopted>> {
