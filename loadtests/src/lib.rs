@@ -5,6 +5,7 @@
 //! [`record`] holds what came back, and the [`report`] tells it to people and programs.
 
 pub mod generator;
+pub mod hostile;
 pub mod record;
 pub mod report;
 pub mod scenario;

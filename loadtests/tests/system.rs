@@ -7,6 +7,7 @@ mod system {
     mod clients;
     mod drain;
     mod frozen;
+    mod hostile_nodes;
     mod kill9;
     mod mcmp_port;
     mod newcomer;
@@ -16,6 +17,7 @@ mod system {
     mod shares;
     mod sticky;
     mod support;
+    mod vectors;
     #[cfg(feature = "system")]
     mod workers;
 }
