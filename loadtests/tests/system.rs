@@ -15,6 +15,7 @@ mod system {
     mod refusals;
     mod restart;
     mod shares;
+    mod slow_clients;
     mod sticky;
     mod support;
     mod vectors;
