@@ -78,6 +78,15 @@ certificate = "/etc/muster/own.pem"
 key = "/etc/muster/own.key"
 server_name = "nodes.internal"
 
+[upstream.ajp]
+max_packet_size = "64KiB"
+# As secrets are shown, so that what is shown reads the same.
+secret = "********"
+
+[[upstream.ajp.node]]
+route = "b"
+secret = "********"
+
 [health]
 probe_interval = "7s"
 revive_interval = "8s"
@@ -378,6 +387,33 @@ server_name = \"a b\"
 }
 
 #[test]
+fn a_secret_of_ajp_is_never_shown() {
+    let text = "\
+[upstream.ajp]
+secret = \"of all\"
+[[upstream.ajp.node]]
+route = \"b\"
+secret = \"of b\"
+";
+    let config = good(text);
+    let ajp = &config.upstream.ajp;
+    let secret_of = |route: &str| ajp.secret_of(&route.parse().unwrap());
+    assert_eq!((secret_of("a"), secret_of("b")), (Some("of all"), Some("of b")));
+    for shown in [config.to_toml(), format!("{config:?}")] {
+        assert!(!shown.contains("of all") && !shown.contains("of b"), "{shown}");
+    }
+    assert_eq!(
+        faults("[upstream.ajp]\nmax_packet_size = 8191\nsecret = \"\"\n[[upstream.ajp.node]]"),
+        [
+            "muster.toml:2: upstream.ajp.max_packet_size: 8191B is out of bounds: 8KiB to 64KiB",
+            "muster.toml:3: upstream.ajp.secret: a secret has 1 to 255 bytes, not 0",
+            "muster.toml:4: upstream.ajp.node[0].route: it is missing",
+            "muster.toml:4: upstream.ajp.node[0].secret: it is missing",
+        ]
+    );
+}
+
+#[test]
 fn a_certificate_without_its_key_is_named_by_its_line() {
     let text = "\
 [tls]
@@ -511,6 +547,18 @@ fn the_documented_file_has_every_key_at_its_default() {
     shown.dedup();
     documented.dedup();
     assert_eq!(documented, shown);
+}
+
+#[test]
+fn what_is_documented_in_comments_is_good() {
+    for start in ["# [[tls.certificates]]", "# ca = ", "# [[rate_limit]]"] {
+        let (_, rest) = DOCUMENTED.split_once(start).unwrap();
+        let (lines, _) = rest.split_once("\n\n").unwrap();
+        let lines = format!("{start}{lines}").replace("\n# ", "\n");
+        let section = if start == "# ca = " { "[upstream.tls]\n" } else { "" };
+        let config = good(&format!("{section}{}", lines.trim_start_matches("# ")));
+        assert_ne!(config, Config::default(), "{start}");
+    }
 }
 
 #[test]

