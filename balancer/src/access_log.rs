@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 
 use crate::config;
+use crate::text::{push_ip, push_number, push_seconds};
 
 /// How long a line may wait before it is written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
@@ -181,27 +182,42 @@ fn clock_face(second: u64) -> String {
 
 impl Line<'_> {
     fn append(&self, clock: &str, to: &mut Vec<u8>) {
-        // Writing into a Vec cannot fail.
-        let _ = match self.client {
-            Some(client) => write!(to, "{client} - - [{clock}] \""),
-            None => write!(to, "- - - [{clock}] \""),
-        };
-        to.extend_from_slice(self.method.as_bytes());
+        match self.client {
+            Some(client) => push_ip(client, to),
+            None => to.push(b'-'),
+        }
+        let add = |text: &str, to: &mut Vec<u8>| to.extend_from_slice(text.as_bytes());
+        add(" - - [", to);
+        add(clock, to);
+        add("] \"", to);
+        add(self.method, to);
         to.push(b' ');
         append_escaped(self.target, b'"', to);
-        let took = self.took.as_secs_f64();
-        let (version, bytes) = (self.version, self.bytes);
-        let _ = match self.status {
-            Some(status) => write!(to, " {version}\" {status} {bytes} {took:.6} "),
-            None => write!(to, " {version}\" - {bytes} {took:.6} "),
-        };
+        to.push(b' ');
+        add(self.version, to);
+        add("\" ", to);
+        match self.status {
+            Some(status) => push_number(status.into(), to),
+            None => to.push(b'-'),
+        }
+        to.push(b' ');
+        push_number(self.bytes, to);
+        to.push(b' ');
+        push_seconds(self.took, to);
+        to.push(b' ');
         append_escaped(self.node.unwrap_or("-").as_bytes(), b' ', to);
-        let _ = writeln!(to, " {}", self.how);
+        to.push(b' ');
+        add(self.how, to);
+        to.push(b'\n');
     }
 }
 
 /// Nothing that a client or a node sends may forge a line, or end its column before `end` does.
 fn append_escaped(text: &[u8], end: u8, to: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'\\' && *byte != end;
+    if text.iter().all(is_plain) {
+        return to.extend_from_slice(text);
+    }
     for &byte in text {
         match byte {
             b'\\' | 0..=0x1f | 0x7f.. => {

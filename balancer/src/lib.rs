@@ -35,6 +35,7 @@ pub mod proxy;
 mod server;
 mod shutdown;
 mod telemetry;
+mod text;
 mod worker;
 
 use std::io::Write as _;

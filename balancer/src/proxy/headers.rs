@@ -23,6 +23,7 @@ use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use muster_protocol::mcmp::BalancerSettings;
 use muster_routing::session;
 
+use crate::text::push_ip;
 use crate::trusted::Networks;
 
 pub use said::Said;
@@ -186,7 +187,8 @@ impl Told<'_> {
             out.extend_from_slice(&self.before);
             out.extend_from_slice(b", ");
         }
-        write!(out, "{peer}").is_ok()
+        push_ip(peer, out);
+        true
     }
 
     fn write_host(&self, out: &mut Vec<u8>) -> bool {
