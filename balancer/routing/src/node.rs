@@ -1,5 +1,6 @@
 //! One node as requests see it: what it is, whether it may be used, and what it carries.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -16,6 +17,8 @@ pub struct NodeId(pub u32);
 pub struct Node {
     /// Which registration this is.
     pub id: NodeId,
+    /// Where it is; `None` where its host is a name, which has to be looked up.
+    pub socket: Option<SocketAddr>,
     /// What the node said of itself.
     pub config: Arc<NodeConfig>,
     /// The settings of its balancer name.

@@ -234,7 +234,8 @@ impl Edge {
             let max_in_flight = self.policy.max_in_flight;
             let decision = decide(&table, &Request { host, path, cookies, tried, max_in_flight })?;
             let node = decision.node;
-            let Some(socket) = self.published.prober().socket(&node.config.address) else {
+            let looked_up = || self.published.prober().socket(&node.config.address);
+            let Some(socket) = node.socket.or_else(looked_up) else {
                 exchange.tried.push(node.id);
                 continue;
             };

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
 
-use muster_http1::{BadRequest, RequestHead, parse_request};
+use muster_http1::{BadRequest, RequestHead, parse_request, worth_parsing};
 
 use super::buffer::{Buffer, LARGE, SMALL};
 use super::stream::Stream;
@@ -120,10 +120,8 @@ impl Client {
     /// by byte costs no more than its lines.
     fn look(&mut self, worker: &Worker, looked_at: &mut usize) -> Option<Next> {
         let data = self.data();
-        let is_more = data.get(*looked_at..).is_some_and(|new| new.contains(&b'\n'))
-            || data.len() > worker.limits.bytes;
-        *looked_at = data.len();
-        if !is_more {
+        let seen = std::mem::replace(looked_at, data.len());
+        if data.is_empty() || !worth_parsing(data, seen, &worker.limits) {
             return None;
         }
         match parse_request(data, &worker.limits) {

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use muster_http1::{
     BodyReader, Connection, Framing, Keep, LAST_CHUNK, Question, ResponseBody, ResponseChanges,
-    ResponseHead, Version, parse_response, write_chunk_head,
+    ResponseHead, Version, parse_response, worth_parsing, write_chunk_head,
 };
 
 use super::tunnel::Tunnel;
@@ -28,6 +28,8 @@ pub(super) struct Download {
     ready: usize,
     /// The client gets chunks, where the node's connection is the end of the body.
     pub(super) wraps: bool,
+    /// How much of the node's buffer was looked at for a head.
+    looked_at: usize,
     interim: u32,
     pub(super) status: Option<u16>,
     pub(super) keeps_client: bool,
@@ -60,6 +62,7 @@ impl Download {
             sent: 0,
             ready: 0,
             wraps: false,
+            looked_at: 0,
             interim: 0,
             status: None,
             keeps_client: false,
@@ -193,6 +196,10 @@ impl Relay<'_> {
     /// False when more bytes are needed.
     fn read_head(&mut self) -> Result<bool, Stop> {
         let Some(data) = self.node.buffer.as_ref().map(Buffer::data) else { return Ok(false) };
+        let seen = std::mem::replace(&mut self.download.looked_at, data.len());
+        if !worth_parsing(data, seen, &self.worker.limits) {
+            return Ok(false);
+        }
         let parsed = parse_response(data, &self.worker.limits, self.download.question);
         let head = match parsed {
             Ok(None) => return Ok(false),
@@ -204,7 +211,10 @@ impl Relay<'_> {
         };
         match head.status {
             101 => self.open_tunnel(&head),
-            100..200 => self.pass_interim(&head)?,
+            100..200 => {
+                self.download.looked_at = 0;
+                self.pass_interim(&head)?;
+            }
             _ => self.pass_head(&head)?,
         }
         Ok(true)
