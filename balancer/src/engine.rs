@@ -73,18 +73,17 @@ impl WorkerEngine {
     /// Serves a connection to its end, with whichever engine it is for.
     pub(crate) async fn serve(&self, stream: Stream, caller: Caller) {
         let WorkerEngine { own, pingora, wanted } = self;
-        let client = caller.address;
         if stream.is_h2() {
-            return Box::pin(pingora.clone().serve_h2(stream, Vec::new(), client)).await;
+            return Box::pin(pingora.clone().serve_h2(stream, Vec::new(), caller)).await;
         }
         if *wanted == Wanted::Pingora {
-            return Box::pin(pingora.clone().serve(stream, Vec::new(), client)).await;
+            return Box::pin(pingora.clone().serve(stream, Vec::new(), caller)).await;
         }
         let Some(given) = own.clone().serve(stream, caller).await else { return };
         let HandedOver { stream, read, is_h2 } = given;
         match is_h2 {
-            true => Box::pin(pingora.clone().serve_h2(stream, read, client)).await,
-            false => Box::pin(pingora.clone().serve(stream, read, client)).await,
+            true => Box::pin(pingora.clone().serve_h2(stream, read, caller)).await,
+            false => Box::pin(pingora.clone().serve(stream, read, caller)).await,
         }
     }
 }

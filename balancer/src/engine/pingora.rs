@@ -1,26 +1,42 @@
-//! The first engine: pingora-proxy, HTTP/1.1 on both sides, with WebSocket upgrades.
+//! The other engine: pingora-proxy, for what our own does not speak.
+//!
+//! It serves clients of HTTP/2, and requests whose node speaks HTTP/2. With `http.engine =
+//! "pingora"` it serves all.
 //!
 //! pingora-core hides the port of its listeners and owns the process's signals, so connections
 //! come from our own accept loop and each is handed to Pingora's service (decision note 0003).
+//!
+//! | module | idea |
+//! |---|---|
+//! | `front` | a client's connection of HTTP/2: its requests, its floods, its bounds |
+//! | `connection` | a client's connection of HTTP/1: strict heads and bodies |
+//! | `hooks` | Pingora's questions, answered by the policy |
+//! | `peer` | how a node is connected to |
+//! | `upgrade` | the same for a request that becomes a tunnel |
 
 mod connection;
+mod front;
 mod hooks;
+mod peer;
 mod upgrade;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pingora_core::apps::{HttpServerApp as _, ServerApp as _};
+use muster_http1::{BadRequest, HeadLimits};
+use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use self::connection::{Connection, HeadLimits};
+use self::connection::{Connection, Next};
 use self::hooks::Hooks;
 use crate::config::Config;
+use crate::engine::http1::Caller;
 use crate::engine::http1::stream::Stream;
-use crate::proxy::Edge;
+use crate::proxy::{Edge, Ending, Refused};
 
 /// Most attempts that Pingora makes, whatever our policy says.
 const MAX_ATTEMPTS: usize = 32;
@@ -30,7 +46,10 @@ pub(crate) struct PingoraEngine {
     proxy: Arc<HttpProxy<Hooks>>,
     /// Turns true when no connection is to be reused any more.
     closing: watch::Sender<bool>,
+    /// Ends the connections that wait for a request.
+    idle_closed: CancellationToken,
     edge: Arc<Edge>,
+    limits: HeadLimits,
 }
 
 impl PingoraEngine {
@@ -40,66 +59,99 @@ impl PingoraEngine {
             max_retries: MAX_ATTEMPTS,
             ..ServerConf::default()
         };
+        let mut proxy =
+            http_proxy(&Arc::new(server), Hooks::new(edge.clone(), &config.upstream.tls));
+        // CONNECT is refused where every other request is.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         PingoraEngine {
-            proxy: Arc::new(http_proxy(&Arc::new(server), Hooks::new(edge.clone()))),
+            proxy: Arc::new(proxy),
             closing: watch::Sender::new(false),
+            idle_closed: CancellationToken::new(),
+            limits: HeadLimits { bytes: edge.policy.max_head_bytes, ..HeadLimits::default() },
             edge,
         }
     }
 
-    /// From now on answers say `Connection: close`.
+    /// From now on answers say `Connection: close`, and clients of HTTP/2 hear GOAWAY.
     pub(crate) fn close_after_answers(&self) {
         self.closing.send_replace(true);
     }
 
     /// Closes the connections that wait for a request.
     pub(crate) async fn close_idle(&self) {
+        self.idle_closed.cancel();
         self.proxy.http_cleanup().await;
     }
 
-    /// Bounds the next request of a connection. Each time anew: Pingora waits without end for the
-    /// second request of an HTTP/1.1 client.
+    /// Bounds the request of a connection.
     fn bound(&self, session: &mut ServerSession) {
         let policy = &self.edge.policy;
         session.set_keepalive(Some(policy.client_idle_timeout.as_secs().max(1)));
         session.set_read_timeout(Some(policy.client_read_timeout));
         session.set_write_timeout(Some(policy.client_read_timeout));
-        session.set_pipelining_enabled(true);
-        if let Some(connection) = connection::of(session) {
-            connection.expect_head();
-        }
     }
 }
 
 impl PingoraEngine {
     /// Serves HTTP/1 on a connection to its end. `read` was read from it before.
-    pub(crate) async fn serve(self: Arc<Self>, stream: Stream, read: Vec<u8>, client: SocketAddr) {
+    pub(crate) async fn serve(self: Arc<Self>, stream: Stream, read: Vec<u8>, caller: Caller) {
         let closing = self.closing.subscribe();
-        let policy = &self.edge.policy;
-        let limits =
-            HeadLimits { within: policy.client_head_timeout, bytes: policy.max_head_bytes };
-        let connection = Connection::http1(stream, client, read, limits);
-        let mut session = ServerSession::new_http1(Box::new(connection));
+        let mut connection = Box::new(Connection::new(stream, read, caller));
         loop {
+            let next = tokio::select! {
+                biased;
+                next = connection.next(&self.limits, &self.edge.policy) => next,
+                () = self.idle_closed.cancelled() => return,
+            };
+            match next {
+                Next::Request => {}
+                Next::Bad(BadRequest::Preface) if !connection.is_tls() => {
+                    let (stream, read) = connection.into_parts();
+                    return Box::pin(self.serve_h2(stream, read, caller)).await;
+                }
+                Next::Bad(bad) => return self.refuse(&mut connection, bad, caller).await,
+                Next::Over => return,
+            }
+            let mut session = ServerSession::new_http1(connection);
             self.bound(&mut session);
             let Some(reused) = self.proxy.process_new_http(session, &closing).await else { return };
-            let (stream, settings) = reused.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
+            let (stream, _) = reused.consume();
+            let Ok(again) = stream.into_any().downcast::<Connection>() else { return };
+            connection = again;
         }
     }
 
     /// Serves HTTP/2 on a connection to its end. `read` was read from it before.
-    pub(crate) async fn serve_h2(
-        self: Arc<Self>,
-        stream: Stream,
-        read: Vec<u8>,
-        client: SocketAddr,
-    ) {
-        let closing = self.closing.subscribe();
-        let connection = Connection::http2(stream, client, read);
-        self.proxy.process_new(Box::new(connection), &closing).await;
+    pub(crate) async fn serve_h2(self: Arc<Self>, stream: Stream, read: Vec<u8>, caller: Caller) {
+        front::serve(self, stream, read, caller).await;
     }
+
+    /// Tells a client that its request cannot be read.
+    async fn refuse(&self, connection: &mut Connection, bad: BadRequest, caller: Caller) {
+        let mut exchange = self.edge.begin();
+        let refused = Refused::Malformed(bad);
+        exchange.refused = Some(refused);
+        let answer = hooks::last_answer(refused);
+        let sent = connection.end_with(&answer, &self.edge.policy).await;
+        let ending = Ending {
+            client: Some(caller.address.ip()),
+            method: "-",
+            target: b"-",
+            version: "-",
+            status: sent.then(|| refused.status()),
+            received: 0,
+            sent: 0,
+        };
+        self.edge.end(&mut exchange, ending);
+    }
+}
+
+/// What Pingora and the hooks know of a client's TLS. Behind a PROXY header that tells of TLS, no
+/// more than that.
+fn ssl_digest(stream: &Stream, caller: Caller) -> Option<Arc<SslDigest>> {
+    let known = stream.tls_facts().map(|facts| (facts.cipher, facts.version));
+    let (cipher, version) = known.or(caller.is_tls.then_some(("", "")))?;
+    Some(Arc::new(SslDigest::new(cipher, version, None, None, Vec::new())))
 }

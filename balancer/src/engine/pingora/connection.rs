@@ -1,22 +1,25 @@
-//! A client's connection as Pingora wants it: buffered writes, and the client's address.
+//! A client's connection of HTTP/1 as Pingora wants it: strict heads, checked bodies, buffered
+//! writes, and the client's address.
 //!
-//! Reads are not buffered here: Pingora reads heads and bodies into buffers of its own, and an
-//! idle connection should hold none. But they are bounded while a head is read: Pingora's own
-//! bounds are a minute for each *read* and a mebibyte, so that a byte now and then would hold a
-//! connection for good.
+//! Pingora reads heads and bodies more leniently than our own engine, so it is given none that it
+//! could read otherwise: each head is read here, by the same codec, and told on as that codec
+//! writes it; of the body exactly the bytes that belong to it, without extensions and trailers of
+//! chunks. What comes after waits for its turn.
 
 use std::fmt;
-use std::future::Future as _;
-use std::net::SocketAddr;
+use std::future::{Future as _, poll_fn};
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use pingora_core::protocols::ALPN;
+use http::HeaderMap;
+use muster_http1::{
+    BadRequest, BodyReader, HeadLimits, Keep, RequestChanges, RequestHead, Version, parse_request,
+    worth_parsing,
+};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
@@ -24,40 +27,46 @@ use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::time::Sleep;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
+use super::front::Pace;
+use crate::engine::http1::Caller;
 use crate::engine::http1::stream::Stream;
+use crate::proxy::Refused;
+use crate::proxy::edge::Policy;
 
 /// A head and a small body leave in one system call; larger writes go past the buffer.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-/// Heads up to so many times the limit are still read, so that the client can be told 431.
-const SLACK: usize = 4;
+/// How much of a head is read at once.
+const READ: usize = 4 * 1024;
 
 /// A connection of a client.
 pub(super) struct Connection {
     io: BufWriter<Stream>,
-    /// What was read before it came here, and is still to be read.
-    read: Vec<u8>,
-    is_h2: bool,
+    /// What the client sent and is not looked at: the next head, or what follows the body.
+    raw: Vec<u8>,
+    /// What Pingora is to read next.
+    ready: Vec<u8>,
+    /// Where the body of the request ends.
+    body: BodyReader,
+    pace: Option<Pace>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    fault: Option<Refused>,
+    is_last: bool,
     digest: Arc<SocketDigest>,
     tls: Option<Arc<SslDigest>>,
-    limits: HeadLimits,
-    /// Bytes of the head that is being read, from 1; 0 outside of a head. An atomic, for the
-    /// hooks see a connection by reference only.
-    head: AtomicUsize,
-    /// Runs from the first time that a head was waited for in its middle.
-    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a head may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HeadLimits {
-    /// From its first byte.
-    pub(super) within: Duration,
-    /// In bytes.
-    pub(super) bytes: usize,
+/// What a client sent.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A request, which Pingora can read now.
+    Request,
+    Bad(BadRequest),
+    /// Nothing, or not in time, or not all of it.
+    Over,
 }
 
 /// The connection under a session.
@@ -65,85 +74,178 @@ pub(super) fn of(session: &ServerSession) -> Option<&Connection> {
     session.stream().and_then(|stream| (**stream).as_any().downcast_ref())
 }
 
+// === impl Connection ===
+
 impl Connection {
-    /// A connection on which HTTP/1 is spoken, and of which `read` was read before.
-    pub(super) fn http1(
-        stream: Stream,
-        client: SocketAddr,
-        read: Vec<u8>,
-        limits: HeadLimits,
-    ) -> Connection {
-        Connection::new(stream, client, read, limits, false)
-    }
-
-    /// A connection on which HTTP/2 is spoken, and of which `read` was read before.
-    pub(super) fn http2(stream: Stream, client: SocketAddr, read: Vec<u8>) -> Connection {
-        let limits = HeadLimits { within: Duration::MAX, bytes: usize::MAX };
-        Connection::new(stream, client, read, limits, true)
-    }
-
-    fn new(
-        stream: Stream,
-        client: SocketAddr,
-        read: Vec<u8>,
-        limits: HeadLimits,
-        is_h2: bool,
-    ) -> Connection {
+    /// A connection of which `raw` was read before.
+    pub(super) fn new(stream: Stream, raw: Vec<u8>, caller: Caller) -> Connection {
         let digest = SocketDigest::from_raw_fd(stream.socket().as_raw_fd());
         // Known already, so that nobody asks the kernel.
-        let _ = digest.peer_addr.set(Some(client.into()));
-        let tls = stream.tls_facts().map(|facts| {
-            Arc::new(SslDigest::new(facts.cipher, facts.version, None, None, Vec::new()))
-        });
+        let _ = digest.peer_addr.set(Some(caller.address.into()));
         Connection {
+            tls: super::ssl_digest(&stream, caller),
             io: BufWriter::with_capacity(WRITE_BUFFER, stream),
-            read,
-            is_h2,
-            digest: Arc::new(digest),
-            tls,
-            limits,
-            head: AtomicUsize::new(0),
+            raw,
+            ready: Vec::new(),
+            body: BodyReader::none(),
+            pace: None,
             deadline: None,
+            fault: None,
+            is_last: false,
+            digest: Arc::new(digest),
         }
     }
 
-    /// From now on what comes is a head.
-    pub(super) fn expect_head(&self) {
-        self.head.store(1, Ordering::Relaxed);
-    }
-
-    /// The head is there; what comes now is bounded otherwise.
-    pub(super) fn head_is_read(&self) {
-        self.head.store(0, Ordering::Relaxed);
-    }
-
-    /// Bounds a read within a head.
-    fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-        so_far: usize,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(self.io.get_mut()).poll_read(cx, buffer);
-        if read.is_ready() {
-            let so_far = so_far + buffer.filled().len() - before;
-            self.head.store(so_far, Ordering::Relaxed);
-            return match so_far > self.limits.bytes.saturating_mul(SLACK) {
-                true => Poll::Ready(Err(std::io::ErrorKind::InvalidData.into())),
-                false => read,
-            };
+    /// Waits for the next head, within the policy's bounds.
+    pub(super) async fn next(&mut self, limits: &HeadLimits, policy: &Policy) -> Next {
+        let mut seen = 0;
+        let mut until = self.head_until(policy);
+        loop {
+            if worth_parsing(&self.raw, seen, limits) {
+                match parse_request(&self.raw, limits) {
+                    Ok(Some(head)) => return self.begin(&head, policy),
+                    Ok(None) => {}
+                    Err(bad) => return Next::Bad(bad),
+                }
+            }
+            seen = self.raw.len();
+            match timeout_at(until, poll_fn(|cx| self.poll_more(cx))).await {
+                Ok(Ok(1..)) if seen == 0 => until = self.head_until(policy),
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) | Err(_) => return Next::Over,
+            }
         }
-        if so_far == 1 {
-            // Between requests: Pingora's keep-alive timeout counts.
+    }
+
+    /// Why the request cannot go on, where that was found within its body.
+    pub(super) fn fault(&self) -> Option<Refused> {
+        self.fault
+    }
+
+    /// Whether no other request may follow: this one asks for a tunnel.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.io.get_ref().is_tls()
+    }
+
+    /// The connection below, and what was read from it and not used.
+    pub(super) fn into_parts(self) -> (Stream, Vec<u8>) {
+        (self.io.into_inner(), self.raw)
+    }
+
+    /// Sends an answer after which there is no other, and ends the connection in order: a socket
+    /// that is closed with bytes unread resets the connection, and the answer is lost with it.
+    /// So what the client still sends is read and dropped, for a time.
+    pub(super) async fn end_with(&mut self, answer: &[u8], policy: &Policy) -> bool {
+        const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+        let send = async {
+            self.io.write_all(answer).await?;
+            self.io.flush().await?;
+            self.io.shutdown().await
+        };
+        let sent = matches!(timeout(policy.client_read_timeout, send).await, Ok(Ok(())));
+        if sent {
+            let mut dropped = [0; 1024];
+            let stream = self.io.get_mut();
+            let drained = async { while matches!(stream.read(&mut dropped).await, Ok(1..)) {} };
+            let _ = timeout(LINGER, drained).await;
+        }
+        sent
+    }
+
+    fn head_until(&self, policy: &Policy) -> Instant {
+        let within = match self.raw.is_empty() {
+            true => policy.client_idle_timeout,
+            false => policy.client_head_timeout,
+        };
+        Instant::now() + within
+    }
+
+    /// Reads what there is; 0 bytes are the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; READ];
+        let mut room = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(self.io.get_mut()).poll_read(cx, &mut room))?;
+        self.raw.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
+    }
+
+    /// Makes the head ready, and what there is of the body.
+    fn begin(&mut self, head: &RequestHead, policy: &Policy) -> Next {
+        self.fault = None;
+        self.ready.clear();
+        write_head(head, &self.raw, &mut self.ready);
+        self.is_last = head.upgrade.is_some();
+        self.body = match self.is_last {
+            true => BodyReader::until_close(),
+            false => BodyReader::of_request(&head.body, Keep::Framing),
+        };
+        self.pace = (!self.is_last && !self.body.is_done())
+            .then(|| Pace::new(&HeaderMap::new(), policy, Instant::now()));
+        self.raw.drain(..head.length);
+        match self.body.take(&mut self.raw) {
+            Ok(taken) => {
+                self.ready.extend_from_slice(&self.raw[..taken.kept]);
+                self.raw.drain(..taken.consumed);
+            }
+            // The head reaches no node either: the body's first read fails before.
+            Err(_) => self.fault = Some(Refused::BadBody),
+        }
+        if self.raw.is_empty() {
+            // An idle connection holds no buffer.
+            self.raw = Vec::new();
+        }
+        Next::Request
+    }
+
+    /// Takes the body's bytes out of what was read behind `before`. The rest waits.
+    fn take_body(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let new = &mut buffer.filled_mut()[before..];
+        let Ok(taken) = self.body.take(new) else {
+            self.fault = Some(Refused::BadBody);
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        self.raw.extend_from_slice(&new[taken.consumed..]);
+        buffer.set_filled(before + taken.kept);
+        if let Some(pace) = &mut self.pace {
+            pace.client_spoke(Instant::now());
             self.deadline = None;
-            return Poll::Pending;
         }
-        let within = self.limits.within;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(std::io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        Ok(())
+    }
+
+    /// While the body is awaited: whether its client is too slow.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(pace) = &mut self.pace else { return Poll::Pending };
+        if self.deadline.is_none() {
+            let received = usize::try_from(self.body.data()).unwrap_or(usize::MAX);
+            let until = pace.client_until(received, Instant::now());
+            self.deadline = Some(Box::pin(sleep_until(until)));
+        }
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        ready!(deadline.as_mut().poll(cx));
+        self.fault = Some(Refused::ClientSlow);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Writes the head for Pingora: as a node would get it, but of the client's version, and with what
+/// the client said about the connection. Whom to believe about clients is not decided here.
+fn write_head(head: &RequestHead, raw: &[u8], out: &mut Vec<u8>) {
+    let lines: &[&[u8]] = match (head.version, head.keep_alive) {
+        (Version::Http11, false) => &[b"Connection: close\r\n"],
+        (Version::Http10, true) => &[b"Connection: keep-alive\r\n"],
+        (Version::Http11, true) | (Version::Http10, false) => &[],
+    };
+    let changes = RequestChanges { keeps_forwarding: true, lines, ..RequestChanges::default() };
+    head.write(raw, &changes, out);
+    if head.version == Version::Http10 {
+        let version = out.windows(2).position(|bytes| bytes == b"\r\n").unwrap_or_default();
+        if let Some(digit) = version.checked_sub(1).and_then(|at| out.get_mut(at)) {
+            *digit = b'0';
         }
     }
 }
@@ -159,16 +261,42 @@ impl AsyncRead for Connection {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        if !self.read.is_empty() {
-            let count = self.read.len().min(buffer.remaining());
-            buffer.put_slice(&self.read[..count]);
-            self.read.drain(..count);
+    ) -> Poll<io::Result<()>> {
+        if !self.ready.is_empty() {
+            let count = self.ready.len().min(buffer.remaining());
+            buffer.put_slice(&self.ready[..count]);
+            self.ready.drain(..count);
             return Poll::Ready(Ok(()));
         }
-        match self.head.load(Ordering::Relaxed) {
-            0 => Pin::new(self.io.get_mut()).poll_read(cx, buffer),
-            so_far => self.poll_head(cx, buffer, so_far),
+        if self.fault.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if self.body.is_done() {
+            // Only the end is of interest now; a request that comes ahead waits.
+            while self.raw.is_empty() {
+                if ready!(self.poll_more(cx))? == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        loop {
+            match Pin::new(self.io.get_mut()).poll_read(cx, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return self.poll_late(cx),
+            }
+            if buffer.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            self.take_body(buffer, before)?;
+            // Nothing to tell is not the end.
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            if self.body.is_done() {
+                return Poll::Pending;
+            }
         }
     }
 }
@@ -178,23 +306,23 @@ impl AsyncWrite for Connection {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        parts: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, parts)
     }
 
@@ -237,10 +365,6 @@ impl GetProxyDigest for Connection {
 impl Ssl for Connection {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.tls.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.is_h2.then_some(ALPN::H2)
     }
 }
 

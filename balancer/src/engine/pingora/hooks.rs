@@ -9,10 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TE,
+    TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderValue, Version};
-use muster_protocol::mcmp::{self, Address};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use muster_http1::BadRequest;
+use muster_protocol::mcmp::{self, Address, Scheme};
 use muster_routing::retry::Failure;
 use muster_routing::session;
 use pingora_core::modules::http::HttpModules;
@@ -22,36 +24,40 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::connection;
-use super::upgrade::UpgradeConnect;
+use super::front::is_grpc;
+use super::peer::{LEAST_WAIT, Peers, Wanted};
+use crate::config::NodeTls;
 use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
-use crate::trusted::Networks;
-
-/// Pingora takes a bound of nothing for none at all.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 pub(super) struct Hooks {
     edge: Arc<Edge>,
+    peers: Peers,
     /// Numbers the attempts after a lost race: connections are pooled by it, so that each gets a
     /// fresh one.
     afresh: AtomicU64,
 }
 
 impl Hooks {
-    pub(super) fn new(edge: Arc<Edge>) -> Hooks {
-        Hooks { edge, afresh: AtomicU64::new(1) }
+    pub(super) fn new(edge: Arc<Edge>, node_tls: &NodeTls) -> Hooks {
+        let peers = Peers::new(edge.clone(), node_tls);
+        Hooks { edge, peers, afresh: AtomicU64::new(1) }
     }
 
     /// Refuses what needs no node to be refused.
-    fn gate(&self, head: &RequestHeader) -> Result<(), Refused> {
+    fn gate(&self, session: &Session) -> Result<(), Refused> {
+        let head = session.req_header();
         // MCMP has a port of its own; a proxy has no business with its commands.
         if mcmp::method(head.method.as_str()).is_some() {
             return Err(Refused::Method);
         }
-        if head_bytes(head) > self.edge.policy.max_head_bytes {
-            return Err(Refused::HeadTooLong);
+        if let Some(bad) = head.extensions.get::<BadRequest>() {
+            return Err(Refused::Malformed(*bad));
+        }
+        if let Some(fault) = connection::of(session).and_then(connection::Connection::fault) {
+            return Err(fault);
         }
         let length =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -61,7 +67,24 @@ impl Hooks {
         }
     }
 
-    async fn choose(&self, head: &RequestHeader, exchange: &mut Exchange) -> Result<(), Refused> {
+    /// Puts what the node is told of the client in the place of what the client says, and gives
+    /// the client.
+    fn tell(&self, session: &mut Session) -> Option<IpAddr> {
+        let (peer, is_tls) = (client(session), is_tls(session));
+        let head = session.req_header_mut();
+        if head.headers.get(HOST).is_some_and(HeaderValue::is_empty) {
+            // HTTP/1.0 without one.
+            head.remove_header(&HOST);
+        }
+        headers::forward(head, peer, is_tls, &self.edge.policy.trusted)
+    }
+
+    async fn choose(
+        &self,
+        head: &RequestHeader,
+        client: Option<IpAddr>,
+        exchange: &mut Exchange,
+    ) -> Result<(), Refused> {
         // Other cookies may hold any byte; a session's own route is plain text.
         let values = head.headers.get_all(COOKIE).iter();
         let texts: Vec<Cow<'_, str>> =
@@ -69,37 +92,41 @@ impl Hooks {
         let cookies: Vec<&str> = texts.iter().map(|text| &**text).collect();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or(head.uri.host()).unwrap_or_default();
-        let asked = Asked { client: None, host, path: head.uri.path(), cookies: &cookies };
+        let asked = Asked { client, host, path: head.uri.path(), cookies: &cookies };
         self.edge.choose(exchange, asked).await
     }
 
-    fn peer(&self, exchange: &Exchange, target: &Target, is_upgrade: bool) -> Box<HttpPeer> {
-        let policy = &self.edge.policy;
-        let config = &target.node.config;
-        let mut peer = HttpPeer::new(target.socket, false, String::new());
-        let options = &mut peer.options;
-        options.connection_timeout = Some(shorter(policy.connect_timeout, config.ping));
-        options.total_connection_timeout = options.connection_timeout;
-        let silence = config.timeout.unwrap_or(policy.read_timeout);
-        let silence = silence.min(self.edge.time_left(exchange)).max(LEAST_WAIT);
-        options.read_timeout = Some(silence);
-        options.write_timeout = options.read_timeout;
-        if is_upgrade {
-            let connect = shorter(policy.connect_timeout, config.ping);
-            options.custom_l4 = Some(Arc::new(UpgradeConnect { connect, answer: silence }));
-            options.read_timeout = Some(policy.tunnel_timeout);
+    /// The node of this attempt, as Pingora wants it; `None` where it speaks what Pingora does
+    /// not.
+    fn peer(
+        &self,
+        exchange: &Exchange,
+        target: &Target,
+        session: &mut Session,
+    ) -> Option<Box<HttpPeer>> {
+        let is_watched = is_http2(session);
+        if is_watched {
+            session.set_read_timeout(Some(self.peers.silence(&target.node.config)));
         }
-        options.idle_timeout = Some(shorter(policy.idle_timeout, config.ttl));
+        let is_upgrade = session.is_upgrade_req();
+        let has_body = !session.as_mut().is_body_empty();
+        let time_left = match is_stream(session) {
+            true => Duration::MAX,
+            false => self.edge.time_left(exchange),
+        };
+        let wanted = Wanted { is_upgrade, is_watched, has_body, time_left };
+        let mut peer = self.peers.peer(target, wanted)?;
         if exchange.raced || is_upgrade {
-            options.idle_timeout = Some(LEAST_WAIT);
+            peer.options.idle_timeout = Some(LEAST_WAIT);
             peer.group_key = self.afresh.fetch_add(1, Ordering::Relaxed);
         }
-        Box::new(peer)
+        Some(peer)
     }
 
-    /// Ends an exchange that took too long; a tunnel has no end of its own.
+    /// Ends an exchange that took too long; a tunnel has no end of its own, nor has gRPC.
     fn check_time(&self, session: &Session, exchange: &mut Exchange, who: Refused) -> Result<()> {
-        if session.was_upgraded() || !self.edge.time_left(exchange).is_zero() {
+        if session.was_upgraded() || is_stream(session) || !self.edge.time_left(exchange).is_zero()
+        {
             return Ok(());
         }
         exchange.refused = Some(who);
@@ -118,20 +145,17 @@ impl ProxyHttp for Hooks {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        if let Some(connection) = connection::of(session) {
-            connection.head_is_read();
-        }
         if session.is_upgrade_req() {
             session.set_read_timeout(Some(self.edge.policy.tunnel_timeout));
         }
-        let head = session.req_header();
-        let chosen = match self.gate(head) {
-            Ok(()) => self.choose(head, exchange).await,
+        let client = self.tell(session);
+        let chosen = match self.gate(session) {
+            Ok(()) => self.choose(session.req_header(), client, exchange).await,
             Err(refused) => Err(refused),
         };
         let Err(refused) = chosen else { return Ok(false) };
         exchange.refused = Some(refused);
-        let is_head = head.method == http::Method::HEAD;
+        let is_head = session.req_header().method == http::Method::HEAD;
         let (answer, body) = answer(refused)?;
         session.write_response_header(Box::new(answer), is_head).await?;
         if !is_head {
@@ -147,15 +171,21 @@ impl ProxyHttp for Hooks {
     ) -> Result<Box<HttpPeer>> {
         // The first choice was made when the request came in.
         if exchange.in_flight.is_none()
-            && let Err(refused) = self.choose(session.req_header(), exchange).await
+            && let Err(refused) = self.choose(session.req_header(), client(session), exchange).await
         {
             exchange.refused = Some(refused);
             return Err(Error::new_up(ErrorType::HTTPStatus(refused.status())));
         }
         exchange.is_answered = false;
-        match &exchange.target {
-            Some(target) => Ok(self.peer(exchange, target, session.is_upgrade_req())),
-            None => Err(Error::new_in(ErrorType::InternalError)),
+        let Some(target) = &exchange.target else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        match self.peer(exchange, target, session) {
+            Some(peer) => Ok(peer),
+            None => {
+                exchange.refused = Some(Refused::NodeFailed);
+                Err(Error::new_up(ErrorType::HTTPStatus(Refused::NodeFailed.status())))
+            }
         }
     }
 
@@ -165,7 +195,15 @@ impl ProxyHttp for Hooks {
         head: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        headers::forward(head, client(session), false, &Networks::NONE);
+        let is_h2 =
+            |target: &Target| matches!(target.node.config.address.scheme, Scheme::H2 | Scheme::H2c);
+        if is_http2(session)
+            && session.req_header().headers.get(TE).is_some_and(|te| te == "trailers")
+            && exchange.target.as_ref().is_some_and(is_h2)
+        {
+            // Taken out with what concerns one connection; servers of gRPC look for it.
+            head.insert_header(TE, "trailers")?;
+        }
         if let Some(target) = exchange.target.as_ref().filter(|_| !head.headers.contains_key(HOST))
         {
             // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
@@ -229,6 +267,12 @@ impl ProxyHttp for Hooks {
             head.remove_header(&TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
+        if connection::of(session).is_some_and(connection::Connection::is_last)
+            && head.status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            // What follows may be the tunnel that was not opened.
+            session.set_keepalive(None);
+        }
         Ok(())
     }
 
@@ -266,13 +310,21 @@ impl ProxyHttp for Hooks {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        if *error.esource() != ErrorSource::Upstream {
+        let is_silent = is_late(&error, Refused::NodeSilent);
+        if *error.esource() != ErrorSource::Upstream && !is_silent {
+            if is_late(&error, Refused::ClientSlow) {
+                exchange.refused = Some(Refused::ClientSlow);
+            }
+            if let Some(fault) = connection::of(session).and_then(connection::Connection::fault) {
+                exchange.refused = Some(fault);
+            }
             error.set_retry(false);
             return error;
         }
         let is_answered = exchange.is_answered || session.response_written().is_some();
         let failure = match error.etype() {
             _ if is_answered => Failure::Answered,
+            _ if is_silent => Failure::TimedOut,
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::TimedOut,
             _ => Failure::Unanswered { reused },
         };
@@ -356,6 +408,25 @@ impl Head for RequestHeader {
     }
 }
 
+/// Whether the session itself says that somebody took too long.
+fn is_late(error: &Error, who: Refused) -> bool {
+    *error.esource() == ErrorSource::Downstream
+        && *error.etype() == ErrorType::HTTPStatus(who.status())
+}
+
+fn is_http2(session: &Session) -> bool {
+    session.req_header().version == Version::HTTP_2
+}
+
+/// Whether it is an exchange without an end of its own.
+fn is_stream(session: &Session) -> bool {
+    is_http2(session) && is_grpc(&session.req_header().headers)
+}
+
+fn is_tls(session: &Session) -> bool {
+    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
+}
+
 /// Whether a connect failed for reasons of this machine: no files, no ports, no rights.
 fn is_own_fault(error: &Error) -> bool {
     matches!(
@@ -372,11 +443,19 @@ fn is_replayable(session: &Session) -> bool {
     !is_unended && !session.as_ref().retry_buffer_truncated()
 }
 
-/// What the head takes on the wire, but for the version and some blanks.
-fn head_bytes(head: &RequestHeader) -> usize {
-    let line =
-        |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    head.raw_path().len() + head.headers.iter().map(line).sum::<usize>()
+/// The answer to a request that cannot be read, on a connection that ends with it.
+pub(super) fn last_answer(refused: Refused) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {}\r\n", refused.status_line()).into_bytes();
+    let Ok((mut head, body)) = answer(refused) else { return text };
+    let _ = head.insert_header(CONNECTION, "close");
+    for (name, value) in &head.headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    text
 }
 
 fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
@@ -391,11 +470,6 @@ fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
         head.insert_header(RETRY_AFTER, after.as_secs())?;
     }
     Ok((head, body))
-}
-
-/// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
-fn shorter(bound: Duration, of_node: Duration) -> Duration {
-    if of_node.is_zero() { bound } else { bound.min(of_node) }
 }
 
 fn client(session: &Session) -> Option<IpAddr> {
