@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Faults};
+use crate::config::{Config, Fault, Faults};
+use crate::tls;
 
 /// What `muster run` does with a good configuration.
 pub type Serve = fn(Config) -> anyhow::Result<()>;
@@ -96,13 +97,26 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
     match command {
         Command::Run(run) => serve(run.config()?),
         Command::Check { file } => {
-            Config::read(&file)?;
+            let config = Config::read(&file)?;
+            check_files(&config, &file)?;
             Ok(writeln!(out, "{}: good", file.display())?)
         }
         Command::Config { command: ConfigCommand::Show { config } } => {
             Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
         }
     }
+}
+
+/// Names all certificates and keys that cannot be used.
+fn check_files(config: &Config, file: &Path) -> Result<(), Faults> {
+    let fault = |error| Fault {
+        file: file.display().to_string(),
+        line: None,
+        // It stands in the text, as the log tells it at a start.
+        key: String::new(),
+        message: format!("{:#}", anyhow::Error::from(error)),
+    };
+    Faults::check(tls::faults(config).into_iter().map(fault).collect())
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Faults> {
@@ -171,6 +185,29 @@ mod tests {
         assert_eq!(said(&["run", "-c", path]).unwrap_err(), faults);
         let missing = said(&["check", "/nowhere/muster.toml"]).unwrap_err();
         assert!(missing.starts_with("/nowhere/muster.toml: No such file"), "{missing}");
+    }
+
+    #[test]
+    fn a_file_whose_certificates_cannot_be_used_is_answered_with_every_one() {
+        let file = file(
+            "[tls]\nlisten = [\"127.0.0.1:0\"]\n\
+             certificates = [{ chain = \"/no/a\", key = \"/no/b\" },\
+             { chain = \"/no/c\", key = \"/no/d\" }]\n[upstream.tls]\nca = \"/no/e\"\n",
+        );
+        let path = file.path().to_str().unwrap();
+        let faults = said(&["check", path]).unwrap_err();
+        let named = [
+            ("upstream.tls.ca", "/no/e"),
+            ("tls.certificates[0].chain", "/no/a"),
+            ("tls.certificates[1].chain", "/no/c"),
+        ];
+        assert_eq!(faults.lines().count(), named.len(), "{faults}");
+        for (line, (key, named)) in faults.lines().zip(named) {
+            assert!(
+                line.starts_with(&format!("{path}: {key}: cannot read {named}: No such")),
+                "{line}"
+            );
+        }
     }
 
     #[test]

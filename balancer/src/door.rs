@@ -6,18 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::accept;
 use crate::caps::Caps;
 use crate::engine::{Caller, Stream, WorkerEngine};
-use crate::proxy_protocol::{self, Header, MAX_V2};
+use crate::proxy_protocol::receive;
 use crate::tls::TlsFront;
 use crate::trusted::Networks;
-
-/// Between two looks at a PROXY header that came in part. They come whole, so this is rare.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The rules of a public listener, the same for all workers.
 #[derive(Debug)]
@@ -66,28 +62,7 @@ impl accept::Engine for Door {
 impl Entrance {
     /// Whom the PROXY header names.
     async fn named(&self, stream: &mut TcpStream, peer: SocketAddr) -> std::io::Result<Caller> {
-        let header = tokio::time::timeout(self.header_timeout, header(stream)).await??;
+        let header = tokio::time::timeout(self.header_timeout, receive(stream)).await??;
         Ok(Caller { address: header.source.unwrap_or(peer), is_tls: header.is_tls })
-    }
-}
-
-/// Reads the header and nothing behind it, which may be TLS.
-async fn header(stream: &mut TcpStream) -> std::io::Result<Header> {
-    let mut bytes = vec![0; MAX_V2];
-    let mut before = 0;
-    loop {
-        let count = stream.peek(&mut bytes).await?;
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let header = proxy_protocol::read(&bytes[..count]);
-        if let Some(header) = header.map_err(std::io::Error::other)? {
-            stream.read_exact(&mut bytes[..header.consumed]).await?;
-            return Ok(header);
-        }
-        if count == before {
-            tokio::time::sleep(PAUSE).await;
-        }
-        before = count;
     }
 }

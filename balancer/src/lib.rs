@@ -66,6 +66,7 @@ use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::proxy::Edge;
 use crate::published::Published;
+use crate::shutdown::Told;
 use crate::tls::{NodeTls, TlsError, TlsFront};
 
 /// What VERSION, the page and the log call this program.
@@ -135,6 +136,9 @@ pub struct Running {
     /// Where operators look.
     pub manager: Vec<SocketAddr>,
     published: Arc<Published>,
+    /// TLS to clients, if there is any, and to nodes.
+    front: Option<Arc<TlsFront>>,
+    node_tls: Arc<NodeTls>,
     engines: Engines,
     phase: watch::Sender<BalancerState>,
     connections: TaskTracker,
@@ -168,11 +172,12 @@ impl Balancer {
         let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
         let manager = bind("manager.listen", &config.manager.listen)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
-        let published = Arc::new(published(&config)?);
+        let node_tls = Arc::new(NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?);
+        let published = Arc::new(published(&config, node_tls.clone())?);
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
-        let node_tls = NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?;
-        let edge = Edge::new(&config, published.clone(), metrics.clone(), access, node_tls);
+        let (known, counted) = (published.clone(), metrics.clone());
+        let edge = Edge::new(&config, known, counted, access, node_tls.clone());
         let end_workers = CancellationToken::new();
         let mut running = Running {
             http: http.iter().map(|(address, _)| *address).collect(),
@@ -180,6 +185,8 @@ impl Balancer {
             mcmp: addresses(&mcmp),
             manager: addresses(&manager),
             published,
+            front: front.clone(),
+            node_tls,
             engines: Engines::new(Arc::new(edge), &config),
             phase: watch::Sender::new(BalancerState::Starting),
             connections: TaskTracker::new(),
@@ -220,6 +227,19 @@ impl Running {
     /// The nodes as they stand.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// Reads the files of certificates again, for the handshakes to come; connections that are
+    /// there go on.
+    ///
+    /// # Errors
+    /// What cannot be used, with its key and file. Of the listener and of the nodes each keeps what
+    /// it had, where it is at fault.
+    pub fn reload_certificates(&self) -> Result<(), Vec<TlsError>> {
+        let front = self.front.as_ref().map_or(Ok(()), |front| front.reload());
+        let faults: Vec<_> =
+            [front, self.node_tls.reload()].into_iter().filter_map(Result::err).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// Ends in an order that loses nothing: `/readyz` says no, nobody new is accepted, answers
@@ -333,7 +353,8 @@ impl Running {
     }
 }
 
-/// Carries traffic until SIGTERM or SIGINT, then drains; a second signal ends at once.
+/// Carries traffic until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP reads
+/// the certificates again.
 ///
 /// The first line on standard output says where it listens, once it does:
 /// `listening http=ADDR https=ADDR mcmp=ADDR manager=ADDR` (each key once for each of its addresses).
@@ -358,13 +379,26 @@ async fn carry(config: Config) -> anyhow::Result<()> {
     let deadline = config.drain_timeout;
     let running = Balancer::start(config).await?;
     announce(&running).context("cannot write to standard output")?;
-    signals.next().await;
+    while signals.next().await == Told::Reload {
+        reload(&running);
+    }
     tracing::info!(?deadline, "draining; a second signal ends at once");
     tokio::select! {
         _ = running.drain(deadline) => tracing::info!("drained"),
-        _ = signals.next() => tracing::warn!("ended before the drain was over"),
+        _ = signals.end() => tracing::warn!("ended before the drain was over"),
     }
     Ok(())
+}
+
+/// A fault is logged, and the old certificates stay.
+fn reload(running: &Running) {
+    match running.reload_certificates() {
+        Ok(()) => tracing::info!("the certificates were read again"),
+        Err(faults) => faults.into_iter().for_each(|fault| {
+            let error = format!("{:#}", anyhow::Error::from(fault));
+            tracing::error!(error, "the old certificates stay");
+        }),
+    }
 }
 
 /// Each connection is a file. The usual soft limit of 1,024 is for programs of another kind, and
@@ -408,7 +442,7 @@ fn announce(running: &Running) -> std::io::Result<()> {
     out.flush()
 }
 
-fn published(config: &Config) -> Result<Published, StartError> {
+fn published(config: &Config, node_tls: Arc<NodeTls>) -> Result<Published, StartError> {
     let limits =
         Limits { nodes: config.mcmp.max_nodes, contexts: config.mcmp.max_contexts, gone: MAX_GONE };
     let config::Health {
@@ -428,7 +462,8 @@ fn published(config: &Config) -> Result<Published, StartError> {
     }
     // Nodes notice a restart by it.
     let id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    Ok(Published::new(registry, Prober::new(config.health.probe_timeout), id as u64))
+    let prober = Prober::with_tls(config.health.probe_timeout, node_tls);
+    Ok(Published::new(registry, prober, id as u64))
 }
 
 fn bind(key: &'static str, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {

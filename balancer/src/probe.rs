@@ -1,38 +1,37 @@
-//! Asks a node whether it is there: `OPTIONS *` for HTTP, CPing for AJP (reference: contexts,
-//! nodes and load).
+//! Asks a node whether it is there: `OPTIONS *` for HTTP, CPing for AJP, SETTINGS for HTTP/2
+//! (reference: contexts, nodes and load).
 //!
-//! Any HTTP answer will do, for it shows that the process serves. So will a connection that the
-//! node ends in order without a word: small servers do that to `OPTIONS *`, and one that is dead
-//! or frozen cannot. Over AJP only a CPong will do. A node whose scheme the balancer does not speak yet never answers, and the
-//! log says why, once for each address.
+//! What is asked in each scheme stands in `ask`. Over TLS the node must prove who it is, as for a
+//! request: one that does not is refused, and the log says why, once until it does.
 //!
 //! What fails on our own side (no file descriptor, no port left) says nothing of the node, so
 //! there is no verdict then.
 
+mod ask;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use muster_protocol::ajp::{PING, PONG};
 use muster_protocol::mcmp::{Address, Scheme};
 use muster_protocol::names::NodeHost;
 use muster_routing::health::Probed;
 use rustix::io::Errno;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Alpn;
+use crate::tls::{BadServerName, NodeTls};
 
 /// Most probes under way at once, of those that a message waits for and of the others.
 const MAX_PROBES: usize = 256;
 
-/// Most addresses that are remembered as unspeakable, so that each is logged once.
+/// Most addresses that are remembered as unproven, so that each is logged once.
 const MAX_WARNED: usize = 10_000;
-
-/// What every HTTP answer begins with.
-const ANSWER: &[u8] = b"HTTP/";
 
 type Names = std::collections::HashMap<(NodeHost, u16), SocketAddr>;
 
@@ -41,6 +40,8 @@ type Names = std::collections::HashMap<(NodeHost, u16), SocketAddr>;
 pub struct Prober {
     /// The bound of a probe where the node names no shorter one.
     within: Duration,
+    /// How nodes prove who they are; without it those of https and h2 are never there.
+    tls: Option<Arc<NodeTls>>,
     names: ArcSwap<Names>,
     asked: Semaphore,
     timed: Semaphore,
@@ -57,15 +58,22 @@ impl Default for Prober {
 }
 
 impl Prober {
-    /// Probes take `within` at most; a node's own `ping` may shorten that.
+    /// Probes take `within` at most; a node's own `ping` may shorten that. Nodes of https and h2
+    /// are refused: see [`Prober::with_tls`].
     pub fn new(within: Duration) -> Prober {
         Prober {
             within,
+            tls: None,
             names: ArcSwap::default(),
             asked: Semaphore::new(MAX_PROBES),
             timed: Semaphore::new(MAX_PROBES),
             warned: Mutex::default(),
         }
+    }
+
+    /// The same, and nodes of https and h2 are asked as `tls` says.
+    pub fn with_tls(within: Duration, tls: Arc<NodeTls>) -> Prober {
+        Prober { tls: Some(tls), ..Prober::new(within) }
     }
 
     /// Asks once, for somebody who waits. `ping` is the node's own bound; zero means that it has
@@ -90,13 +98,19 @@ impl Prober {
 
     async fn ask_until(&self, address: &Address, until: Instant) -> Option<Probed> {
         match timeout_at(until, self.ask(address)).await {
-            Ok(Ok(())) => Some(Probed::Answered),
+            Ok(Ok(())) => {
+                self.note_proof(address);
+                Some(Probed::Answered)
+            }
             Ok(Err(error)) if is_ours(&error) => {
                 tracing::debug!(%address, %error, "cannot probe a node");
                 None
             }
             Ok(Err(error)) => {
-                tracing::debug!(%address, %error, "node does not answer its probe");
+                match is_of_tls(&error) {
+                    true => self.warn_once(address, &error),
+                    false => tracing::debug!(%address, %error, "node does not answer its probe"),
+                }
                 Some(Probed::Refused)
             }
             Err(_) => Some(Probed::TimedOut),
@@ -152,13 +166,21 @@ impl Prober {
 
     async fn ask(&self, address: &Address) -> std::io::Result<()> {
         match address.scheme {
-            Scheme::Http => ask_http(self.connect(address).await?, address).await,
-            Scheme::Ajp => ask_ajp(self.connect(address).await?).await,
-            Scheme::Https | Scheme::H2 | Scheme::H2c => {
-                self.warn_once(address);
-                Err(std::io::ErrorKind::Unsupported.into())
-            }
+            Scheme::Http => ask::http(self.connect(address).await?, address).await,
+            Scheme::Https => ask::http(self.handshake(address, Alpn::Http1).await?, address).await,
+            Scheme::Ajp => ask::ajp(self.connect(address).await?).await,
+            Scheme::H2c => ask::h2(self.connect(address).await?).await,
+            Scheme::H2 => ask::h2(self.handshake(address, Alpn::H2).await?).await,
         }
+    }
+
+    async fn handshake(
+        &self,
+        address: &Address,
+        alpn: Alpn,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let tls = self.tls.as_ref().ok_or(std::io::ErrorKind::Unsupported)?;
+        tls.handshake(self.connect(address).await?, address, alpn).await
     }
 
     async fn connect(&self, address: &Address) -> std::io::Result<TcpStream> {
@@ -166,41 +188,25 @@ impl Prober {
         TcpStream::connect(socket).await
     }
 
-    fn warn_once(&self, address: &Address) {
+    fn warn_once(&self, address: &Address, error: &std::io::Error) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.len() < MAX_WARNED && warned.insert(address.clone()) {
-            tracing::warn!(
-                %address,
-                "this version speaks HTTP/1.1 and AJP to nodes; give the worker such a connector"
-            );
+            tracing::warn!(%address, %error, "no TLS with a node: it gets no requests");
+        }
+    }
+
+    /// If it fails again, that is news again.
+    fn note_proof(&self, address: &Address) {
+        if matches!(address.scheme, Scheme::Https | Scheme::H2) {
+            self.warned.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
         }
     }
 }
 
-async fn ask_http(mut stream: TcpStream, address: &Address) -> std::io::Result<()> {
-    let Address { host, port, .. } = address;
-    let request = format!(
-        "OPTIONS * HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: muster-probe\r\n\
-         Content-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut start = Vec::with_capacity(ANSWER.len());
-    stream.take(ANSWER.len() as u64).read_to_end(&mut start).await?;
-    match start == ANSWER || start.is_empty() {
-        true => Ok(()),
-        false => Err(std::io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// Every AJP connector knows CPing, so a connection that ends without a word is no answer here.
-async fn ask_ajp(mut stream: TcpStream) -> std::io::Result<()> {
-    stream.write_all(&PING).await?;
-    let mut answer = [0; PONG.len()];
-    stream.read_exact(&mut answer).await?;
-    match answer == PONG {
-        true => Ok(()),
-        false => Err(std::io::ErrorKind::InvalidData.into()),
-    }
+/// Whether the handshake failed, and not the connection below it.
+fn is_of_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<rustls::Error>() || inner.is::<BadServerName>())
 }
 
 /// Whether the fault is on our side.
@@ -221,6 +227,9 @@ fn bare(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use muster_protocol::ajp::PONG;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn address(host: &str, port: u16, scheme: Scheme) -> Address {
@@ -264,13 +273,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn garbage_a_closed_port_and_a_scheme_that_is_not_spoken_are_refusals() {
+    async fn garbage_and_a_closed_port_are_refusals() {
         let prober = Prober::new(SOON);
         let port = answering(b"SSH-2.0-OpenSSH\r\n").await;
-        let garbage = prober.probe(&address("127.0.0.1", port, Scheme::Http), NONE).await;
-        assert_eq!(garbage, Some(Probed::Refused));
-        let https = prober.probe(&address("127.0.0.1", port, Scheme::Https), NONE).await;
-        assert_eq!(https, Some(Probed::Refused));
+        for scheme in [Scheme::Http, Scheme::Https, Scheme::Ajp, Scheme::H2c, Scheme::H2] {
+            let garbage = prober.probe(&address("127.0.0.1", port, scheme), NONE).await;
+            assert_eq!(garbage, Some(Probed::Refused), "{scheme:?}");
+        }
         let free =
             tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let closed = prober.probe(&address("127.0.0.1", free.port(), Scheme::Http), NONE).await;
@@ -295,11 +304,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn over_http_2_only_settings_show_that_a_node_is_there() {
+        let prober = Prober::new(SOON);
+        let cases: [(&[u8], Probed); 5] = [
+            (b"\0\0\0\x04\0\0\0\0\0", Probed::Answered),
+            (b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", Probed::Answered),
+            (b"\0\0\0\x04\x01\0\0\0\0", Probed::Refused),
+            (b"", Probed::Refused),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", Probed::Refused),
+        ];
+        for (bytes, expected) in cases {
+            let port = answering(bytes).await;
+            let found = prober.probe(&address("127.0.0.1", port, Scheme::H2c), NONE).await;
+            assert_eq!(found, Some(expected), "{bytes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_answers_without_tls_is_no_node_of_https_and_is_told_of_once() {
+        let settings = crate::config::NodeTls { verify: false, ..Default::default() };
+        let prober = Prober::with_tls(SOON, Arc::new(NodeTls::load(&settings).unwrap()));
+        let port = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        for scheme in [Scheme::Https, Scheme::H2, Scheme::Https] {
+            let found = prober.probe(&address("127.0.0.1", port, scheme), NONE).await;
+            assert_eq!(found, Some(Probed::Refused), "{scheme:?}");
+        }
+        assert_eq!(prober.warned.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
     async fn silence_is_a_timeout() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        for scheme in [Scheme::Http, Scheme::Ajp] {
-            let found = Prober::new(SOON).probe(&address("127.0.0.1", port, scheme), NONE).await;
+        let settings = crate::config::NodeTls { verify: false, ..Default::default() };
+        let prober = Prober::with_tls(SOON, Arc::new(NodeTls::load(&settings).unwrap()));
+        for scheme in [Scheme::Http, Scheme::Https, Scheme::Ajp, Scheme::H2c, Scheme::H2] {
+            let found = prober.probe(&address("127.0.0.1", port, scheme), NONE).await;
             assert_eq!(found, Some(Probed::TimedOut));
         }
     }

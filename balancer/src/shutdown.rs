@@ -1,11 +1,22 @@
-//! When to end: SIGTERM and SIGINT drain, a second one ends at once.
+//! What signals say: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reads the
+//! certificates again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the balancer.
+/// The signals that the balancer hears.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// To end.
+    End,
+    /// To read the certificates again.
+    Reload,
 }
 
 impl Signals {
@@ -14,14 +25,21 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next one.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Reload,
         }
+    }
+
+    /// Waits for one that asks to end; there is no use in another then.
+    pub(crate) async fn end(&mut self) {
+        while self.next().await != Told::End {}
     }
 }

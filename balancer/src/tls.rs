@@ -7,11 +7,13 @@
 //! | `facts` | what a finished handshake says, for nodes and their headers |
 //! | `node` | how nodes are connected to, and how they prove who they are |
 //! | `files` | PEM files, bounded, each fault with its key and file |
+//! | `check` | all faults of the files at once |
 //!
 //! The cryptography is rustls with ring: TLS 1.2 and 1.3, authenticated encryption and forward
 //! secrecy only. There is no older version and no weaker suite to turn on.
 
 mod certificate;
+mod check;
 mod facts;
 mod files;
 mod front;
@@ -23,6 +25,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 
+pub use check::faults;
 pub use facts::{ClientCertificate, TlsFacts};
 pub use front::TlsFront;
 pub use node::{BadServerName, NodeTls};

@@ -54,7 +54,7 @@ pub(crate) struct Edge {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy: Policy,
-    pub(crate) node_tls: NodeTls,
+    pub(crate) node_tls: Arc<NodeTls>,
     rates: RateLimits,
     access: Option<AccessLog>,
     budget: Budget,
@@ -81,7 +81,7 @@ impl Edge {
         published: Arc<Published>,
         metrics: Arc<Metrics>,
         access: Option<AccessLog>,
-        node_tls: NodeTls,
+        node_tls: Arc<NodeTls>,
     ) -> Edge {
         let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
         Edge {

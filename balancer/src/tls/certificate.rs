@@ -32,7 +32,7 @@ pub(super) struct Certificates {
 
 /// What a certificate says of itself.
 #[derive(Debug, PartialEq, Eq)]
-struct Facts {
+pub(super) struct Facts {
     /// Host names, lower-cased.
     names: Vec<String>,
     /// In seconds of the Unix epoch.
@@ -47,13 +47,8 @@ impl Certificates {
     /// certificate is better than none.
     pub(super) fn load(files: &[CertificateFiles]) -> Result<Certificates, TlsError> {
         let mut all = Vec::new();
-        for (at, CertificateFiles { chain, key }) in files.iter().enumerate() {
-            let (chain_key, key_key) =
-                (format!("tls.certificates[{at}].chain"), format!("tls.certificates[{at}].key"));
-            let chain = Named { key: &chain_key, file: chain };
-            let pair = pair(chain, Named { key: &key_key, file: key })?;
-            let facts = Facts::of(chain, &pair)?;
-            facts.warn(chain, at == 0);
+        for (at, files) in files.iter().enumerate() {
+            let (pair, facts) = read_pair(at, files)?;
             all.push((pair, facts.names));
         }
         let first = all.first().ok_or(TlsError::NoCertificate)?.0.clone();
@@ -103,6 +98,20 @@ impl fmt::Debug for Certificates {
         let names = self.exact.keys().chain(self.wildcard.keys());
         f.debug_tuple("Certificates").field(&names.collect::<Vec<_>>()).finish()
     }
+}
+
+/// The certificate and its key at that place of the configuration.
+pub(super) fn read_pair(
+    at: usize,
+    CertificateFiles { chain, key }: &CertificateFiles,
+) -> Result<(Arc<CertifiedKey>, Facts), TlsError> {
+    let (chain_key, key_key) =
+        (format!("tls.certificates[{at}].chain"), format!("tls.certificates[{at}].key"));
+    let chain = Named { key: &chain_key, file: chain };
+    let pair = pair(chain, Named { key: &key_key, file: key })?;
+    let facts = Facts::of(chain, &pair)?;
+    facts.warn(chain, at == 0);
+    Ok((pair, facts))
 }
 
 // === impl Facts ===

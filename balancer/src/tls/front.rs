@@ -115,7 +115,7 @@ fn server_config(settings: &Tls) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-fn client_verifier(settings: &Tls) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+pub(super) fn client_verifier(settings: &Tls) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let Some(file) = &settings.client_ca else { return Ok(Arc::new(NoClientAuth)) };
     let named = Named { key: "tls.client_ca", file };
     let roots = Arc::new(named.authorities()?);

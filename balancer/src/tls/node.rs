@@ -150,7 +150,7 @@ impl Connectors {
     }
 }
 
-fn authorities(settings: &config::NodeTls) -> Result<RootCertStore, TlsError> {
+pub(super) fn authorities(settings: &config::NodeTls) -> Result<RootCertStore, TlsError> {
     if let Some(file) = &settings.ca {
         return Named { key: "upstream.tls.ca", file }.authorities();
     }
