@@ -14,6 +14,8 @@ pub mod answers;
 pub mod backend;
 pub mod case;
 mod chunks;
+pub mod differential;
+pub mod generate;
 pub mod judge;
 mod probe;
 pub mod reading;

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use muster_loadtests::hostile::backend::Backend;
+use muster_loadtests::hostile::differential::{Plan, compare};
 use muster_loadtests::hostile::run::{Bounds, run_vectors};
 use muster_loadtests::hostile::siege::run_answers;
 use muster_loadtests::hostile::{answers, vectors};
@@ -27,6 +29,15 @@ struct Options {
     /// Only the cases whose name contains this
     #[arg(long, value_name = "WORDS", default_value = "")]
     only: String,
+    /// The proxy that `differential` compares with; it has the same node
+    #[arg(long, value_name = "PROXY", required_if_eq("suite", "differential"))]
+    other: Option<SocketAddr>,
+    /// How many requests `differential` generates
+    #[arg(long, default_value_t = 2_000)]
+    count: u64,
+    /// The seed of `differential`
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// How long a client of a hostile answer waits
     #[arg(long, value_parser = humantime::parse_duration, default_value = "8s")]
     within: Duration,
@@ -38,6 +49,8 @@ enum Suite {
     Vectors,
     /// What nodes answer
     Answers,
+    /// Generated requests, through --other too, and what arrives compared
+    Differential,
 }
 
 async fn run(options: &Options) -> anyhow::Result<bool> {
@@ -52,6 +65,13 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
             let mut answers = answers::all();
             answers.retain(|answer| answer.name.contains(&options.only));
             run_answers(options.proxy, &backend, &answers, options.within).await
+        }
+        Suite::Differential => {
+            let other = options.other.context("--other names the other proxy")?;
+            let plan = Plan::new(options.seed, options.count);
+            let comparison = compare(options.proxy, other, &backend, plan).await;
+            println!("seed {}\n{comparison}", options.seed);
+            return Ok(comparison.differing == 0);
         }
     };
     println!("{report}");

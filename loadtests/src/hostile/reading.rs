@@ -412,7 +412,7 @@ fn number(value: &[u8]) -> Result<usize, Fault> {
 }
 
 /// The elements of a list header over all its lines, empty ones left out.
-fn elements(headers: &[Header], name: &str) -> Vec<Vec<u8>> {
+pub(super) fn elements(headers: &[Header], name: &str) -> Vec<Vec<u8>> {
     let values = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
     let parts = values.flat_map(|h| h.value.split(|&b| b == b','));
     parts.map(|part| trim(part).to_vec()).filter(|part| !part.is_empty()).collect()
@@ -425,7 +425,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn is_token(bytes: &[u8]) -> bool {
+pub(super) fn is_token(bytes: &[u8]) -> bool {
     let is_char = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     !bytes.is_empty() && bytes.iter().all(is_char)
 }

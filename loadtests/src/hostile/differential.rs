@@ -1,0 +1,431 @@
+//! The same generated requests through two proxies to one node: what arrives must be alike, or
+//! both refuse.
+//!
+//! Where only one refuses, a strict reading of what was sent, which shares no code with either
+//! proxy, is asked for its opinion. The first may be stricter ([`Comparison::stricter`]) where there
+//! is a fault or an oddity; the second only where the end of the request is beyond doubt
+//! ([`Comparison::odd`]): then it is a matter of taste and not of safety. Anything else differs.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::backend::{Backend, Got, Record};
+use super::case::{self, CaseId, PLACE};
+use super::generate::{self, Generated};
+use super::judge::shown;
+use super::probe;
+use super::reading::{self, Named as _, Reading, Remark, Request, text};
+use super::wire::{Heard, Wire};
+
+/// Requests that are under way at a time, to each proxy.
+const TOGETHER: usize = 64;
+
+/// Requests between two comparisons.
+const BATCH: u64 = 512;
+
+/// How long a proxy may take until it serves at all.
+const READY: Duration = Duration::from_secs(10);
+
+/// The time between the last byte at the node and a comparison.
+const QUIET: Duration = Duration::from_millis(30);
+
+/// Most differences that are kept; all are counted.
+const SHOWN: usize = 50;
+
+/// Headers that a proxy sets for its own hop.
+const OWN: &[&str] = &[
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Which requests, and how long a client waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The same seed gives the same requests.
+    pub seed: u64,
+    /// How many.
+    pub count: u64,
+    /// How long a client waits for an answer at first.
+    pub wait: Duration,
+    /// How long it waits when a difference is looked at again.
+    pub long_wait: Duration,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// Both served, and the node got the same.
+    pub served: u64,
+    /// Both refused.
+    pub refused: u64,
+    /// Only the first refused, and it was right to.
+    pub stricter: u64,
+    /// Only the second refused, and what was sent is odd, but its end certain.
+    pub odd: u64,
+    /// All others.
+    pub differing: u64,
+    /// The first of them, in words.
+    pub differences: Vec<String>,
+}
+
+/// What arrived of a request, without what a hop may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Arrived {
+    Request { line: String, host: String, headers: Vec<String>, body: Vec<u8> },
+    Broken(String),
+}
+
+/// A request that was sent through both.
+#[derive(Debug, Clone, Copy)]
+struct Delivered {
+    ids: [CaseId; 2],
+    /// Whether one of them had no node to give it to: that says nothing of the request.
+    was_unavailable: bool,
+}
+
+struct Pair<'p> {
+    proxies: [SocketAddr; 2],
+    backend: &'p Backend,
+    plan: Plan,
+    ids: AtomicU32,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// So many requests from a seed, with the usual waits.
+    pub fn new(seed: u64, count: u64) -> Plan {
+        let (wait, long_wait) = (Duration::from_millis(400), Duration::from_secs(2));
+        Plan { seed, count, wait, long_wait }
+    }
+}
+
+// === impl Comparison ===
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for difference in &self.differences {
+            writeln!(f, "{difference}")?;
+        }
+        write!(
+            f,
+            "{} generated requests: {} served alike, {} refused by both, {} faulty or odd ones \
+             refused by the first alone, {} odd ones by the second alone, {} differ",
+            self.served + self.refused + self.stricter + self.odd + self.differing,
+            self.served,
+            self.refused,
+            self.stricter,
+            self.odd,
+            self.differing
+        )
+    }
+}
+
+/// Sends all requests of the plan through both proxies, whose only node is `backend`.
+pub async fn compare(
+    first: SocketAddr,
+    second: SocketAddr,
+    backend: &Backend,
+    plan: Plan,
+) -> Comparison {
+    let pair = Pair { proxies: [first, second], backend, plan, ids: AtomicU32::new(1) };
+    let mut comparison = Comparison::default();
+    for proxy in pair.proxies {
+        if let Err(why) = probe::fresh(proxy, backend, 0, "before", READY).await {
+            comparison.differing = plan.count;
+            comparison.differences.push(format!("{proxy} before all: {why}"));
+            return comparison;
+        }
+    }
+    let mut from = 0;
+    while from < plan.count {
+        let to = plan.count.min(from + BATCH);
+        let requests: Vec<(u64, Generated)> =
+            (from..to).map(|number| (number, generate::request(plan.seed, number))).collect();
+        let delivered = pair.send_all(&requests).await;
+        backend.settle(QUIET).await;
+        for ((number, request), delivered) in requests.iter().zip(delivered) {
+            pair.judge(*number, request, delivered, &mut comparison).await;
+        }
+        from = to;
+    }
+    comparison
+}
+
+// === impl Pair ===
+
+impl Pair<'_> {
+    /// Sends a batch to both, many at a time.
+    async fn send_all(&self, requests: &[(u64, Generated)]) -> Vec<Delivered> {
+        let send = |(place, (_, request)): (usize, &(u64, Generated))| {
+            let request = request.clone();
+            async move { (place, self.send(&request, self.plan.wait).await) }
+        };
+        let sending: Vec<_> = requests.iter().enumerate().map(send).collect();
+        // In any order: one that waits holds up no other.
+        let sent = stream::iter(sending).buffer_unordered(TOGETHER);
+        let mut delivered: Vec<(usize, Delivered)> = sent.collect().await;
+        delivered.sort_by_key(|(place, _)| *place);
+        delivered.into_iter().map(|(_, delivered)| delivered).collect()
+    }
+
+    async fn send(&self, request: &Generated, wait: Duration) -> Delivered {
+        let ids = [0; 2].map(|_| self.ids.fetch_add(1, Ordering::Relaxed) % 1_000_000);
+        let [first, second] = self.proxies;
+        let (first, second) = tokio::join!(
+            deliver(first, request, ids[0], wait),
+            deliver(second, request, ids[1], wait)
+        );
+        // What nobody takes does not arrive: the comparison shows it.
+        let was_unavailable = [first, second].iter().any(|was| *was.as_ref().unwrap_or(&true));
+        Delivered { ids, was_unavailable }
+    }
+
+    /// Compares what arrived. A difference counts when it is there a second and a third time, with
+    /// a longer wait.
+    async fn judge(
+        &self,
+        number: u64,
+        request: &Generated,
+        mut delivered: Delivered,
+        comparison: &mut Comparison,
+    ) {
+        let mut arrived = self.arrived(delivered.ids);
+        for _ in 0..2 {
+            if !delivered.was_unavailable && class(request, &arrived) != Class::Differs {
+                break;
+            }
+            delivered = self.send(request, self.plan.long_wait).await;
+            self.backend.settle(QUIET).await;
+            arrived = self.arrived(delivered.ids);
+        }
+        match class(request, &arrived) {
+            Class::Served => comparison.served += 1,
+            Class::Refused if !delivered.was_unavailable => comparison.refused += 1,
+            Class::Stricter => comparison.stricter += 1,
+            Class::Odd => comparison.odd += 1,
+            Class::Refused | Class::Differs => {
+                comparison.differing += 1;
+                if comparison.differences.len() < SHOWN {
+                    comparison.differences.push(told(number, request, &arrived));
+                }
+            }
+        }
+    }
+
+    fn arrived(&self, ids: [CaseId; 2]) -> [Vec<Arrived>; 2] {
+        ids.map(|id| self.backend.take(id).iter().filter_map(|r| Arrived::of(r, id)).collect())
+    }
+}
+
+/// Whether the proxy had no node to give it to.
+async fn deliver(
+    proxy: SocketAddr,
+    request: &Generated,
+    id: CaseId,
+    wait: Duration,
+) -> std::io::Result<bool> {
+    let mut wire = Wire::connect(proxy).await?;
+    wire.write(&case::fill(&request.bytes, id), wait).await;
+    for place in 0..request.requests {
+        let is_head = place == 0 && request.bytes.starts_with(b"HEAD ");
+        match wire.hear_final(is_head, wait).await {
+            Heard::Answer(answer) if answer.status < 400 && answer.is_whole => {}
+            Heard::Answer(answer) if answer.status == 503 => return Ok(true),
+            Heard::Answer(_) | Heard::Ended | Heard::Broken(_) | Heard::Late => break,
+        }
+    }
+    Ok(false)
+}
+
+// === What arrived ===
+
+impl Arrived {
+    fn of(record: &Arc<Record>, id: CaseId) -> Option<Arrived> {
+        match &record.got {
+            Got::Whole(request) => Some(Arrived::request(request, &case::token(id))),
+            Got::Broken(fault) => Some(Arrived::Broken(fault.to_string())),
+            Got::Partial => None,
+        }
+    }
+
+    fn request(request: &Request, token: &str) -> Arrived {
+        let plain = |bytes: &[u8]| bytes.escape_ascii().to_string().replace(token, PLACE);
+        let is_own = |name: &str| OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let others = request.headers.iter().filter(|header| !is_own(&header.name));
+        let mut headers: Vec<String> = others
+            .map(|h| format!("{}: {}", h.name.to_ascii_lowercase(), plain(&h.value)))
+            .collect();
+        headers.sort();
+        Arrived::Request {
+            line: format!("{} {}", request.method, plain(origin(&request.target))),
+            host: request.headers.only("host").map(text).unwrap_or_default(),
+            headers,
+            body: request.body.clone(),
+        }
+    }
+}
+
+/// The path and query of a target; an absolute one means the same.
+fn origin(target: &[u8]) -> &[u8] {
+    match target.strip_prefix(b"http://") {
+        Some(rest) => rest.iter().position(|&b| b == b'/').map_or(b"/", |at| &rest[at..]),
+        None => target,
+    }
+}
+
+// === The comparison ===
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Served,
+    Refused,
+    Stricter,
+    Odd,
+    Differs,
+}
+
+fn class(request: &Generated, [first, second]: &[Vec<Arrived>; 2]) -> Class {
+    let is_broken = first.iter().any(|arrived| matches!(arrived, Arrived::Broken(_)));
+    let sent = Sent::of(&request.bytes);
+    match () {
+        () if is_broken => Class::Differs,
+        () if first.is_empty() && second.is_empty() => Class::Refused,
+        () if first == second => Class::Served,
+        () if second.starts_with(first) && sent.plain <= first.len() => Class::Stricter,
+        // What is odd but certain may be refused; what has a fault must not be served.
+        () if first.starts_with(second)
+            && sent.plain <= second.len()
+            && sent.certain >= first.len() =>
+        {
+            Class::Odd
+        }
+        () => Class::Differs,
+    }
+}
+
+/// What a strict reading makes of the bytes that were sent.
+struct Sent {
+    /// How many requests from the start are beyond doubt.
+    plain: usize,
+    /// How many from the start have a certain end, odd or not.
+    certain: usize,
+}
+
+impl Sent {
+    fn of(mut bytes: &[u8]) -> Sent {
+        let mut sent = Sent { plain: 0, certain: 0 };
+        while let Reading::Whole { value, length } = reading::request(bytes) {
+            if sent.plain == sent.certain && is_plain(&value) {
+                sent.plain += 1;
+            }
+            sent.certain += 1;
+            // What follows a close is not to be read as a request.
+            bytes = if ends_connection(&value) { b"" } else { &bytes[length..] };
+        }
+        sent
+    }
+}
+
+fn ends_connection(request: &Request) -> bool {
+    request.headers.lists("connection", "close")
+        || (request.minor == 0 && !request.headers.lists("connection", "keep-alive"))
+}
+
+fn is_plain(request: &Request) -> bool {
+    let is_passing = |remark: &Remark| matches!(remark, Remark::Extension | Remark::Trailer);
+    let headers = &request.headers[..];
+    let names = |header: &str| headers.lists("connection", header);
+    let host = headers.only("host");
+    request.remarks.iter().all(is_passing)
+        && host.is_none_or(is_usual_host)
+        && is_usual_target(&request.target, host.unwrap_or_default())
+        && reading::elements(headers, "connection").iter().all(|option| reading::is_token(option))
+        && !["content-length", "transfer-encoding", "host"].into_iter().any(names)
+        && !matches!(&*request.method, "TRACE" | "CONNECT")
+}
+
+/// Only characters of a URI, and where it is absolute, with a path and the same host as Host.
+fn is_usual_target(target: &[u8], host: &[u8]) -> bool {
+    let path = match target.strip_prefix(b"http://") {
+        Some(rest) => rest.strip_prefix(host).unwrap_or_default(),
+        None => target,
+    };
+    let is_usual = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(b);
+    path.starts_with(b"/") && path.iter().all(is_usual)
+}
+
+/// A name with a port of digits, or without one.
+fn is_usual_host(host: &[u8]) -> bool {
+    let is_name = |part: &[u8]| {
+        !part.is_empty() && part.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
+    };
+    let mut parts = host.split(|&b| b == b':');
+    parts.next().is_some_and(is_name)
+        && parts.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit) && port.len() < 5)
+        && parts.next().is_none()
+}
+
+fn told(number: u64, request: &Generated, [first, second]: &[Vec<Arrived>; 2]) -> String {
+    format!("{number}: {}\n  first:  {first:?}\n  second: {second:?}", shown(&request.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(raw: &str) -> Generated {
+        Generated { bytes: raw.into(), requests: 1 }
+    }
+
+    fn arrived(raw: &str) -> Vec<Arrived> {
+        match reading::request(raw.as_bytes()) {
+            Reading::Whole { value, .. } => vec![Arrived::request(&value, "q000001")],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const GOOD: &str = "GET /q000001/ HTTP/1.1\r\nHost: x\r\nA: 1\r\nB: 2\r\n\r\n";
+
+    #[test]
+    fn the_order_and_case_of_headers_do_not_count_but_their_values_do() {
+        let other = "GET http://x/q000001/ HTTP/1.1\r\nb: 2\r\nHost: x\r\nA: 1\r\n\
+                     Connection: close\r\n\r\n";
+        assert_eq!(class(&sent(GOOD), &[arrived(GOOD), arrived(other)]), Class::Served);
+        let third = GOOD.replace("A: 1", "A: 2");
+        assert_eq!(class(&sent(GOOD), &[arrived(GOOD), arrived(&third)]), Class::Differs);
+    }
+
+    #[test]
+    fn only_a_request_with_a_fault_may_be_refused_by_the_first_alone() {
+        assert_eq!(class(&sent(GOOD), &[vec![], arrived(GOOD)]), Class::Differs);
+        assert_eq!(class(&sent(GOOD), &[arrived(GOOD), vec![]]), Class::Differs);
+        let bad = GOOD.replace("A: 1", "A : 1");
+        assert_eq!(class(&sent(&bad), &[vec![], arrived(GOOD)]), Class::Stricter);
+        assert_eq!(class(&sent(&bad), &[arrived(GOOD), vec![]]), Class::Differs);
+        let second = [arrived(GOOD), arrived(GOOD)].concat();
+        let both = sent(&format!("{GOOD}{bad}"));
+        assert_eq!(class(&both, &[arrived(GOOD), second.clone()]), Class::Stricter);
+        let closing = sent(&format!("{}{GOOD}", GOOD.replace("A: 1", "A: 1\r\nConnection: close")));
+        assert_eq!(class(&closing, &[arrived(GOOD), second.clone()]), Class::Stricter);
+        assert_eq!(class(&closing, &[second, arrived(GOOD)]), Class::Differs);
+    }
+
+    #[test]
+    fn what_is_odd_but_certain_may_be_refused_by_either_alone() {
+        let odd = GOOD.replace("/q000001/", "/q000001/<");
+        assert_eq!(class(&sent(&odd), &[arrived(&odd), vec![]]), Class::Odd);
+        assert_eq!(class(&sent(&odd), &[vec![], arrived(&odd)]), Class::Stricter);
+    }
+}
