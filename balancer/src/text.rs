@@ -9,6 +9,24 @@ pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// A byte as digits.
+fn octet(byte: u8) -> &'static [u8] {
+    static DIGITS: [[u8; 3]; 256] = digits();
+    let leading_zeros = usize::from(byte < 100) + usize::from(byte < 10);
+    &DIGITS[usize::from(byte)][leading_zeros..]
+}
+
+const fn digits() -> [[u8; 3]; 256] {
+    let mut all = [[b'0'; 3]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let digits = [byte / 100, byte / 10 % 10, byte % 10];
+        all[byte] = [b'0' + digits[0] as u8, b'0' + digits[1] as u8, b'0' + digits[2] as u8];
+        byte += 1;
+    }
+    all
+}
+
 /// Appends an address.
 pub(crate) fn push_ip(address: IpAddr, out: &mut Vec<u8>) {
     match address {
@@ -17,7 +35,7 @@ pub(crate) fn push_ip(address: IpAddr, out: &mut Vec<u8>) {
                 if at > 0 {
                     out.push(b'.');
                 }
-                push_number(part.into(), out);
+                out.extend_from_slice(octet(part));
             }
         }
         // Writing into a Vec cannot fail.
@@ -53,6 +71,9 @@ mod tests {
             assert_eq!(text(|out| push_ip(address.parse().unwrap(), out)), address);
         }
         assert_eq!(text(|out| push_seconds(Duration::from_micros(1_234), out)), "0.001234");
-        assert_eq!(text(|out| push_seconds(Duration::from_nanos(61_999_999_999), out)), "61.999999");
+        assert_eq!(
+            text(|out| push_seconds(Duration::from_nanos(61_999_999_999), out)),
+            "61.999999"
+        );
     }
 }

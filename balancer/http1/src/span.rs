@@ -18,11 +18,10 @@ impl Span {
         head.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// The bytes as text; `""` when they are not ASCII.
+    /// The bytes as text; `""` when they are none.
     #[inline]
     pub fn text(self, head: &[u8]) -> &str {
-        let bytes = self.of(head);
-        if bytes.is_ascii() { std::str::from_utf8(bytes).unwrap_or_default() } else { "" }
+        std::str::from_utf8(self.of(head)).unwrap_or_default()
     }
 
     /// How many bytes it has.

@@ -21,6 +21,16 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     /// Whether it came over TLS, to us or to who named it by the PROXY protocol.
     pub(super) is_tls: bool,
+    pub(super) told: Told,
+}
+
+/// What nodes were told of the client with its last request.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The header lines; empty where the next request needs its own.
+    pub(super) lines: Vec<u8>,
+    /// The host that it was for.
+    pub(super) host: Box<[u8]>,
 }
 
 /// What becomes of a connection after a request.
@@ -72,7 +82,8 @@ impl Client {
     pub(super) fn new(stream: Stream, caller: Caller, worker: &Worker) -> Client {
         let is_tls = stream.is_tls() || caller.is_tls;
         let timer = worker.clock.timer();
-        Client { stream, buffer: None, timer, address: caller.address, is_tls }
+        let told = Told::default();
+        Client { stream, buffer: None, timer, address: caller.address, is_tls, told }
     }
 
     /// What is in the buffer.

@@ -8,7 +8,6 @@ use muster_http1::{BadRequest, Class, RequestBody, RequestHead, Version};
 use muster_protocol::mcmp::{self, Scheme};
 use muster_routing::retry::Failure;
 
-use super::buffer::Text;
 use super::client::{After, Client};
 use super::connect::{NotConnected, connect};
 use super::relay::{Ended, Relay, Relayed};
@@ -23,7 +22,9 @@ pub(super) struct Asker {
     /// Whether the client came over TLS, to us or to a trusted proxy.
     pub(super) is_tls: bool,
     /// The header lines that say so.
-    pub(super) lines: Text,
+    pub(super) lines: Vec<u8>,
+    /// What was said is said again to the next request for the same host.
+    is_same_again: bool,
 }
 
 /// Serves the request whose head is in the client's buffer.
@@ -62,6 +63,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
         sent: relayed.sent,
     };
     edge.end(&mut exchange, ending);
+    asker.remember(client);
     client.timer.clear();
     match relayed.leftover {
         Some(leftover) => client.buffer = leftover,
@@ -93,22 +95,49 @@ pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker
 }
 
 impl Asker {
-    fn of(client: &Client, head: &RequestHead, worker: &Worker) -> Asker {
-        let data = client.data();
+    fn of(client: &mut Client, head: &RequestHead, worker: &Worker) -> Asker {
         let trusted = &worker.edge.policy.trusted;
         let peer = client.address.ip();
+        let is_trusted = trusted.contains(peer);
+        let mut lines = std::mem::take(&mut client.told.lines);
+        let host = head.host.of(client.data());
+        if !is_trusted && !lines.is_empty() && *client.told.host == *host {
+            return Asker {
+                ip: peer.to_canonical(),
+                is_tls: client.is_tls,
+                lines,
+                is_same_again: true,
+            };
+        }
+        let data = client.data();
         let mut said = Said::default();
-        if head.has_forwarding() && trusted.contains(peer) {
+        if is_trusted && head.has_forwarding() {
             for line in head.headers(data).filter(|line| line.class == Class::Forwarding) {
                 said.note(line.name, line.value);
             }
         }
-        let host = (!head.host.is_empty()).then(|| head.host.of(data));
-        let seen = Seen { peer: Some(peer), is_tls: client.is_tls, host };
+        let seen = Seen {
+            peer: Some(peer),
+            is_tls: client.is_tls,
+            host: (!host.is_empty()).then_some(host),
+        };
         let told = headers::told(seen, &said, trusted);
-        let mut lines = worker.buffers.text();
+        lines.clear();
         headers::told_lines(&told, &mut lines);
-        Asker { ip: told.client.unwrap_or(peer), is_tls: told.is_tls(), lines }
+        let (ip, is_tls) = (told.client.unwrap_or(peer), told.is_tls());
+        let host = (!is_trusted).then(|| host.into());
+        let is_same_again = host.is_some();
+        if let Some(host) = host {
+            client.told.host = host;
+        }
+        Asker { ip, is_tls, lines, is_same_again }
+    }
+
+    /// Remembers what was told for the next request.
+    fn remember(self, client: &mut Client) {
+        if self.is_same_again {
+            client.told.lines = self.lines;
+        }
     }
 }
 
@@ -172,7 +201,9 @@ async fn attempts(
 /// Refuses what needs no node to be refused.
 fn gate(client: &Client, head: &RequestHead, worker: &Worker) -> Result<(), Refused> {
     // MCMP has a port of its own; a proxy has no business with its commands.
-    if mcmp::method(head.method.text(client.data())).is_some() {
+    let data = client.data();
+    let is_usual = matches!(head.method.of(data), b"GET" | b"HEAD" | b"POST" | b"PUT");
+    if !is_usual && mcmp::method(head.method.text(data)).is_some() {
         return Err(Refused::Method);
     }
     match (worker.edge.policy.body_limit, &head.body) {
