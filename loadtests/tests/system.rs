@@ -5,6 +5,7 @@
 
 mod system {
     mod clients;
+    mod differential;
     mod drain;
     mod frozen;
     mod hostile_nodes;
