@@ -10,10 +10,12 @@
 //! |---|---|
 //! | `front` | a client's connection of HTTP/2: its requests, its floods, its bounds |
 //! | `connection` | a client's connection of HTTP/1: strict heads and bodies |
+//! | `answer` | strict heads of answers |
 //! | `hooks` | Pingora's questions, answered by the policy |
 //! | `peer` | how a node is connected to |
 //! | `upgrade` | the same for a request that becomes a tunnel |
 
+mod answer;
 mod connection;
 mod front;
 mod hooks;

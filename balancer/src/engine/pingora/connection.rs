@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use http::HeaderMap;
 use muster_http1::{
     BadRequest, BodyReader, HeadLimits, Keep, RequestChanges, RequestHead, Version, parse_request,
     worth_parsing,
@@ -183,8 +182,8 @@ impl Connection {
             true => BodyReader::until_close(),
             false => BodyReader::of_request(&head.body, Keep::Framing),
         };
-        self.pace = (!self.is_last && !self.body.is_done())
-            .then(|| Pace::new(&HeaderMap::new(), policy, Instant::now()));
+        self.deadline = None;
+        self.pace = (!self.is_last).then(|| Pace::exchange(policy, Instant::now()));
         self.raw.drain(..head.length);
         match self.body.take(&mut self.raw) {
             Ok(taken) => {
@@ -217,17 +216,24 @@ impl Connection {
         Ok(())
     }
 
-    /// While the body is awaited: whether its client is too slow.
+    /// While the client is awaited: whether it is too slow with its body, or its whole exchange
+    /// takes too long. What was written is told by then.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(pace) = &mut self.pace else { return Poll::Pending };
-        if self.deadline.is_none() {
-            let received = usize::try_from(self.body.data()).unwrap_or(usize::MAX);
-            let until = pace.client_until(received, Instant::now());
-            self.deadline = Some(Box::pin(sleep_until(until)));
+        if !self.io.buffer().is_empty() {
+            // A fault shows itself at the next write.
+            let _ = Pin::new(&mut self.io).poll_flush(cx);
         }
-        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        let Some(pace) = &mut self.pace else { return Poll::Pending };
+        let is_done = self.body.is_done();
+        let deadline = self.deadline.get_or_insert_with(|| {
+            let received = usize::try_from(self.body.data()).unwrap_or(usize::MAX);
+            Box::pin(sleep_until(match is_done {
+                true => pace.end(),
+                false => pace.client_until(received, Instant::now()),
+            }))
+        });
         ready!(deadline.as_mut().poll(cx));
-        self.fault = Some(Refused::ClientSlow);
+        self.fault = Some(if is_done { Refused::NodeSilent } else { Refused::ClientSlow });
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -274,11 +280,13 @@ impl AsyncRead for Connection {
         if self.body.is_done() {
             // Only the end is of interest now; a request that comes ahead waits.
             while self.raw.is_empty() {
-                if ready!(self.poll_more(cx))? == 0 {
-                    return Poll::Ready(Ok(()));
+                match self.poll_more(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(ended) => return Poll::Ready(ended.map(|_| ())),
+                    Poll::Pending => return self.poll_late(cx),
                 }
             }
-            return Poll::Pending;
+            return self.poll_late(cx);
         }
         let before = buffer.filled().len();
         loop {
@@ -295,7 +303,7 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Ok(()));
             }
             if self.body.is_done() {
-                return Poll::Pending;
+                return self.poll_late(cx);
             }
         }
     }

@@ -12,8 +12,8 @@ use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TE,
     TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
-use muster_http1::BadRequest;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use muster_http1::{BadRequest, Question};
 use muster_protocol::mcmp::{self, Address, Scheme};
 use muster_routing::retry::Failure;
 use muster_routing::session;
@@ -23,6 +23,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::answer;
 use super::connection;
 use super::front::is_grpc;
 use super::peer::{LEAST_WAIT, Peers, Wanted};
@@ -155,8 +156,8 @@ impl ProxyHttp for Hooks {
         };
         let Err(refused) = chosen else { return Ok(false) };
         exchange.refused = Some(refused);
-        let is_head = session.req_header().method == http::Method::HEAD;
-        let (answer, body) = answer(refused)?;
+        let is_head = session.req_header().method == Method::HEAD;
+        let (answer, body) = own_answer(refused)?;
         session.write_response_header(Box::new(answer), is_head).await?;
         if !is_head {
             session.write_response_body(Some(body), true).await?;
@@ -244,10 +245,20 @@ impl ProxyHttp for Hooks {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
-        _head: &mut ResponseHeader,
+        session: &mut Session,
+        head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        self.check_time(session, exchange, Refused::NodeSilent)?;
+        let question = Question {
+            is_head: session.req_header().method == Method::HEAD,
+            asks_upgrade: session.is_upgrade_req(),
+        };
+        if let Err(error) = answer::admit(head, question) {
+            tracing::debug!(%error, "a node's answer is refused");
+            exchange.is_answered = true;
+            return Err(Error::because(ErrorType::InvalidHTTPHeader, "an answer", error).into_up());
+        }
         if !std::mem::replace(&mut exchange.is_answered, true)
             && let Some(in_flight) = &exchange.in_flight
         {
@@ -262,9 +273,10 @@ impl ProxyHttp for Hooks {
         head: &mut ResponseHeader,
         _exchange: &mut Exchange,
     ) -> Result<()> {
-        if session.req_header().version == Version::HTTP_10 {
+        if session.req_header().version == Version::HTTP_10
+            && head.remove_header(&TRANSFER_ENCODING).is_some()
+        {
             // HTTP/1.0 knows no chunks: the answer ends with the connection.
-            head.remove_header(&TRANSFER_ENCODING);
             session.set_keepalive(None);
         }
         if connection::of(session).is_some_and(connection::Connection::is_last)
@@ -310,13 +322,14 @@ impl ProxyHttp for Hooks {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        let is_silent = is_late(&error, Refused::NodeSilent);
+        let fault = connection::of(session).and_then(connection::Connection::fault);
+        let is_silent = is_late(&error, Refused::NodeSilent) || fault == Some(Refused::NodeSilent);
         if *error.esource() != ErrorSource::Upstream && !is_silent {
             if is_late(&error, Refused::ClientSlow) {
                 exchange.refused = Some(Refused::ClientSlow);
             }
-            if let Some(fault) = connection::of(session).and_then(connection::Connection::fault) {
-                exchange.refused = Some(fault);
+            if fault.is_some() {
+                exchange.refused = fault;
             }
             error.set_retry(false);
             return error;
@@ -343,7 +356,7 @@ impl ProxyHttp for Hooks {
         tracing::debug!(%error, "a request failed");
         let error_code = match (exchange.refused, error.esource(), error.etype()) {
             (Some(refused), ..) => {
-                if let Ok((head, body)) = answer(refused) {
+                if let Ok((head, body)) = own_answer(refused) {
                     let _ = session.write_error_response(head, body).await;
                 }
                 refused.status()
@@ -446,7 +459,7 @@ fn is_replayable(session: &Session) -> bool {
 /// The answer to a request that cannot be read, on a connection that ends with it.
 pub(super) fn last_answer(refused: Refused) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {}\r\n", refused.status_line()).into_bytes();
-    let Ok((mut head, body)) = answer(refused) else { return text };
+    let Ok((mut head, body)) = own_answer(refused) else { return text };
     let _ = head.insert_header(CONNECTION, "close");
     for (name, value) in &head.headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
@@ -458,7 +471,7 @@ pub(super) fn last_answer(refused: Refused) -> Vec<u8> {
     text
 }
 
-fn answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
+fn own_answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
     let body = Bytes::from(refused.body());
     let mut head = ResponseHeader::build(refused.status(), Some(4))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;

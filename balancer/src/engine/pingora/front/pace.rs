@@ -57,17 +57,34 @@ impl Pace {
         policy: &Policy,
         now: Instant,
     ) -> Pace {
-        let kind = match is_grpc(headers) {
-            true => Kind::Tunnel { silence: policy.tunnel_timeout },
-            false => Kind::Exchange {
-                end: now + policy.total_timeout,
-                read: policy.client_read_timeout,
-                grace: policy.client_body_grace,
-                rate: policy.client_body_rate,
-                silence: policy.read_timeout,
-            },
+        match is_grpc(headers) {
+            true => Pace::with(Kind::Tunnel { silence: policy.tunnel_timeout }, now),
+            false => Pace::exchange(policy, now),
+        }
+    }
+
+    /// The pace of what is no gRPC.
+    pub(in crate::engine::pingora) fn exchange(policy: &Policy, now: Instant) -> Pace {
+        let kind = Kind::Exchange {
+            end: now + policy.total_timeout,
+            read: policy.client_read_timeout,
+            grace: policy.client_body_grace,
+            rate: policy.client_body_rate,
+            silence: policy.read_timeout,
         };
+        Pace::with(kind, now)
+    }
+
+    fn with(kind: Kind, now: Instant) -> Pace {
         Pace { kind, moved: now, waits_since: None, waited: Duration::ZERO }
+    }
+
+    /// When the whole must be over.
+    pub(in crate::engine::pingora) fn end(&self) -> Instant {
+        match &self.kind {
+            Kind::Exchange { end, .. } => *end,
+            Kind::Tunnel { silence } => self.moved + *silence,
+        }
     }
 
     /// The node that was chosen may be silent for so long.
@@ -126,10 +143,6 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn pace(kind: Kind, now: Instant) -> Pace {
-        Pace { kind, moved: now, waits_since: None, waited: Duration::ZERO }
-    }
-
     fn exchange(start: Instant) -> Pace {
         let kind = Kind::Exchange {
             end: start + 600 * SECOND,
@@ -138,7 +151,7 @@ mod tests {
             rate: 500,
             silence: 60 * SECOND,
         };
-        pace(kind, start)
+        Pace::with(kind, start)
     }
 
     #[test]
@@ -169,7 +182,7 @@ mod tests {
     #[test]
     fn a_tunnel_that_moves_has_no_end() {
         let start = Instant::now();
-        let mut pace = pace(Kind::Tunnel { silence: 3_600 * SECOND }, start);
+        let mut pace = Pace::with(Kind::Tunnel { silence: 3_600 * SECOND }, start);
         pace.set_silence(SECOND);
         let late = start + 100_000 * SECOND;
         pace.moves(late);

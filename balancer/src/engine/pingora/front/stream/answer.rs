@@ -4,24 +4,14 @@ use std::future::poll_fn;
 
 use bytes::Bytes;
 use h2::SendStream;
-use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, Response};
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use tokio::time::{Instant, timeout};
 
 use super::{ClientStream, down};
-
-/// Headers that concern one connection of HTTP/1 and must not be said in HTTP/2
-/// (RFC 9113, 8.2.2).
-const OF_A_CONNECTION: [HeaderName; 5] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+use crate::engine::pingora::answer::strip_framing;
 
 impl ClientStream {
     /// Sends the head; one with a status below 200 is followed by another.
@@ -29,7 +19,7 @@ impl ClientStream {
         if self.is_ended || self.written.is_some() {
             return Ok(());
         }
-        strip(&mut head);
+        strip_framing(&mut head);
         self.pace.moves(Instant::now());
         let answer = Response::from_parts(head.as_owned_parts(), ());
         if head.status.is_informational() {
@@ -138,16 +128,4 @@ fn sent(sent: Result<(), h2::Error>) -> Result<()> {
 /// What the node said cannot be told to the client.
 fn broken<T>(what: &'static str) -> Result<T> {
     Err(Error::explain(ErrorType::H2Error, what).into_up())
-}
-
-/// Takes out what concerns the node's connection, by name and by what Connection names.
-fn strip(head: &mut ResponseHeader) {
-    let mut named = Vec::new();
-    for value in head.headers.get_all(CONNECTION) {
-        let options = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        named.extend(options.filter_map(|option| HeaderName::from_bytes(option).ok()));
-    }
-    for name in named.iter().chain(&OF_A_CONNECTION) {
-        head.remove_header(name);
-    }
 }
