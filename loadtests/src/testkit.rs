@@ -3,6 +3,7 @@
 //! Nothing here panics and nothing waits for ever: what goes wrong comes back as an error that
 //! says what was waited for. Whatever a test started ends when its value is dropped.
 
+pub mod ajp;
 pub mod binaries;
 pub mod client;
 pub mod farm;
@@ -15,6 +16,7 @@ pub mod process;
 pub mod tomcat;
 pub mod wait;
 
+pub use ajp::AjpNode;
 pub use client::{Answer, Client, Failure};
 pub use farm::{Balancer, Counter, CounterOptions, Farm};
 pub use faults::Fault;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a story that goes wrong says so by a panic")]
 
 mod system {
+    mod ajp;
     mod clients;
     mod differential;
     mod drain;

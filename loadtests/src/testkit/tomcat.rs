@@ -6,8 +6,13 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use super::client::Client;
 use super::farm::{Farm, FarmError};
@@ -15,19 +20,32 @@ use super::faults::{Fault, inflict};
 use super::ports::free_address;
 use super::wait::{Late, eventually};
 
-/// The HTTP port that the worker uses at offset 0.
-const BASE_PORT: u16 = 8080;
+/// AJP's "are you there?", and the answer.
+const CPING: [u8; 5] = *b"\x12\x34\0\x01\x0a";
+const CPONG: [u8; 5] = *b"AB\0\x01\x09";
 
 /// How long a Tomcat may take until it answers.
 pub const START: Duration = Duration::from_secs(60);
+
+/// What a Tomcat speaks with its balancer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connector {
+    /// HTTP/1.1.
+    Http,
+    /// AJP13.
+    Ajp,
+}
 
 /// A running Tomcat with the counter application at `/counter`.
 #[derive(Debug)]
 pub struct Tomcat {
     /// Its node name.
     pub name: String,
-    /// Where it answers itself.
-    pub http: SocketAddr,
+    /// Where its connector listens.
+    pub address: SocketAddr,
+    connector: Connector,
+    /// Applications beside the counter, as war files.
+    more: Vec<PathBuf>,
     worker: PathBuf,
     runs: PathBuf,
     balancer: SocketAddr,
@@ -37,18 +55,37 @@ pub struct Tomcat {
 impl Tomcat {
     /// Starts a Tomcat with an HTTP connector and waits until its application answers.
     pub async fn start(farm: &Farm, name: &str, balancer: SocketAddr) -> Result<Tomcat, FarmError> {
+        Tomcat::start_with(farm, name, balancer, Connector::Http, &[]).await
+    }
+
+    /// Starts a Tomcat with this connector, and with an application for each of these servlets
+    /// (Java sources) beside the counter: `Echo.java` is mounted at `/echo`. Over HTTP it waits
+    /// until the counter answers, over AJP only until the connector does.
+    pub async fn start_with(
+        farm: &Farm,
+        name: &str,
+        balancer: SocketAddr,
+        connector: Connector,
+        servlets: &[&Path],
+    ) -> Result<Tomcat, FarmError> {
         let missing = "TOMCAT_WORKER names no prepared worker; `./check` prepares it";
         let worker = std::env::var_os("TOMCAT_WORKER").map(PathBuf::from);
         let worker = worker.filter(|folder| folder.join("tomcat7").is_dir());
         let worker = worker.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing))?;
         let mut tomcat = Tomcat {
             name: name.to_owned(),
-            http: free_address()?,
+            address: free_address()?,
+            connector,
+            more: Vec::new(),
             worker,
             runs: farm.folder().join("tomcat"),
             balancer,
             pid: 0,
         };
+        for servlet in servlets {
+            let war = tomcat.build(servlet).await?;
+            tomcat.more.push(war);
+        }
         tomcat.launch().await?;
         Ok(tomcat)
     }
@@ -78,11 +115,22 @@ impl Tomcat {
         fs::rename(whole, self.application())
     }
 
+    /// The ids of the POSTs that its `Echo` noted, over all its lives.
+    pub fn request_ids(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.runs.join(format!("{}.posts", self.name)));
+        log.unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Waits until nobody listens at its address.
     pub async fn await_silent(&self, within: Duration) -> Result<(), Late> {
-        let http = self.http;
+        let address = self.address;
         eventually(&format!("{} is gone", self.name), within, || async move {
-            let refused = tokio::net::TcpStream::connect(http).await.is_err();
+            let refused = TcpStream::connect(address).await.is_err();
             refused.then_some(()).ok_or("it listens")
         })
         .await
@@ -97,24 +145,55 @@ impl Tomcat {
         String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
     }
 
+    /// Compiles a servlet against the worker's own API and packs it.
+    async fn build(&self, servlet: &Path) -> io::Result<PathBuf> {
+        let name = servlet.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let folder = self.runs.join(format!("{}-{name}", self.name));
+        let classes = folder.join("WEB-INF/classes");
+        fs::create_dir_all(&classes)?;
+        let mut javac = Command::new("javac");
+        javac.args(["--release", "17", "-nowarn", "-cp"]);
+        javac.arg(self.worker.join("tomcat7/lib/servlet-api.jar"));
+        run(javac.arg("-d").arg(classes).arg(servlet)).await?;
+        let war = self.runs.join(format!("{}-{name}.war", self.name));
+        let mut jar = Command::new("jar");
+        run(jar.arg("cf").arg(&war).arg("-C").arg(folder).arg("WEB-INF")).await?;
+        Ok(war)
+    }
+
     async fn launch(&mut self) -> Result<(), FarmError> {
-        let offset = self.http.port() - BASE_PORT;
-        let started = tokio::process::Command::new(self.worker.join("worker.sh"))
-            .args([&self.name, &offset.to_string(), &self.balancer.to_string(), "http"])
+        let (base, word) = match self.connector {
+            Connector::Http => (8080, "http"),
+            Connector::Ajp => (8009, "ajp"),
+        };
+        // The worker takes how far its port is from the usual one.
+        let offset = self.address.port() - base;
+        let started = Command::new(self.worker.join("worker.sh"))
+            .args([&self.name, &offset.to_string(), &self.balancer.to_string(), word])
             .env("RUN_DIR", &self.runs)
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .status()
             .await?;
-        let pid = fs::read_to_string(self.runs.join(&self.name).join("pid")).unwrap_or_default();
+        let folder = self.runs.join(&self.name);
+        let pid = fs::read_to_string(folder.join("pid")).unwrap_or_default();
         let no_pid = || io::Error::other(format!("worker.sh ended with {started}, pid {pid:?}"));
         self.pid = pid.trim().parse().map_err(|_| no_pid())?;
-        let http = self.http;
+        // Long before Tomcat has started and looks for them.
+        for war in &self.more {
+            let name = war.file_name().unwrap_or_default().to_string_lossy();
+            let name = name.trim_start_matches(&format!("{}-", self.name)).to_owned();
+            let whole = folder.join("temp").join(&name);
+            fs::copy(war, &whole)?;
+            fs::rename(whole, folder.join("webapps").join(name))?;
+        }
+        let (address, connector) = (self.address, self.connector);
         let what = format!("{} answers", self.name);
         let answers = eventually(&what, START, || async move {
-            let path = "/counter/?nosession=1";
-            let answer = Client::new(http).get(path).await.map_err(|e| e.to_string())?;
-            answer.status.is_success().then_some(()).ok_or(answer.status.to_string())
+            match connector {
+                Connector::Http => serves(address).await,
+                Connector::Ajp => ping(address).await.map_err(|error| error.to_string()),
+            }
         });
         Ok(answers.await?)
     }
@@ -137,6 +216,34 @@ impl Drop for Tomcat {
     }
 }
 
+/// Whether the counter answers.
+async fn serves(address: SocketAddr) -> Result<(), String> {
+    let answer = Client::new(address).get("/counter/?nosession=1").await;
+    let status = answer.map_err(|error| error.to_string())?.status;
+    status.is_success().then_some(()).ok_or(status.to_string())
+}
+
+/// Whether an AJP connector answers.
+async fn ping(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(&CPING).await?;
+    let mut answer = [0; CPONG.len()];
+    stream.read_exact(&mut answer).await?;
+    match answer == CPONG {
+        true => Ok(()),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Runs a program that must succeed.
+async fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output().await?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +254,7 @@ mod tests {
         // It serves whether or not there is a balancer.
         let nobody = free_address().unwrap();
         let mut tomcat = Tomcat::start(&farm, "tc", nobody).await.unwrap();
-        let answer = Client::new(tomcat.http).get("/counter/").await.unwrap();
+        let answer = Client::new(tomcat.address).get("/counter/").await.unwrap();
         assert_eq!(answer.node().as_deref(), Some("tc"));
         tomcat.inflict(Fault::Terminate).unwrap();
         tomcat.await_silent(Duration::from_secs(30)).await.unwrap();

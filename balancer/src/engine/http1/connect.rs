@@ -48,15 +48,20 @@ pub(super) async fn connect(
 ) -> Result<Connected, NotConnected> {
     let is_ajp = target.node.config.address.scheme == Scheme::Ajp;
     let pooled = (!fresh).then(|| worker.pool.take(target.node.id, target.socket, timer.now()));
+    let mut left = within;
     if let Some((stream, idle)) = pooled.flatten() {
         if !is_ajp || idle < PING_AFTER {
             return Ok(Connected { stream, reused: true });
         }
-        if let Ok(stream) = timed(timer, within, ping(stream)).await {
+        let asked = timer.now();
+        // A way that is closed to this connection may be open to a new one: there is time for both.
+        if let Ok(stream) = timed(timer, within / 2, ping(stream)).await {
             return Ok(Connected { stream, reused: true });
         }
+        let took = Duration::from_millis(timer.now().saturating_sub(asked));
+        left = within.saturating_sub(took).max(within / 4);
     }
-    match timed(timer, within, new(worker, target)).await {
+    match timed(timer, left, new(worker, target)).await {
         Ok(stream) => Ok(Connected { stream, reused: false }),
         Err(error) if probe::is_ours(&error) => Err(NotConnected::Ours(error)),
         Err(error) => Err(NotConnected::Refused(error)),

@@ -9,6 +9,7 @@
 
 mod ajp;
 mod download;
+mod hold;
 mod tunnel;
 mod upload;
 
@@ -167,8 +168,16 @@ impl<'a> Relay<'a> {
         let mut download = Download::new(question, worker);
         let (wire, upload) = match target.node.config.address.scheme {
             Scheme::Ajp => {
-                let (ajp, out) = ajp::begin(client, head, asker, worker, target)?;
-                download.expect_ajp(head);
+                let begun = ajp::begin(client, head, asker, worker, target);
+                let (ajp, out) = match begun {
+                    Ok(begun) => begun,
+                    Err(refused) => {
+                        // Nothing was sent on it.
+                        node.keep(worker, client.timer.now());
+                        return Err(refused);
+                    }
+                };
+                download.expect_ajp(head, &target.node.config);
                 (Wire::Ajp(Box::new(ajp)), Upload::new(head, Keep::Data, out, worker))
             }
             Scheme::Http | Scheme::Https | Scheme::H2 | Scheme::H2c => {
@@ -250,10 +259,17 @@ impl<'a> Relay<'a> {
         let ended = match stop {
             Stop::Answered => Ended::Done(self.after()),
             Stop::ClientGone => Ended::Cut,
-            _ if is_told => Ended::Cut,
+            _ if is_told => {
+                if self.download.ends_client {
+                    // An end in order would pass for the end of the body.
+                    self.client.stream.reset();
+                }
+                Ended::Cut
+            }
             Stop::ClientFault(refused) => Ended::Refused(refused),
             Stop::Late(Late::Client) => Ended::Refused(Refused::ClientSlow),
-            Stop::NodeGone if !self.download.has_begun() => {
+            // What AJP began to tell stays unsaid as long as the client was told none of it.
+            Stop::NodeGone if !self.download.has_begun() || matches!(self.wire, Wire::Ajp(_)) => {
                 return Err(self.failed(Failure::Unanswered { reused: self.node.reused }));
             }
             Stop::Withdrawn => return Err(self.failed(Failure::Withdrawn)),
@@ -302,9 +318,15 @@ impl<'a> Relay<'a> {
             Wire::Ajp(ajp) => ajp.is_reusable(),
         };
         if is_clean && keeps {
-            let Node { stream, id, socket, ttl, .. } = self.node;
-            let now = self.client.timer.now();
-            self.worker.pool.put(id, socket, stream, now, ttl);
+            self.node.keep(self.worker, self.client.timer.now());
         }
+    }
+}
+
+impl Node {
+    /// Puts the connection into the pool.
+    fn keep(self, worker: &Worker, now: u64) {
+        let Node { stream, id, socket, ttl, .. } = self;
+        worker.pool.put(id, socket, stream, now, ttl);
     }
 }

@@ -86,6 +86,12 @@ impl Stream {
         }
     }
 
+    /// Lets the end of the connection be a reset, so that nobody takes it for an end in order.
+    pub(super) fn reset(&self) {
+        // Where it fails the connection is as good as reset.
+        let _ = self.socket().set_zero_linger();
+    }
+
     /// Whether a connection that waits in the pool can still be used: nothing came, not even its
     /// end. It costs no system call unless the poller has reported something.
     pub(super) fn is_quiet(&self) -> bool {

@@ -5,8 +5,10 @@ use muster_http1::{
     Class, LAST_CHUNK, MAX_HEADERS, RequestBody, RequestHead, Version, write_chunk_head,
 };
 use muster_protocol::ajp::{AnswerHead, Body, Event, Exchange, Forward, Tls, write_forward};
+use muster_protocol::mcmp::NodeConfig;
 
 use super::download::{Download, State};
+use super::hold::Hold;
 use super::upload::stripped;
 use super::{Relay, Stop, Wire};
 use crate::engine::http1::Worker;
@@ -121,6 +123,7 @@ fn server(host: &str, is_tls: bool) -> (&str, u16) {
 impl Relay<'_> {
     /// Reads what the node has sent; false when more bytes are needed.
     pub(super) fn read_ajp(&mut self) -> Result<bool, Stop> {
+        let mut is_due = self.download.out.len() >= GATHERED;
         while self.download.out.len() < GATHERED {
             let Relay { node, wire: Wire::Ajp(ajp), download, client, worker, .. } = self else {
                 return Err(Stop::NodeFault);
@@ -139,6 +142,7 @@ impl Relay<'_> {
                 Event::Head(head) if head.is_interim() => {
                     if self.head.version == Version::Http11 {
                         write_head(&head, &[], &mut download.out);
+                        is_due = true;
                     }
                     download.owes_continue &= head.status != 100;
                 }
@@ -155,18 +159,13 @@ impl Relay<'_> {
                     continue;
                 }
                 Event::Body(data) => download.pass_ajp_body(data),
-                Event::Flush => {
-                    node.consume(consumed);
-                    if !download.out.is_empty() {
-                        return Ok(true);
-                    }
-                    continue;
-                }
+                Event::Flush => is_due = true,
                 Event::Wants(_) => {
                     // The node waits for the client now, who is not late before it is asked.
                     client.timer.spare_node();
                     if std::mem::take(&mut download.owes_continue) {
                         download.out.extend_from_slice(CONTINUE);
+                        is_due = true;
                     }
                 }
                 Event::End => {
@@ -174,20 +173,23 @@ impl Relay<'_> {
                         download.out.extend_from_slice(LAST_CHUNK);
                     }
                     download.state = State::Last;
+                    download.hold.takes(0, true);
                     node.consume(consumed);
                     return Ok(true);
                 }
             }
             node.consume(consumed);
         }
-        Ok(!self.download.out.is_empty())
+        let Download { out, hold, .. } = &mut self.download;
+        Ok(!hold.takes(out.len(), is_due) && !out.is_empty())
     }
 }
 
 impl Download {
     /// The answer comes in packets. A client that waits for leave gets it at once where the first
     /// packet of its body goes unasked.
-    pub(super) fn expect_ajp(&mut self, head: &RequestHead) {
+    pub(super) fn expect_ajp(&mut self, head: &RequestHead, config: &NodeConfig) {
+        self.hold = Hold::of(config);
         self.owes_continue = head.expects_continue && head.version == Version::Http11;
         if self.owes_continue && matches!(head.body, RequestBody::Length(1..)) {
             self.owes_continue = false;
@@ -199,7 +201,8 @@ impl Download {
         let is_old = asked.version == Version::Http10;
         let is_endless = head.length.is_none() && !head.is_bodiless;
         self.wraps = is_endless && !is_old;
-        self.keeps_client = asked.keep_alive && !is_closing && !(is_endless && is_old);
+        self.ends_client = is_endless && is_old;
+        self.keeps_client = asked.keep_alive && !is_closing && !self.ends_client;
         self.status = Some(head.status);
         self.state = State::Body;
         let length = head.length.map(|length| format!("Content-Length: {length}\r\n"));

@@ -7,6 +7,7 @@ use muster_http1::{
     ResponseHead, Version, parse_response, worth_parsing, write_chunk_head,
 };
 
+use super::hold::Hold;
 use super::tunnel::Tunnel;
 use super::{Node, Relay, Stop, Wire};
 use crate::engine::http1::Worker;
@@ -33,6 +34,8 @@ pub(super) struct Download {
     interim: u32,
     pub(super) status: Option<u16>,
     pub(super) keeps_client: bool,
+    /// Whether the end of the client's connection is the end of the body.
+    pub(super) ends_client: bool,
     keeps_node: bool,
     awaits_client: bool,
     /// Whether any byte of an answer came.
@@ -42,6 +45,7 @@ pub(super) struct Download {
     /// Of AJP: bytes of the body so far, and whether the client waits for a 100.
     pub(super) unpacked: u64,
     pub(super) owes_continue: bool,
+    pub(super) hold: Hold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +70,14 @@ impl Download {
             interim: 0,
             status: None,
             keeps_client: false,
+            ends_client: false,
             keeps_node: false,
             awaits_client: false,
             has_begun: false,
             is_told: false,
             unpacked: 0,
             owes_continue: false,
+            hold: Hold::default(),
         }
     }
 
@@ -112,7 +118,9 @@ impl Relay<'_> {
     /// Moves the answer on. It is ready at the answer's end, and when something is wrong.
     pub(super) fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
-            if let Err(stop) = ready!(self.poll_tell(cx)) {
+            if !self.download.hold.is_on()
+                && let Err(stop) = ready!(self.poll_tell(cx))
+            {
                 return Poll::Ready(stop);
             }
             let read = match self.download.state {
@@ -124,7 +132,11 @@ impl Relay<'_> {
             let stop = match read {
                 Ok(true) if self.tunnel.is_some() => return Poll::Pending,
                 Ok(true) => continue,
-                Ok(false) => ready!(self.poll_read_node(cx)).err(),
+                Ok(false) => match self.poll_read_node(cx) {
+                    Poll::Ready(read) => read.err(),
+                    Poll::Pending if self.download.hold.is_over(cx) => continue,
+                    Poll::Pending => return Poll::Pending,
+                },
                 Err(stop) => Some(stop),
             };
             if let Some(stop) = stop {
@@ -270,6 +282,7 @@ impl Relay<'_> {
         };
         download.reader = BodyReader::of_response(&head.body, keep);
         download.wraps = framing == Framing::Chunked;
+        download.ends_client = ends;
         download.keeps_client = self.head.keep_alive && !ends && !is_closing;
         download.keeps_node = head.keep_alive;
         download.status = Some(head.status);

@@ -1,0 +1,6 @@
+//! Nodes that speak AJP: real Tomcats, and nodes of our own that play what no Tomcat would.
+
+mod ask;
+mod frames;
+#[cfg(feature = "system")]
+mod tomcat;
