@@ -20,7 +20,7 @@ use super::case::{self, CaseId, PLACE};
 use super::generate::{self, Generated};
 use super::judge::shown;
 use super::probe;
-use super::reading::{self, Named as _, Reading, Remark, Request, text};
+use super::reading::{self, Named as _, Reading, Remark, Request};
 use super::wire::{Heard, Wire};
 
 /// Requests that are under way at a time, to each proxy.
@@ -37,6 +37,9 @@ const QUIET: Duration = Duration::from_millis(30);
 
 /// Most differences that are kept; all are counted.
 const SHOWN: usize = 50;
+
+/// A longer method is odd, in bytes: most often it is a body that its head does not announce.
+const USUAL_METHOD: usize = 32;
 
 /// Headers that a proxy sets for its own hop.
 const OWN: &[&str] = &[
@@ -270,7 +273,7 @@ impl Arrived {
         headers.sort();
         Arrived::Request {
             line: format!("{} {}", request.method, plain(origin(&request.target))),
-            host: request.headers.only("host").map(text).unwrap_or_default(),
+            host: request.headers.only("host").map(plain).unwrap_or_default(),
             headers,
             body: request.body.clone(),
         }
@@ -354,6 +357,7 @@ fn is_plain(request: &Request) -> bool {
         && reading::elements(headers, "connection").iter().all(|option| reading::is_token(option))
         && !["content-length", "transfer-encoding", "host"].into_iter().any(names)
         && !matches!(&*request.method, "TRACE" | "CONNECT")
+        && request.method.len() <= USUAL_METHOD
 }
 
 /// Only characters of a URI, and where it is absolute, with a path and the same host as Host.
