@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# websocket.sh MUSTER FOLDER: Autobahn's WebSocket cases (PyPI's kosoku), without those of
+# compression, against an echo server, direct and through a muster with its shipped limits, in a
+# network namespace of its own. FOLDER keeps the programs and the reports. Fails where a case
+# behaves otherwise through muster than direct. Some 4 minutes.
+set -eu
+muster=$(realpath "$1") here=$(dirname "$(readlink -f "$0")")
+mkdir -p "$2" && folder=$(realpath "$2")
+if [ "${3-}" != inside ]; then
+  [ -x "$folder/bin/kosoku" ] || { python3 -m venv "$folder" && "$folder/bin/pip" -q install kosoku websockets; }
+  exec unshare -n -- "$0" "$muster" "$folder" inside
+fi
+cd "$folder"
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+ip link set lo up
+bin/python "$here/echo.py" 9101 2>echo.log &
+cat >muster.toml <<T
+[http]
+listen = ["127.0.0.1:9102"]
+[mcmp]
+listen = []
+[manager]
+listen = []
+[log]
+access = "off"
+[[node]]
+route = "a"
+url = "http://127.0.0.1:9101"
+T
+"$muster" run -c muster.toml >muster.log 2>&1 &
+for port in 9101 9102; do
+  until (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do sleep 0.1; done
+done
+for run in direct:9101 through:9102; do
+  bin/kosoku -p 4 -x '12.*' -x '13.*' -o "${run%:*}" "127.0.0.1:${run#*:}" >"${run%:*}.log" 2>&1 || true
+done
+bin/python - <<'P'
+import collections, json, sys
+
+def verdicts(name):
+    cases = next(iter(json.load(open(f"{name}/index.json")).values()))
+    return {case: (told["behavior"], told.get("behaviorClose")) for case, told in cases.items()}
+
+direct, through = verdicts("direct"), verdicts("through")
+other = {case: (direct.get(case), told) for case, told in through.items() if direct.get(case) != told}
+counts = dict(collections.Counter(told[0] for told in through.values()))
+print(f"{len(through)} WebSocket cases, {counts}; behaving otherwise than direct: {len(other)} {other or ''}")
+sys.exit(bool(other) or len(direct) != len(through))
+P
