@@ -62,9 +62,9 @@ pub(super) async fn send(client: &mut Client, bytes: &[u8], within: Duration) ->
     all
 }
 
-/// Ends the writing side, then reads and drops what the client still sends, for [`LINGER`] at
-/// most.
-pub(super) async fn linger(mut client: Client, worker: &Worker) {
+/// Ends the writing side, then, where it `waits`, reads and drops what the client still sends, for
+/// [`LINGER`] at most.
+pub(super) async fn linger(mut client: Client, worker: &Worker, waits: bool) {
     let Client { stream, buffer, timer, .. } = &mut client;
     timer.clear();
     timer.client_within(LINGER);
@@ -77,6 +77,9 @@ pub(super) async fn linger(mut client: Client, worker: &Worker) {
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
                     Poll::Pending => {}
                 }
+            }
+            if is_shut && !waits {
+                return Poll::Ready(());
             }
             *buffer = None;
             match stream.poll_fill(cx, buffer, &worker.buffers, SMALL) {

@@ -38,7 +38,9 @@ pub(super) struct Told {
 pub(super) enum After {
     /// The next request.
     Keep,
-    /// An end in order: the client may still be sending.
+    /// An end: the client has sent all of its request.
+    End,
+    /// An end that waits for the client, which may still be sending.
     Close,
     /// It is of no use any more, and whoever reads it shall see that.
     Cut,
@@ -48,7 +50,7 @@ pub(super) enum After {
 
 /// What a client sent.
 #[derive(Debug)]
-enum Next {
+pub(super) enum Next {
     Head(Box<RequestHead>),
     Bad(BadRequest),
     /// Nothing, or not in time, or not all of it.
@@ -68,8 +70,11 @@ pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client>
         };
         match after {
             After::Keep => {}
-            After::Close => {
-                Box::pin(answer::linger(client, worker)).await;
+            // TLS has a last word of its own.
+            After::End if !client.stream.is_tls() && client.buffer.is_none() => return None,
+            After::End | After::Close => {
+                let waits = after == After::Close || client.buffer.is_some();
+                Box::pin(answer::linger(client, worker, waits)).await;
                 return None;
             }
             After::Cut => return None,
@@ -102,7 +107,7 @@ impl Client {
     }
 
     /// Waits for the next head.
-    async fn next(&mut self, worker: &Worker) -> Next {
+    pub(super) async fn next(&mut self, worker: &Worker) -> Next {
         let policy = &worker.edge.policy;
         // Idle until its first byte; then the head has a time of its own.
         let mut is_idle = self.buffer.is_none();

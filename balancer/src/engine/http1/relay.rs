@@ -305,8 +305,9 @@ impl<'a> Relay<'a> {
     fn after(&self) -> After {
         match self.tunnel.is_some() {
             true => After::Cut,
-            false if self.download.keeps_client() && self.upload.is_received() => After::Keep,
-            false => After::Close,
+            false if !self.upload.is_received() => After::Close,
+            false if self.download.keeps_client() => After::Keep,
+            false => After::End,
         }
     }
 

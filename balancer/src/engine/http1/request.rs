@@ -95,6 +95,11 @@ pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker
 }
 
 impl Asker {
+    /// Somebody of whom nodes are told by these header lines.
+    pub(super) fn new(ip: IpAddr, is_tls: bool, lines: Vec<u8>) -> Asker {
+        Asker { ip, is_tls, lines, is_same_again: false }
+    }
+
     fn of(client: &mut Client, head: &RequestHead, worker: &Worker) -> Asker {
         let trusted = &worker.edge.policy.trusted;
         let peer = client.address.ip();
@@ -260,7 +265,8 @@ async fn own_answer(
     let sent = answer::send(client, &out, worker.edge.policy.client_read_timeout).await;
     match (sent, closes) {
         (false, _) => After::Cut,
-        (true, true) => After::Close,
+        (true, true) if has_body || has_begun => After::Close,
+        (true, true) => After::End,
         (true, false) => After::Keep,
     }
 }
