@@ -12,6 +12,8 @@ pub mod mcmp;
 pub mod node;
 pub mod ports;
 pub mod process;
+pub mod raw;
+pub mod tls;
 #[cfg(feature = "system")]
 pub mod tomcat;
 pub mod wait;
@@ -21,4 +23,6 @@ pub use client::{Answer, Client, Failure};
 pub use farm::{Balancer, Counter, CounterOptions, Farm};
 pub use faults::Fault;
 pub use node::{Manner, Node, NodeOptions};
+pub use raw::{Raw, RawNode};
+pub use tls::{Authority, TlsNode};
 pub use wait::eventually;

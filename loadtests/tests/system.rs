@@ -8,8 +8,11 @@ mod system {
     mod clients;
     mod differential;
     mod drain;
+    mod edge;
+    mod engine;
     mod frozen;
     mod hostile_nodes;
+    mod https_nodes;
     mod kill9;
     mod mcmp_port;
     mod newcomer;
@@ -20,6 +23,7 @@ mod system {
     mod slow_clients;
     mod sticky;
     mod support;
+    mod tls_front;
     mod vectors;
     #[cfg(feature = "system")]
     mod workers;

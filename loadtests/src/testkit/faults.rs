@@ -13,6 +13,8 @@ pub enum Fault {
     Kill,
     /// SIGSTOP: alive, its sockets open, and silent.
     Freeze,
+    /// SIGHUP: no harm; asked to read its files again.
+    HangUp,
     /// SIGCONT: goes on after [`Fault::Freeze`].
     Thaw,
 }
@@ -23,6 +25,7 @@ impl Fault {
             Fault::Terminate => Signal::TERM,
             Fault::Kill => Signal::KILL,
             Fault::Freeze => Signal::STOP,
+            Fault::HangUp => Signal::HUP,
             Fault::Thaw => Signal::CONT,
         }
     }
