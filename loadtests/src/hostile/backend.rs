@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::case::{self, CaseId};
+use super::heads;
 use super::reading::{self, Fault, Named as _, Reading, Request};
 
 /// Most bytes of one request; more is recorded as unfinished and the connection closed.
@@ -334,8 +335,8 @@ impl Connection {
         if headers.lists("connection", "upgrade") && headers.all("upgrade").next().is_some() {
             return self.tunnel(headers, serial).await;
         }
-        let wish = headers.only(WISH).map(reading::text).unwrap_or_default();
-        let body = format!("{} {}\n", request.method, reading::text(&request.target));
+        let wish = headers.only(WISH).map(heads::text).unwrap_or_default();
+        let body = format!("{} {}\n", request.method, heads::text(&request.target));
         let answer = match wish.as_str() {
             "204" | "304" => format!("HTTP/1.1 {wish} Wished\r\n{SERIAL}: {serial}\r\n\r\n"),
             _ => {
@@ -350,7 +351,7 @@ impl Connection {
 
     /// Says 101 and echoes what comes.
     async fn tunnel(&mut self, headers: &[reading::Header], serial: u64) -> io::Result<GoesOn> {
-        let protocol = headers.all("upgrade").next().map(reading::text).unwrap_or_default();
+        let protocol = headers.all("upgrade").next().map(heads::text).unwrap_or_default();
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\
              {SERIAL}: {serial}\r\n\r\n"

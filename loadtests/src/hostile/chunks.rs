@@ -1,6 +1,7 @@
 //! A strict reading of chunks.
 
-use super::reading::{Fault, Remark, header, line, text};
+use super::heads::{header, line, text};
+use super::reading::{Fault, Remark};
 
 /// Most hex digits of a chunk's size.
 const MAX_DIGITS: usize = 16;

@@ -20,7 +20,8 @@ use super::case::{self, CaseId, PLACE};
 use super::generate::{self, Generated};
 use super::judge::shown;
 use super::probe;
-use super::reading::{self, Named as _, Reading, Remark, Request};
+use super::reading::{Named as _, Request};
+use super::sent::Sent;
 use super::wire::{Heard, Wire};
 
 /// Requests that are under way at a time, to each proxy.
@@ -37,9 +38,6 @@ const QUIET: Duration = Duration::from_millis(30);
 
 /// Most differences that are kept; all are counted.
 const SHOWN: usize = 50;
-
-/// A longer method is odd, in bytes: most often it is a body that its head does not announce.
-const USUAL_METHOD: usize = 32;
 
 /// Headers that a proxy sets for its own hop.
 const OWN: &[&str] = &[
@@ -318,69 +316,6 @@ fn class(request: &Generated, [first, second]: &[Vec<Arrived>; 2]) -> Class {
     }
 }
 
-/// What a strict reading makes of the bytes that were sent.
-struct Sent {
-    /// How many requests from the start are beyond doubt.
-    plain: usize,
-    /// How many from the start have a certain end, odd or not.
-    certain: usize,
-}
-
-impl Sent {
-    fn of(mut bytes: &[u8]) -> Sent {
-        let mut sent = Sent { plain: 0, certain: 0 };
-        while let Reading::Whole { value, length } = reading::request(bytes) {
-            if sent.plain == sent.certain && is_plain(&value) {
-                sent.plain += 1;
-            }
-            sent.certain += 1;
-            // What follows a close is not to be read as a request.
-            bytes = if ends_connection(&value) { b"" } else { &bytes[length..] };
-        }
-        sent
-    }
-}
-
-fn ends_connection(request: &Request) -> bool {
-    request.headers.lists("connection", "close")
-        || (request.minor == 0 && !request.headers.lists("connection", "keep-alive"))
-}
-
-fn is_plain(request: &Request) -> bool {
-    let is_passing = |remark: &Remark| matches!(remark, Remark::Extension | Remark::Trailer);
-    let headers = &request.headers[..];
-    let names = |header: &str| headers.lists("connection", header);
-    let host = headers.only("host");
-    request.remarks.iter().all(is_passing)
-        && host.is_none_or(is_usual_host)
-        && is_usual_target(&request.target, host.unwrap_or_default())
-        && reading::elements(headers, "connection").iter().all(|option| reading::is_token(option))
-        && !["content-length", "transfer-encoding", "host"].into_iter().any(names)
-        && !matches!(&*request.method, "TRACE" | "CONNECT")
-        && request.method.len() <= USUAL_METHOD
-}
-
-/// Only characters of a URI, and where it is absolute, with a path and the same host as Host.
-fn is_usual_target(target: &[u8], host: &[u8]) -> bool {
-    let path = match target.strip_prefix(b"http://") {
-        Some(rest) => rest.strip_prefix(host).unwrap_or_default(),
-        None => target,
-    };
-    let is_usual = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(b);
-    path.starts_with(b"/") && path.iter().all(is_usual)
-}
-
-/// A name with a port of digits, or without one.
-fn is_usual_host(host: &[u8]) -> bool {
-    let is_name = |part: &[u8]| {
-        !part.is_empty() && part.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b))
-    };
-    let mut parts = host.split(|&b| b == b':');
-    parts.next().is_some_and(is_name)
-        && parts.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit) && port.len() < 5)
-        && parts.next().is_none()
-}
-
 fn told(number: u64, request: &Generated, [first, second]: &[Vec<Arrived>; 2]) -> String {
     format!("{number}: {}\n  first:  {first:?}\n  second: {second:?}", shown(&request.bytes))
 }
@@ -388,6 +323,7 @@ fn told(number: u64, request: &Generated, [first, second]: &[Vec<Arrived>; 2]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hostile::reading::{self, Reading};
 
     fn sent(raw: &str) -> Generated {
         Generated { bytes: raw.into(), requests: 1 }

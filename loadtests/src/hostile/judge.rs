@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::backend::{Got, Record, SERIAL};
 use super::case::{self, CaseId};
-use super::reading::{Answer, Named as _, Remark, Request, text};
+use super::heads::text;
+use super::reading::{Answer, Named as _, Remark, Request};
 use super::vector::{Ends, Refusal, Right, Vector, Wanted};
 use super::wire::Heard;
 

@@ -6,9 +6,7 @@
 //! come: it is made to be right, not fast.
 
 use super::chunks;
-
-/// Longest head that is read, in bytes.
-pub const MAX_HEAD: usize = 4 << 20;
+use super::heads::{self, Framing, elements, framing, is_control, is_token, text};
 
 /// How far the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,20 +127,6 @@ pub struct Answer {
     pub until_close: bool,
 }
 
-/// A head: its first line, its header lines, and its length in bytes.
-struct Head {
-    first: Vec<u8>,
-    headers: Vec<Header>,
-    length: usize,
-}
-
-/// How a body ends.
-enum Framing {
-    Length(usize),
-    Chunked,
-    None,
-}
-
 /// Headers that can be looked up by name.
 pub trait Named {
     /// All values of a header, in their order.
@@ -209,7 +193,7 @@ pub fn started(bytes: &[u8]) -> Option<Request> {
 }
 
 fn request_head(bytes: &[u8]) -> Result<Option<(usize, Request, Framing)>, Fault> {
-    let Some(head) = head(bytes)? else { return Ok(None) };
+    let Some(head) = heads::read(bytes)? else { return Ok(None) };
     let words: Vec<&[u8]> = head.first.split(|&b| b == b' ').collect();
     let [method, target, version] = words[..] else { return Err(Fault::FirstLine) };
     let minor = match version {
@@ -289,7 +273,7 @@ fn answer_head(
     bytes: &[u8],
     is_head: bool,
 ) -> Result<Option<(usize, Answer, Option<Framing>)>, Fault> {
-    let Some(head) = head(bytes)? else { return Ok(None) };
+    let Some(head) = heads::read(bytes)? else { return Ok(None) };
     let (minor, status) = status_line(&head.first).ok_or(Fault::FirstLine)?;
     let mut remarks = Vec::new();
     let framing = framing(&head.headers, minor, &mut remarks)?;
@@ -322,120 +306,6 @@ impl Answer {
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
-}
-
-// === head ===
-
-fn head(bytes: &[u8]) -> Result<Option<Head>, Fault> {
-    let Some((first, mut at)) = line(bytes, 0)? else { return Ok(None) };
-    let mut headers = Vec::new();
-    loop {
-        let Some((line, next)) = line(bytes, at)? else { return Ok(None) };
-        at = next;
-        if line.is_empty() {
-            return Ok(Some(Head { first: first.to_vec(), headers, length: at }));
-        }
-        headers.push(header(line)?);
-    }
-}
-
-/// The line that begins at `at`, without its end, and where the next one begins.
-pub(super) fn line(bytes: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Fault> {
-    let rest = &bytes[at..];
-    let Some(end) = rest.iter().position(|&b| b == b'\n') else {
-        return if bytes.len() > MAX_HEAD { Err(Fault::TooLong) } else { Ok(None) };
-    };
-    let line = rest[..end].strip_suffix(b"\r").ok_or(Fault::BareLf)?;
-    if line.contains(&b'\r') {
-        return Err(Fault::BareCr);
-    }
-    if line.contains(&0) {
-        return Err(Fault::Nul);
-    }
-    Ok(Some((line, at + end + 1)))
-}
-
-/// A header line as a strict reader takes it.
-pub(super) fn header(line: &[u8]) -> Result<Header, Fault> {
-    if line.starts_with(b" ") || line.starts_with(b"\t") {
-        return Err(Fault::Fold);
-    }
-    let colon = line.iter().position(|&b| b == b':').ok_or(Fault::NoColon)?;
-    let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-    if name.ends_with(b" ") || name.ends_with(b"\t") {
-        return Err(Fault::BlankBeforeColon);
-    }
-    if !is_token(name) {
-        return Err(Fault::BadName);
-    }
-    if value.iter().any(|b| is_control(*b)) {
-        return Err(Fault::BadValue);
-    }
-    Ok(Header { name: text(name), value: value.to_vec() })
-}
-
-/// What the headers say of the body; `None` where they say nothing.
-fn framing(
-    headers: &[Header],
-    minor: u8,
-    remarks: &mut Vec<Remark>,
-) -> Result<Option<Framing>, Fault> {
-    let lengths: Vec<&[u8]> = headers.all("content-length").collect();
-    let codings = elements(headers, "transfer-encoding");
-    let is_encoded = headers.all("transfer-encoding").next().is_some();
-    match (&lengths[..], is_encoded) {
-        ([], false) => Ok(None),
-        ([_, ..], true) => Err(Fault::LengthAndEncoding),
-        ([_, _, ..], false) => Err(Fault::SeveralLengths),
-        ([length], false) => Ok(Some(Framing::Length(number(length)?))),
-        ([], true) if minor == 0 => Err(Fault::EncodingOn10),
-        ([], true) => match codings.last() {
-            Some(last) if last.eq_ignore_ascii_case(b"chunked") => {
-                let value = headers.only("transfer-encoding");
-                if !value.is_some_and(|value| value.eq_ignore_ascii_case(b"chunked")) {
-                    remarks.push(Remark::OddEncoding);
-                }
-                Ok(Some(Framing::Chunked))
-            }
-            _ => Err(Fault::BadEncoding),
-        },
-    }
-}
-
-fn number(value: &[u8]) -> Result<usize, Fault> {
-    // More than 18 digits may be more than a reader's integer holds; zeros in front count little.
-    let zeros = value.iter().take_while(|&&b| b == b'0').count();
-    let is_number =
-        !value.is_empty() && value.len() - zeros <= 18 && value.iter().all(u8::is_ascii_digit);
-    let number = is_number.then(|| text(value).parse().ok()).flatten();
-    number.ok_or(Fault::BadLength)
-}
-
-/// The elements of a list header over all its lines, empty ones left out.
-pub(super) fn elements(headers: &[Header], name: &str) -> Vec<Vec<u8>> {
-    let values = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
-    let parts = values.flat_map(|h| h.value.split(|&b| b == b','));
-    parts.map(|part| trim(part).to_vec()).filter(|part| !part.is_empty()).collect()
-}
-
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
-}
-
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    let is_char = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    !bytes.is_empty() && bytes.iter().all(is_char)
-}
-
-fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
-}
-
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
