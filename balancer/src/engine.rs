@@ -1,5 +1,6 @@
 //! Who moves the bytes. Every policy is in `proxy`; an engine is a thin shell around it.
 
+pub(crate) mod bridge;
 pub(crate) mod http1;
 pub(crate) mod pingora;
 
@@ -63,9 +64,11 @@ impl Engines {
 }
 
 impl WorkerEngine {
-    /// Keeps time: to be run beside the connections, for as long as they are served.
+    /// Keeps time, and the bridge between the engines: to be run beside the connections, for as
+    /// long as they are served.
     pub(crate) async fn keep_time(self: Rc<Self>) {
-        self.own.clone().keep_time().await;
+        let carry = self.own.clone().carry(bridge::open());
+        tokio::join!(self.own.clone().keep_time(), carry);
     }
 }
 

@@ -12,9 +12,11 @@
 //! | `relay` | the bytes of one attempt, both ways at once |
 //! | `answer` | our own answers, and an end that loses none |
 //! | `pool`, `connect` | connections to nodes |
+//! | `bridge` | requests of the other engine to nodes that speak AJP |
 //! | `buffer`, `timer`, `stream` | what all of them stand on |
 
 mod answer;
+mod bridge;
 mod buffer;
 mod client;
 mod connect;
@@ -30,12 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use muster_http1::HeadLimits;
+use tokio::sync::mpsc;
 
 use self::buffer::Buffers;
 use self::client::Client;
 use self::pool::Pool;
 use self::stream::Stream;
 use self::timer::{Clock, TICK};
+use crate::engine::bridge::Order;
 use crate::proxy::Edge;
 
 /// Between two looks for idle connections that ended, in ticks.
@@ -124,6 +128,12 @@ impl Worker {
         let read = client.data().to_vec();
         let is_h2 = read.starts_with(b"PRI ");
         Some(HandedOver { stream: client.stream, read, is_h2 })
+    }
+
+    /// Carries requests of the other engine to nodes that speak AJP: to be run beside the
+    /// connections, for as long as they are served.
+    pub(crate) async fn carry(self: Rc<Self>, orders: mpsc::Receiver<Order>) {
+        bridge::run(self, orders).await;
     }
 
     /// Keeps time: to be run beside the connections, for as long as they are served.

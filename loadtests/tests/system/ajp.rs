@@ -2,5 +2,6 @@
 
 mod ask;
 mod frames;
+mod pair;
 #[cfg(feature = "system")]
 mod tomcat;

@@ -1,11 +1,13 @@
 //! A connection as the engine sees it: plain, or with TLS of either side.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
@@ -20,6 +22,16 @@ pub(crate) enum Stream {
     Tls(Box<server::TlsStream<TcpStream>>),
     /// A node's.
     NodeTls(Box<client::TlsStream<TcpStream>>),
+    /// A pipe to the other engine, which serves the client.
+    Bridge(Box<Bridged>),
+}
+
+/// A client that the other engine serves.
+#[derive(Debug)]
+pub(crate) struct Bridged {
+    pub(super) pipe: DuplexStream,
+    /// What is known of the real client's TLS.
+    pub(super) tls: Option<Arc<TlsFacts>>,
 }
 
 impl Stream {
@@ -49,6 +61,7 @@ impl Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, room),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, room),
             Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_read(cx, room),
+            Stream::Bridge(bridged) => Pin::new(&mut bridged.pipe).poll_read(cx, room),
         }
     }
 
@@ -61,6 +74,7 @@ impl Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
             Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Stream::Bridge(bridged) => Pin::new(&mut bridged.pipe).poll_write(cx, bytes),
         };
         match ready!(written) {
             Ok(0) if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -71,7 +85,7 @@ impl Stream {
     /// TLS may hold records back that the socket did not take.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Plain(_) | Stream::Bridge(_) => Poll::Ready(Ok(())),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
             Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
@@ -83,32 +97,43 @@ impl Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             Stream::NodeTls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Stream::Bridge(bridged) => Pin::new(&mut bridged.pipe).poll_shutdown(cx),
         }
     }
 
     /// Lets the end of the connection be a reset, so that nobody takes it for an end in order.
     pub(super) fn reset(&self) {
-        // Where it fails the connection is as good as reset.
-        let _ = self.socket().set_zero_linger();
+        if let Some(socket) = self.socket() {
+            // Where it fails the connection is as good as reset.
+            let _ = socket.set_zero_linger();
+        }
     }
 
     /// Whether a connection that waits in the pool can still be used: nothing came, not even its
     /// end. It costs no system call unless the poller has reported something.
     pub(super) fn is_quiet(&self) -> bool {
-        let read = self.socket().try_read(&mut [0; 1]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let read = self.socket().map(|socket| socket.try_read(&mut [0; 1]));
+        matches!(read, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        !matches!(self, Stream::Plain(_))
+        match self {
+            Stream::Plain(_) | Stream::Bridge(_) => false,
+            Stream::Tls(_) | Stream::NodeTls(_) => true,
+        }
     }
 
-    /// The socket below.
-    pub(crate) fn socket(&self) -> &TcpStream {
+    /// The number of the socket below; -1 where there is none.
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.socket().map_or(-1, |socket| socket.as_raw_fd())
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0,
-            Stream::NodeTls(stream) => stream.get_ref().0,
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.get_ref().0),
+            Stream::NodeTls(stream) => Some(stream.get_ref().0),
+            Stream::Bridge(_) => None,
         }
     }
 
@@ -116,6 +141,7 @@ impl Stream {
     pub(crate) fn tls_facts(&self) -> Option<TlsFacts> {
         match self {
             Stream::Tls(stream) => TlsFacts::of(stream.get_ref().1),
+            Stream::Bridge(bridged) => bridged.tls.as_deref().cloned(),
             Stream::Plain(_) | Stream::NodeTls(_) => None,
         }
     }
@@ -124,7 +150,7 @@ impl Stream {
     pub(crate) fn is_h2(&self) -> bool {
         match self {
             Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-            Stream::Plain(_) | Stream::NodeTls(_) => false,
+            Stream::Plain(_) | Stream::NodeTls(_) | Stream::Bridge(_) => false,
         }
     }
 }

@@ -9,7 +9,6 @@
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -34,6 +33,7 @@ use crate::engine::http1::Caller;
 use crate::engine::http1::stream::Stream;
 use crate::proxy::Refused;
 use crate::proxy::edge::Policy;
+use crate::tls::TlsFacts;
 
 /// A head and a small body leave in one system call; larger writes go past the buffer.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -78,7 +78,7 @@ pub(super) fn of(session: &ServerSession) -> Option<&Connection> {
 impl Connection {
     /// A connection of which `raw` was read before.
     pub(super) fn new(stream: Stream, raw: Vec<u8>, caller: Caller) -> Connection {
-        let digest = SocketDigest::from_raw_fd(stream.socket().as_raw_fd());
+        let digest = SocketDigest::from_raw_fd(stream.raw_fd());
         // Known already, so that nobody asks the kernel.
         let _ = digest.peer_addr.set(Some(caller.address.into()));
         Connection {
@@ -124,6 +124,11 @@ impl Connection {
     /// Whether no other request may follow: this one asks for a tunnel.
     pub(super) fn is_last(&self) -> bool {
         self.is_last
+    }
+
+    /// What AJP nodes are told of the client's TLS.
+    pub(super) fn tls_facts(&self) -> Option<TlsFacts> {
+        self.io.get_ref().tls_facts()
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -348,7 +353,7 @@ impl Shutdown for Connection {
 
 impl UniqueID for Connection {
     fn id(&self) -> UniqueIDType {
-        self.io.get_ref().socket().as_raw_fd()
+        self.io.get_ref().raw_fd()
     }
 }
 

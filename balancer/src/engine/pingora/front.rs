@@ -9,7 +9,6 @@ mod meter;
 mod pace;
 mod stream;
 
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +30,7 @@ use self::stream::ClientStream;
 use super::PingoraEngine;
 use crate::engine::http1::Caller;
 use crate::engine::http1::stream::Stream;
+use crate::tls::TlsFacts;
 
 pub(super) use self::pace::{Pace, is_grpc};
 
@@ -62,6 +62,8 @@ struct Front {
     connection: Connection<Metered, Bytes>,
     alarm: Arc<Alarm>,
     digest: Arc<Digest>,
+    /// What AJP nodes are told of the client's TLS.
+    tls: Option<Arc<TlsFacts>>,
     limits: HeadLimits,
     closing: watch::Receiver<bool>,
     /// The requests under way.
@@ -79,6 +81,7 @@ pub(super) async fn serve(
     caller: Caller,
 ) {
     let digest = Arc::new(digest(&stream, caller));
+    let tls = stream.tls_facts().map(Arc::new);
     let alarm = Arc::new(Alarm::default());
     let metered = Metered::new(stream, read, alarm.clone());
     let policy = &engine.edge.policy;
@@ -96,6 +99,7 @@ pub(super) async fn serve(
         connection,
         alarm,
         digest,
+        tls,
         requests: JoinSet::new(),
         is_leaving: false,
     };
@@ -118,7 +122,7 @@ fn builder(max_head_bytes: usize) -> Builder {
 
 /// What is known of the connection below.
 fn digest(stream: &Stream, caller: Caller) -> Digest {
-    let socket = SocketDigest::from_raw_fd(stream.socket().as_raw_fd());
+    let socket = SocketDigest::from_raw_fd(stream.raw_fd());
     // Known already, so that nobody asks the kernel.
     let _ = socket.peer_addr.set(Some(caller.address.into()));
     Digest {
@@ -173,6 +177,9 @@ impl Front {
         if let Err(bad) = admitted {
             // Refused where all requests are, so that it is logged and counted as they are.
             parts.extensions.insert(bad);
+        }
+        if let Some(tls) = &self.tls {
+            parts.extensions.insert(tls.clone());
         }
         let head = RequestHeader::from(parts);
         let patience = policy.client_read_timeout;

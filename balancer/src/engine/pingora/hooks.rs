@@ -1,7 +1,7 @@
 //! Pingora's hooks: each fetches what the policy needs and delivers what it says.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,10 +28,13 @@ use super::connection;
 use super::front::is_grpc;
 use super::peer::{LEAST_WAIT, Peers, Wanted};
 use crate::config::NodeTls;
+use crate::engine::bridge::BridgeConnect;
+use crate::engine::http1::Caller;
 use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
+use crate::tls::TlsFacts;
 
 pub(super) struct Hooks {
     edge: Arc<Edge>,
@@ -97,8 +100,7 @@ impl Hooks {
         self.edge.choose(exchange, asked).await
     }
 
-    /// The node of this attempt, as Pingora wants it; `None` where it speaks what Pingora does
-    /// not.
+    /// The node of this attempt, as Pingora wants it; `None` where it can't be verified.
     fn peer(
         &self,
         exchange: &Exchange,
@@ -117,11 +119,30 @@ impl Hooks {
         };
         let wanted = Wanted { is_upgrade, is_watched, has_body, time_left };
         let mut peer = self.peers.peer(target, wanted)?;
-        if exchange.raced || is_upgrade {
+        let is_ajp = target.node.config.address.scheme == Scheme::Ajp;
+        if is_ajp {
+            peer.options.custom_l4 = Some(Arc::new(self.bridge(exchange, target, session)));
+        }
+        if exchange.raced || is_upgrade || is_ajp {
             peer.options.idle_timeout = Some(LEAST_WAIT);
             peer.group_key = self.afresh.fetch_add(1, Ordering::Relaxed);
         }
         Some(peer)
+    }
+
+    /// The way to a node that speaks AJP.
+    fn bridge(&self, exchange: &Exchange, target: &Target, session: &Session) -> BridgeConnect {
+        let own = connection::of(session).and_then(connection::Connection::tls_facts);
+        let tls = session.req_header().extensions.get::<Arc<TlsFacts>>().cloned();
+        let address = session.client_addr().and_then(|client| client.as_inet()).copied();
+        let address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        BridgeConnect {
+            target: Target { strip_session: false, ..target.clone() },
+            within: self.peers.connect_timeout(&target.node.config),
+            is_fresh: exchange.raced,
+            caller: Caller { address, is_tls: is_tls(session) },
+            tls: tls.or(own.map(Arc::new)),
+        }
     }
 
     /// Ends an exchange that took too long; a tunnel has no end of its own, nor has gRPC.

@@ -70,15 +70,15 @@ impl Peers {
         Peers { edge, verify: settings.verify, authorities, own: own.map(Arc::new) }
     }
 
-    /// The node of an attempt, as Pingora wants it; `None` where it speaks what Pingora does not.
+    /// The node of an attempt, as Pingora wants it; `None` where it can't be verified. One that
+    /// speaks AJP is connected to over a bridge, which is the caller's to name.
     pub(super) fn peer(&self, target: &Target, wanted: Wanted) -> Option<Box<HttpPeer>> {
         let config = &target.node.config;
         let (is_tls, is_h2) = match config.address.scheme {
-            Scheme::Http => (false, false),
+            Scheme::Http | Scheme::Ajp => (false, false),
             Scheme::Https => (true, false),
             Scheme::H2 => (true, true),
             Scheme::H2c => (false, true),
-            Scheme::Ajp => return None,
         };
         let name = if is_tls { self.server_name(config)? } else { String::new() };
         let mut peer = Box::new(HttpPeer::new(target.socket, is_tls, name));
@@ -103,9 +103,14 @@ impl Peers {
         config.timeout.unwrap_or(self.edge.policy.read_timeout).max(LEAST_WAIT)
     }
 
+    /// How long a connect may take.
+    pub(super) fn connect_timeout(&self, config: &NodeConfig) -> Duration {
+        shorter(self.edge.policy.connect_timeout, config.ping)
+    }
+
     fn bound(&self, peer: &mut HttpPeer, config: &NodeConfig, wanted: Wanted, is_h2: bool) {
         let policy = &self.edge.policy;
-        let connect = shorter(policy.connect_timeout, config.ping);
+        let connect = self.connect_timeout(config);
         let silence = self.silence(config).min(wanted.time_left).max(LEAST_WAIT);
         let options = &mut peer.options;
         options.connection_timeout = Some(connect);

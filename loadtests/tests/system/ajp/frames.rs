@@ -5,53 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use muster_loadtests::testkit::ajp::{AjpNode, Manner, frames};
-use muster_loadtests::testkit::{Balancer, Farm, eventually};
+use muster_loadtests::testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::ask::{Upload, ask, get, send, sequence};
+use super::pair::{Pair, answer};
 use crate::system::support::{SOON, head};
-
-/// A balancer with one AJP node that takes traffic.
-struct Pair {
-    balancer: Balancer,
-    node: AjpNode,
-    // Last: the balancer lives in its folder.
-    _farm: Farm,
-}
-
-impl Pair {
-    /// On one thread, so that there is one pool of connections.
-    async fn join(toml: &str) -> Pair {
-        let farm = Farm::new().unwrap();
-        let balancer = farm.balancer(&format!("threads = 1\n{toml}")).await.unwrap();
-        let node = AjpNode::register("a", balancer.mcmp).await.unwrap();
-        balancer.await_usable(&["a"], SOON).await.unwrap();
-        Pair { balancer, node, _farm: farm }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.balancer.http).await.unwrap()
-    }
-
-    /// Sends a request as it stands, and reads until the connection ends, in order or not.
-    async fn say(&self, text: &[u8]) -> (String, std::io::Result<()>) {
-        let mut stream = self.connect().await;
-        stream.write_all(text).await.unwrap();
-        let mut said = Vec::new();
-        let reading = tokio::time::timeout(SOON, stream.read_to_end(&mut said));
-        let ended = reading.await.expect("the connection ends").map(|_| ());
-        (String::from_utf8_lossy(&said).into_owned(), ended)
-    }
-}
-
-/// A whole answer in frames.
-fn answer(status: u16, headers: &[(&str, &str)], body: &[&[u8]]) -> Vec<u8> {
-    let mut frames = frames::answer_head(status, headers);
-    body.iter().for_each(|part| frames.extend(frames::chunk(part)));
-    frames.extend(frames::end(true));
-    frames
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ajp_node_is_told_the_request_with_its_secret_and_who_asked() {
