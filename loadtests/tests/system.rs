@@ -10,8 +10,11 @@ mod system {
     mod drain;
     mod edge;
     mod engine;
+    mod floods;
     mod frozen;
+    mod grpc;
     mod hostile_nodes;
+    mod http2;
     mod https_nodes;
     mod kill9;
     mod mcmp_port;
