@@ -1,21 +1,19 @@
 //! How a node is connected to: plain or TLS, HTTP/1 or HTTP/2, and for how long.
 //!
-//! Pingora makes its own handshakes, so the files of `[upstream.tls]` are told to it in its own
-//! terms. They have been read once before, with every fault named; what cannot be read now makes
-//! connections to nodes of https and h2 fail, never pass unverified.
+//! Pingora makes its own handshakes, so what `[upstream.tls]` names is told to it in its own terms
+//! (`proof`).
 
-use std::path::Path;
+mod proof;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_protocol::mcmp::{NodeConfig, Scheme};
 use pingora_core::protocols::ALPN;
-use pingora_core::protocols::tls::CaType;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
-use rustls_pki_types::pem::{Error as PemError, PemObject as _};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::ServerName;
 
+use self::proof::Proofs;
 use super::upgrade::UpgradeConnect;
 use crate::config;
 use crate::proxy::Edge;
@@ -46,28 +44,19 @@ pub(super) struct Wanted {
     pub(super) time_left: Duration,
 }
 
-/// What nodes of TLS are verified by, and what they are shown.
+/// Tells Pingora of nodes.
 pub(super) struct Peers {
     edge: Arc<Edge>,
     verify: bool,
-    authorities: Option<Arc<CaType>>,
-    own: Option<Arc<CertKey>>,
+    proofs: Proofs,
 }
 
 // === impl Peers ===
 
 impl Peers {
     pub(super) fn new(edge: Arc<Edge>, settings: &config::NodeTls) -> Peers {
-        let authorities = settings.ca.as_deref().map(|file| {
-            let found = certificates(file).map_err(|error| told("upstream.tls.ca", &error));
-            // None at all make every handshake fail.
-            wrapped(found.unwrap_or_default()).into()
-        });
-        let own = settings.certificate.as_deref().zip(settings.key.as_deref());
-        let own = own.and_then(|(chain, key)| {
-            pair(chain, key).map_err(|error| told("upstream.tls.certificate", &error)).ok()
-        });
-        Peers { edge, verify: settings.verify, authorities, own: own.map(Arc::new) }
+        let proofs = Proofs::new(&edge.node_tls, settings);
+        Peers { edge, verify: settings.verify, proofs }
     }
 
     /// The node of an attempt, as Pingora wants it; `None` where it can't be verified. One that
@@ -83,8 +72,9 @@ impl Peers {
         let name = if is_tls { self.server_name(config)? } else { String::new() };
         let mut peer = Box::new(HttpPeer::new(target.socket, is_tls, name));
         if is_tls {
-            peer.client_cert_key = self.own.clone();
-            peer.options.ca = self.authorities.clone();
+            let proof = self.proofs.current(&self.edge.node_tls);
+            peer.client_cert_key = proof.own.clone();
+            peer.options.ca = proof.authorities.clone();
             peer.options.verify_cert = self.verify;
             peer.options.verify_hostname = self.verify;
         }
@@ -148,39 +138,4 @@ impl Peers {
 /// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
 fn shorter(bound: Duration, of_node: Duration) -> Duration {
     if of_node.is_zero() { bound } else { bound.min(of_node) }
-}
-
-/// Why a file cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum BadFile {
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    #[error("it has a certificate or key that cannot be read")]
-    Content,
-}
-
-fn told(key: &'static str, error: &BadFile) {
-    tracing::error!(key, %error, "nodes of https and h2 cannot be connected to");
-}
-
-fn certificates(file: &Path) -> Result<Vec<Vec<u8>>, BadFile> {
-    let found = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
-    let is_good = |der: &CertificateDer<'_>| x509_parser::parse_x509_certificate(der).is_ok();
-    match !found.is_empty() && found.iter().all(is_good) {
-        true => Ok(found.into_iter().map(|der| der.to_vec()).collect()),
-        false => Err(BadFile::Content),
-    }
-}
-
-fn pair(chain: &Path, key: &Path) -> Result<CertKey, BadFile> {
-    let certificates = certificates(chain)?;
-    let key = PrivateKeyDer::from_pem_file(key)?.secret_der().to_vec();
-    match PrivateKeyDer::try_from(key.as_slice()) {
-        Ok(_) => Ok(CertKey::new(certificates, key)),
-        Err(_) => Err(BadFile::Content),
-    }
-}
-
-fn wrapped(certificates: Vec<Vec<u8>>) -> Vec<WrappedX509> {
-    certificates.into_iter().map(|der| WrappedX509::new(der, parse_x509)).collect()
 }
