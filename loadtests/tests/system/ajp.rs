@@ -2,6 +2,7 @@
 
 mod ask;
 mod frames;
+mod h2;
 mod pair;
 #[cfg(feature = "system")]
 mod tomcat;
