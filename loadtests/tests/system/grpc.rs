@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use muster_loadtests::testkit::tls::{Files, toml_path};
 use muster_loadtests::testkit::{
-    Authority, Balancer, Client, Farm, H2Client, H2Node, H2NodeOptions, eventually,
+    Authority, Balancer, Client, Farm, Fault, H2Client, H2Node, H2NodeOptions, eventually,
 };
 
 use super::support::SOON;
@@ -25,9 +25,10 @@ impl Stage {
         let files = own.certificate("own", &["localhost", "127.0.0.1"]).unwrap();
         let farm = Farm::new().unwrap();
         let (certificates, ca) = (files.toml(), toml_path(&own.file()));
+        let (chain, key) = (toml_path(&files.chain), toml_path(&files.key));
         let tls = format!(
             "[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificates = [{certificates}]\n\
-             [upstream.tls]\nca = {ca}\n{toml}"
+             [upstream.tls]\nca = {ca}\ncertificate = {chain}\nkey = {key}\n{toml}"
         );
         let balancer = farm.balancer(&tls).await.unwrap();
         Stage { _farm: farm, balancer, own, files }
@@ -250,4 +251,34 @@ async fn a_node_of_another_authority_gets_no_call() {
     let answer = client.ask(call(&client, "/s/unary"), "x").await.unwrap();
     assert!(matches!(answer.status.as_u16(), 502 | 503), "{answer:?}");
     assert_eq!(node.arrived().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_asks_who_we_are_is_shown_our_certificate() {
+    let stage = Stage::new("").await;
+    let client_ca = Some(stage.own.file());
+    let node = stage.node(true, H2NodeOptions { client_ca, ..H2NodeOptions::default() }).await;
+    let [client, _] = stage.clients().await;
+    assert_eq!(client.ask(call(&client, "/s/unary"), "x").await.unwrap().body, "x");
+    assert_eq!(node.arrived().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_brings_another_authority_of_nodes() {
+    let stage = Stage::new("").await;
+    let other = Authority::new().unwrap();
+    let tls = Some(other.certificate("other", &["127.0.0.1"]).unwrap());
+    let options = H2NodeOptions { tls, ..H2NodeOptions::default() };
+    let node = H2Node::register("g", stage.balancer.mcmp, &options).await.unwrap();
+    let [client, _] = stage.clients().await;
+    assert_eq!(client.ask(call(&client, "/s/unary"), "x").await.unwrap().status, 503);
+    std::fs::copy(other.file(), stage.own.file()).unwrap();
+    stage.balancer.process.inflict(Fault::HangUp).unwrap();
+    let served = eventually("the node is served", SOON, || async {
+        // It was called bad, and has to say again that it is good.
+        node.say_status(stage.balancer.mcmp).await.unwrap();
+        let answer = client.ask(call(&client, "/s/unary"), "x").await.unwrap();
+        if answer.status == 200 { Ok(()) } else { Err(answer.status) }
+    });
+    served.await.unwrap();
 }

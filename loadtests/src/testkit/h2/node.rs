@@ -11,6 +11,7 @@
 //! | anything else | `ok` |
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,8 +20,9 @@ use bytes::Bytes;
 use h2::server::{SendResponse, handshake};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,6 +45,8 @@ const REMEMBERED: usize = 10_000;
 pub struct H2NodeOptions {
     /// Speaks TLS, with this certificate.
     pub tls: Option<Files>,
+    /// Of whom clients must show a certificate: a file of authorities.
+    pub client_ca: Option<PathBuf>,
     /// More of the CONFIG form, beginning with `&`.
     pub config: &'static str,
     /// How long `/hang` and `/stream` let wait; a moment when not said.
@@ -69,6 +73,7 @@ pub struct H2Node {
 
 #[derive(Debug)]
 struct Inner {
+    route: String,
     pause: Duration,
     arrived: Mutex<Vec<Arrived>>,
     connections: AtomicU64,
@@ -87,12 +92,17 @@ impl H2Node {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let inner = Arc::new(Inner {
+            route: route.to_owned(),
             pause: options.pause.unwrap_or(MOMENT),
             arrived: Mutex::default(),
             connections: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
         });
-        let acceptor = options.tls.as_ref().map(acceptor).transpose()?;
+        let acceptor = options
+            .tls
+            .as_ref()
+            .map(|own| acceptor(own, options.client_ca.as_deref()))
+            .transpose()?;
         let scheme = if acceptor.is_some() { "h2" } else { "h2c" };
         let server = tokio::spawn(serve(listener, acceptor, inner.clone())).abort_handle();
         let node = H2Node { address, inner, server };
@@ -101,8 +111,14 @@ impl H2Node {
         mcmp::accepted(balancer, "CONFIG", "/", &form).await?;
         let form = format!("JVMRoute={route}&Alias=localhost&Context=%2F");
         mcmp::accepted(balancer, "ENABLE-APP", "/", &form).await?;
-        mcmp::accepted(balancer, "STATUS", "/", &format!("JVMRoute={route}&Load=100")).await?;
+        node.say_status(balancer).await?;
         Ok(node)
+    }
+
+    /// Says STATUS.
+    pub async fn say_status(&self, balancer: SocketAddr) -> Result<(), mcmp::Refused> {
+        let form = format!("JVMRoute={}&Load=100", self.inner.route);
+        mcmp::accepted(balancer, "STATUS", "/", &form).await.map(drop)
     }
 
     /// What arrived, in order.
@@ -136,15 +152,31 @@ impl Inner {
     }
 }
 
-fn acceptor(files: &Files) -> anyhow::Result<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&files.chain)?.collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+fn acceptor(own: &Files, client_ca: Option<&Path>) -> anyhow::Result<TlsAcceptor> {
+    let chain = certificates(&own.chain)?;
+    let key = PrivateKeyDer::from_pem_file(&own.key)?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let mut roots = RootCertStore::empty();
+            for root in certificates(file)? {
+                roots.add(root)?;
+            }
+            let roots = Arc::new(roots);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build()?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?)
 }
 
 async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, inner: Arc<Inner>) {
