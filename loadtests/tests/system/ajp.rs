@@ -4,5 +4,6 @@ mod ask;
 mod frames;
 mod h2;
 mod pair;
+mod tls;
 #[cfg(feature = "system")]
 mod tomcat;

@@ -24,6 +24,9 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// So much is gathered for the client before it is sent.
 const GATHERED: usize = 32 * 1024;
 
+/// An answer that is longer is read by large buffers.
+const SHORT: u64 = 8 * 1024;
+
 /// Headers of a request with those that we add.
 const LINES: usize = MAX_HEADERS + 8;
 
@@ -163,9 +166,10 @@ impl Relay<'_> {
                 Event::Wants(_) => {
                     // The node waits for the client now, who is not late before it is asked.
                     client.timer.spare_node();
+                    // Who waits for the answer before it sends more must have it.
+                    is_due = true;
                     if std::mem::take(&mut download.owes_continue) {
                         download.out.extend_from_slice(CONTINUE);
-                        is_due = true;
                     }
                 }
                 Event::End => {
@@ -195,6 +199,11 @@ impl Download {
             self.owes_continue = false;
             self.out.extend_from_slice(CONTINUE);
         }
+    }
+
+    /// Whether so much of an answer in packets has come that more is to be expected.
+    pub(super) fn is_long_ajp(&self) -> bool {
+        self.unpacked > SHORT
     }
 
     fn pass_ajp_head(&mut self, head: &AnswerHead<'_>, asked: &RequestHead, is_closing: bool) {

@@ -90,9 +90,10 @@ impl Download {
         self.has_begun
     }
 
-    /// Whether the client has a part of the final answer.
+    /// Whether the client has a part of the final answer, or half of an interim one: nothing else
+    /// can follow then.
     pub(super) fn is_told(&self) -> bool {
-        self.is_told
+        self.is_told || self.sent > 0
     }
 
     /// What the client was told.
@@ -186,7 +187,8 @@ impl Relay<'_> {
             // A long head; the parser bounds it.
             buffer.grow(buffer.capacity() * 2);
         }
-        let size = if download.reader.is_large() { LARGE } else { SMALL };
+        let is_long = download.reader.is_large() || download.is_long_ajp();
+        let size = if is_long { LARGE } else { SMALL };
         let filled = node.stream.poll_fill(cx, &mut node.buffer, &worker.buffers, size);
         match ready!(filled) {
             Ok(1..) => {

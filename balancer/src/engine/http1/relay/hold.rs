@@ -14,8 +14,8 @@ use std::time::Duration;
 use muster_protocol::mcmp::{FlushPackets, NodeConfig};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// So much leaves without waiting for more.
-const ENOUGH: usize = 8 * 1024;
+/// So much leaves without waiting for more: four packets of a usual node.
+const ENOUGH: usize = 32 * 1024;
 
 /// The longest wait, whatever the node asks for.
 const LONGEST: Duration = Duration::from_secs(1);
