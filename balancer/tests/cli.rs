@@ -150,7 +150,8 @@ forget_after = \"1s\"
 
 /// What is said about [`FAULTY`].
 fn faults_of(path: &str) -> String {
-    let known = "threads, drain_timeout, http, mcmp, manager, upstream, health, retry, log, node";
+    let known = "threads, drain_timeout, http, tls, mcmp, manager, upstream, health, retry, log, \
+                 rate_limit, node";
     format!(
         "{path}:1: threads: 0 is out of bounds: 1 to 1024\n\
          {path}:2: color: unknown key; known are {known}\n\
