@@ -9,7 +9,7 @@ if [ "${4-}" != inside ]; then
   if [ "$judge" = h2spec ] && [ ! -x "$folder/bin/h2spec" ]; then
     GOBIN=$folder/bin GOPATH=$folder/go go install github.com/summerwind/h2spec/cmd/h2spec@latest
   fi
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$folder/key.pem" \
     -out "$folder/cert.pem" 2>/dev/null
   exec unshare -n -- "$0" "$judge" "$muster" "$folder" inside

@@ -103,6 +103,8 @@ fn server_config(settings: &Tls) -> Result<ServerConfig, TlsError> {
         .with_client_cert_verifier(client_verifier(settings)?)
         .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = settings.alpn.iter().map(|&alpn| wire(alpn)).collect();
+    // The strongest that both know, in our order: a client cannot be talked down to a weaker one.
+    config.ignore_client_order = true;
     config.send_tls13_tickets = 0;
     if settings.session_tickets {
         config.ticketer = Ticketer::new().map_err(TlsError::Setup)?;
