@@ -111,12 +111,14 @@ impl Upload {
     }
 
     /// How long the client may take for the next bytes of its body: it may be silent for so long,
-    /// and slower than the least rate only for as long as a head may take.
+    /// and slower than the least rate only for as long as a head may take. An answer that it takes
+    /// meanwhile is no excuse.
     pub(super) fn patience(&mut self, policy: &Policy, now: u64) -> Duration {
-        self.waits_since = Some(now);
+        let since = *self.waits_since.get_or_insert(now);
+        let waited = self.waited + now.saturating_sub(since);
         let allowed = policy.client_body_grace
             + Duration::from_millis(self.reader.data() * 1000 / policy.client_body_rate.max(1));
-        let left = allowed.saturating_sub(Duration::from_millis(self.waited));
+        let left = allowed.saturating_sub(Duration::from_millis(waited));
         left.min(policy.client_read_timeout)
     }
 
