@@ -1,4 +1,5 @@
-//! The Connection header: whether the connection stays, and which lines end here.
+//! The Connection header: whether the connection stays, and which lines end here; and which lists
+//! of the connection are none.
 
 use arrayvec::ArrayVec;
 
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) keep_alive: bool,
     pub(crate) upgrade: bool,
     pub(crate) named: Named,
+    /// An option is no token.
+    pub(crate) is_odd: bool,
 }
 
 // === impl Options ===
@@ -46,13 +49,43 @@ impl Options {
         Ok(())
     }
 
-    /// A header that ends here. What is no token can be no header's name.
+    /// A header that ends here. What is no token can be no header's name; an empty option counts
+    /// for nothing.
     fn name(&mut self, head: &[u8], option: &[u8]) -> Result<(), Syntax> {
-        if option.is_empty() || !option.iter().copied().all(fault::is_token) {
+        if option.is_empty() {
+            return Ok(());
+        }
+        if !is_token(option) {
+            self.is_odd = true;
             return Ok(());
         }
         self.named.try_push(Span::within(head, option)).map_err(|_| Syntax::ConnectionNames)
     }
+}
+
+/// Whether TE lists codings. What follows a semicolon is not looked at: nobody acts on it.
+pub(crate) fn is_te(value: &[u8]) -> bool {
+    elements(value).all(|coding| {
+        let end = coding.iter().position(|byte| *byte == b';').unwrap_or(coding.len());
+        is_token(trimmed(&coding[..end]))
+    })
+}
+
+/// Whether Upgrade lists protocols: names, with a version or without.
+pub(crate) fn is_upgrade(value: &[u8]) -> bool {
+    elements(value).all(|protocol| match protocol.iter().position(|byte| *byte == b'/') {
+        Some(slash) => is_token(&protocol[..slash]) && is_token(&protocol[slash + 1..]),
+        None => is_token(protocol),
+    })
+}
+
+/// The elements of a list; empty ones count for nothing (RFC 9110, 5.6.1.2).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trimmed).filter(|element| !element.is_empty())
+}
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(fault::is_token)
 }
 
 /// Whether Connection names this header.

@@ -55,13 +55,31 @@ fn is_rare_port(text: &[u8]) -> bool {
     text.is_empty() || text.strip_prefix(b":").is_some_and(is_port)
 }
 
+/// Whether two hosts are one, if `usual_port` is meant where none is named.
+pub(crate) fn is_same(one: &[u8], other: &[u8], usual_port: u32) -> bool {
+    let ((name, port), (other_name, other_port)) = (parts(one), parts(other));
+    let meant = |port: &[u8]| if port.is_empty() { usual_port } else { number(port) };
+    name.eq_ignore_ascii_case(other_name) && meant(port) == meant(other_port)
+}
+
+/// The name and the port, which may be empty.
+fn parts(host: &[u8]) -> (&[u8], &[u8]) {
+    match host.iter().rposition(|byte| matches!(byte, b':' | b']')) {
+        Some(end) if host[end] == b':' => (&host[..end], &host[end + 1..]),
+        _ => (host, &[]),
+    }
+}
+
 /// At most 65535; an empty port is lawful, and means the scheme's.
 #[inline]
 fn is_port(text: &[u8]) -> bool {
-    let port = |port: u32, byte: &u8| port * 10 + u32::from(byte - b'0');
-    text.len() <= 5
-        && text.iter().all(u8::is_ascii_digit)
-        && text.iter().fold(0, port) <= u32::from(u16::MAX)
+    text.len() <= 5 && text.iter().all(u8::is_ascii_digit) && number(text) <= u32::from(u16::MAX)
+}
+
+/// The number that at most five digits are.
+#[inline]
+fn number(digits: &[u8]) -> u32 {
+    digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 #[cfg(test)]
@@ -85,6 +103,31 @@ mod tests {
         ];
         for host in good {
             assert!(is_host(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn two_hosts_are_one_in_any_case_and_with_the_usual_port_or_without() {
+        let same = |one: &str, other: &str| is_same(one.as_bytes(), other.as_bytes(), 80);
+        for (one, other) in [
+            ("shop", "SHOP"),
+            ("shop:80", "shop"),
+            ("shop:", "shop:0080"),
+            ("shop:81", "Shop:81"),
+            ("[::1]", "[::1]:80"),
+            ("[::A]:81", "[::a]:81"),
+        ] {
+            assert!(same(one, other) && same(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("shop", "shops"),
+            ("shop:81", "shop"),
+            ("shop:443", "shop"),
+            ("shop.", "shop"),
+            ("[::1]", "[::2]"),
+            ("[::1]:81", "[::1]"),
+        ] {
+            assert!(!same(one, other) && !same(other, one), "{one} {other}");
         }
     }
 

@@ -43,6 +43,7 @@ pub enum Class {
 enum Field {
     Connection,
     Upgrade,
+    Te,
     Hop,
     Forwarding,
     Host,
@@ -75,6 +76,8 @@ pub(crate) struct Facts {
     pub(crate) has_several_upgrades: bool,
     pub(crate) expects_continue: bool,
     pub(crate) has_forwarding: bool,
+    /// An element of TE or Upgrade is none.
+    pub(crate) is_oddly_listed: bool,
 }
 
 // === impl Facts ===
@@ -119,10 +122,12 @@ impl Facts {
         match field {
             Field::Other => return Ok(None),
             Field::Hop => {}
+            Field::Te => self.is_oddly_listed |= !connection::is_te(value),
             Field::Connection => self.connection.see(head, value)?,
             Field::Upgrade => {
                 self.has_several_upgrades |= self.upgrade.is_some();
                 self.upgrade = Some(Span::within(head, value));
+                self.is_oddly_listed |= !connection::is_upgrade(value);
             }
             Field::Forwarding => self.has_forwarding = true,
             Field::Host => {
@@ -239,7 +244,7 @@ impl Field {
         let Some(first) = name.first() else { return Self::Other };
         let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
         match (name.len(), first | 0x20) {
-            (2, b't') if is("te") => Self::Hop,
+            (2, b't') if is("te") => Self::Te,
             (4, b'h') if is("host") => Self::Host,
             (6, b'c') if is("cookie") => Self::Cookie,
             (6, b'e') if is("expect") => Self::Expect,
@@ -252,7 +257,7 @@ impl Field {
             (14, b'h') if is("http2-settings") => Self::Hop,
             (16, b'p') if is("proxy-connection") => Self::Hop,
             (17, b't') if is("transfer-encoding") => Self::Encoding,
-            (13.., b'x') if is_forwarding(name) => Self::Forwarding,
+            (12.., b'x') if is_forwarding(name) => Self::Forwarding,
             _ => Self::Other,
         }
     }
@@ -260,7 +265,7 @@ impl Field {
     #[inline]
     fn kind(self) -> Option<Kind> {
         match self {
-            Self::Connection | Self::Upgrade | Self::Hop => Some(Kind::Hop),
+            Self::Connection | Self::Upgrade | Self::Te | Self::Hop => Some(Kind::Hop),
             Self::Forwarding => Some(Kind::Forwarding),
             Self::Host => Some(Kind::Host),
             Self::Cookie => Some(Kind::Cookie),
@@ -273,7 +278,7 @@ impl Field {
 
     fn class(self) -> Class {
         match self {
-            Self::Connection | Self::Upgrade | Self::Hop => Class::Hop,
+            Self::Connection | Self::Upgrade | Self::Te | Self::Hop => Class::Hop,
             Self::Forwarding => Class::Forwarding,
             Self::Host => Class::Host,
             Self::Cookie => Class::Cookie,
@@ -282,7 +287,8 @@ impl Field {
     }
 }
 
-/// Of more than twelve bytes, `X-Forwarded-` first.
+/// Of twelve bytes or more, `X-Forwarded-` first. With nothing behind it is one too: who adds such
+/// a line for a node knows them by how they begin.
 #[inline]
 fn is_forwarding(name: &[u8]) -> bool {
     name[2] | 0x20 == b'f' && name[..12].eq_ignore_ascii_case(b"x-forwarded-")

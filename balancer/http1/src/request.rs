@@ -70,8 +70,8 @@ pub struct RequestHead {
     pub origin: Span,
     /// The origin without its query.
     pub path: Span,
-    /// The host with its port: that of a whole URL, else of the Host line. Empty only in
-    /// HTTP/1.0.
+    /// The host with its port: that of a whole URL, with which a Host line has to agree, else of
+    /// the Host line. Empty only in HTTP/1.0.
     pub host: Span,
     /// The client's version.
     pub version: Version,
@@ -178,6 +178,12 @@ fn checked(
     let whole = Span::within(head, target);
     let target = Target::read(head, whole, method == b"OPTIONS").ok_or(BadRequest::BadTarget)?;
     let host = host_line(head, &facts, is_http10)?;
+    if !host.is_empty() && !target.is_for(head, host) {
+        return Err(BadRequest::BadHost);
+    }
+    if facts.connection.is_odd || facts.is_oddly_listed {
+        return Err(BadRequest::BadOption);
+    }
     let body = match facts.framing.length {
         Some(length) => RequestBody::Length(length),
         None if facts.framing.is_chunked => RequestBody::Chunked,

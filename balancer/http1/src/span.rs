@@ -84,6 +84,7 @@ mod tests {
     #[test]
     fn a_span_of_another_head_gives_nothing() {
         assert_eq!(Span::new(4, 9).of(b"GET"), b"");
-        assert_eq!(Span::new(0, 2).text(&[0xC3, 0xA9]), "");
+        // Half a character is no text.
+        assert_eq!(Span::new(0, 1).text(&[0xC3, 0xA9]), "");
     }
 }

@@ -12,6 +12,7 @@ pub(crate) struct Target {
     pub(crate) path: Span,
     /// The host and port that a whole URL names.
     pub(crate) authority: Option<Span>,
+    is_https: bool,
 }
 
 // === impl Target ===
@@ -20,7 +21,9 @@ impl Target {
     /// Takes the target at `whole` apart; `None` when it is none.
     ///
     /// Only visible ASCII passes, and no fragment: the path is matched as text, and a byte
-    /// beyond ASCII has as many meanings as there are nodes. An URL with a query needs a path.
+    /// beyond ASCII has as many meanings as there are nodes. Of the characters that no URL has
+    /// (RFC 3986, 2) those are refused that every browser writes with a percent sign: quotes and
+    /// angle brackets, and a backtick in a path. An URL with a query needs a path.
     #[inline]
     pub(crate) fn read(head: &[u8], whole: Span, is_options: bool) -> Option<Self> {
         let text = whole.of(head);
@@ -28,7 +31,8 @@ impl Target {
         for (at, byte) in text.iter().enumerate() {
             match byte {
                 b'?' if path == text.len() => path = at,
-                b'#' | 0x80.. => return None,
+                b'`' if path == text.len() => return None,
+                b'#' | b'"' | b'<' | b'>' | 0x80.. => return None,
                 _ => {}
             }
         }
@@ -37,10 +41,10 @@ impl Target {
         match text.first() {
             Some(b'/') => {
                 let (origin, path) = (whole, Span::new(start, path));
-                Some(Self { origin, path, authority: None })
+                Some(Self { origin, path, authority: None, is_https: false })
             }
             Some(b'*') if text.len() == 1 && is_options => {
-                Some(Self { origin: whole, path: whole, authority: None })
+                Some(Self { origin: whole, path: whole, authority: None, is_https: false })
             }
             _ => {
                 let (authority_start, authority_end) = authority(text)?;
@@ -59,7 +63,17 @@ impl Target {
             Some(b'/') => (rest, Span::new(rest.start(), path)),
             Some(_) => return None,
         };
-        Some(Self { origin, path, authority: Some(authority) })
+        let scheme = &head[..authority.start()];
+        let is_https = scheme.ends_with(b"s://") || scheme.ends_with(b"S://");
+        Some(Self { origin, path, authority: Some(authority), is_https })
+    }
+
+    /// Whether this host, of a Host line, is the one that a whole URL names. A port that is the
+    /// scheme's may be left out.
+    #[inline]
+    pub(crate) fn is_for(&self, head: &[u8], host: Span) -> bool {
+        let usual_port = if self.is_https { 443 } else { 80 };
+        self.authority.is_none_or(|own| host::is_same(own.of(head), host.of(head), usual_port))
     }
 }
 

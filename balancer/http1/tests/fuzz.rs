@@ -17,7 +17,7 @@ mod naive;
 
 const REQUESTS: [&[u8]; 3] = [
     b"GET /shop?x=1 HTTP/1.1\r\nHost: a.example:80\r\nCookie: a=1\r\nConnection: keep-alive\r\n\r\n",
-    b"POST http://b.example/ HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n",
+    b"POST http://b.example/ HTTP/1.1\r\nHost: b.example:80\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n",
     b"GET / HTTP/1.1\r\nhost: c\r\nConnection: upgrade, x-a\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n",
 ];
 
@@ -33,7 +33,7 @@ const BODIES: [&[u8]; 2] = [
 ];
 
 /// What an edit puts in.
-const PARTS: [&[u8]; 20] = [
+const PARTS: [&[u8]; 22] = [
     b"\r\n",
     b"\n",
     b"\r",
@@ -48,6 +48,8 @@ const PARTS: [&[u8]; 20] = [
     b"F",
     b"?",
     b"#",
+    b"\"",
+    b"`",
     b"/",
     b"\xE9",
     b"Content-Length: 3\r\n",

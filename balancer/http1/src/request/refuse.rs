@@ -29,16 +29,20 @@ pub enum BadRequest {
     /// The method is no token, or longer than 32 bytes.
     #[error("the method is no token of at most 32 bytes")]
     BadMethod,
-    /// The target is no path, no URL and no `*` of OPTIONS, or has a character that is not
-    /// visible ASCII, or a fragment.
+    /// The target is no path, no URL and no `*` of OPTIONS, or has a fragment or a character that
+    /// is not visible ASCII, a quote or an angle bracket, or in its path a backtick.
     #[error("the request target is bad")]
     BadTarget,
     /// The first line does not end with a version.
     #[error("the request line does not end with a version")]
     BadRequestLine,
-    /// Host is no host, or there are several.
-    #[error("Host is not one host with an optional port")]
+    /// Host is no host, or there are several, or a whole URL names another one.
+    #[error("Host is not one host with an optional port, or not the target's")]
     BadHost,
+    /// Connection, TE or Upgrade lists what is no token. An answer may have such lines: they end
+    /// here, and the client hears nothing of them.
+    #[error("Connection, TE or Upgrade lists what is no token")]
+    BadOption,
     /// HTTP/1.1 without Host.
     #[error("Host is missing")]
     NoHost,
@@ -61,6 +65,7 @@ impl BadRequest {
             | Self::BadTarget
             | Self::BadRequestLine
             | Self::BadHost
+            | Self::BadOption
             | Self::NoHost
             | Self::Syntax(_) => 400,
         }
@@ -79,6 +84,7 @@ impl BadRequest {
             Self::BadTarget => "bad-target",
             Self::BadRequestLine => "bad-request-line",
             Self::BadHost => "bad-host",
+            Self::BadOption => "bad-option",
             Self::NoHost => "no-host",
             Self::Syntax(syntax) => syntax.word(),
         }

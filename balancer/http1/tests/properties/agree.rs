@@ -110,6 +110,10 @@ fn was_rightly_accepted(head: &RequestHead, bytes: &[u8]) {
     };
     assert!(!bytes[..head.length].windows(2).any(|two| two[1] == b'\n' && two[0] != b'\r'));
     assert!(plain.first.matches(' ').count() == 2 && plain.all("host").len() <= 1);
+    assert!(plain.has_usual_target() && plain.has_one_host(), "{}", plain.first);
+    for name in ["connection", "te", "upgrade"] {
+        assert!(plain.lists_tokens(name), "{name}: {:?}", plain.all(name));
+    }
     assert_eq!(lowered(plain).framing(), Some(head.body));
 }
 

@@ -89,6 +89,50 @@ impl Plain {
         }
     }
 
+    /// The target, between the two blanks of the first line.
+    pub(crate) fn target(&self) -> &str {
+        self.first.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// Whether browsers write every character of the target so.
+    pub(crate) fn has_usual_target(&self) -> bool {
+        let path = self.target().split('?').next().unwrap_or_default();
+        !self.target().contains(['#', '"', '<', '>']) && !path.contains('`')
+    }
+
+    /// Whether Host is the host of the URL, if both are there.
+    pub(crate) fn has_one_host(&self) -> bool {
+        let Some((scheme, rest)) = self.target().split_once("://") else { return true };
+        let Some(host) = self.all("host").into_iter().find(|host| !host.is_empty()) else {
+            return true;
+        };
+        let port = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+        let plain = |host: &str| {
+            let (name, own) = match host.rsplit_once(':') {
+                Some((name, own)) if !own.ends_with(']') => (name, own),
+                _ => (host, ""),
+            };
+            let own = if own.is_empty() { port } else { own.parse().unwrap() };
+            (name.to_ascii_lowercase(), own)
+        };
+        plain(host) == plain(rest.split('/').next().unwrap_or_default())
+    }
+
+    /// Whether these lines list tokens, up to a `/` or `;`, and empty elements.
+    pub(crate) fn lists_tokens(&self, name: &str) -> bool {
+        let is_token = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        };
+        let values = self.all(name).join(",");
+        let mut elements = values.split(',').map(|element| element.trim_matches([' ', '\t']));
+        elements.all(|element| match name {
+            "te" => is_token(element.split(';').next().unwrap_or_default().trim_end()),
+            "upgrade" => element.split('/').count() <= 2 && element.split('/').all(is_token),
+            _ => is_token(element),
+        })
+    }
+
     /// The lines that concern one connection only are no part of this.
     pub(crate) fn end_to_end(&self) -> Vec<(String, String)> {
         let hop = [

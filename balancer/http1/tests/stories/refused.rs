@@ -119,8 +119,10 @@ fn passing(before: &str, after: &str) -> Vec<u8> {
 
 #[test]
 fn each_byte_is_judged_alike_wherever_it_stands() {
-    let target = (b'!'..=b'~').filter(|byte| *byte != b'#').collect::<Vec<_>>();
-    assert_eq!(passing("GET /", " HTTP/1.1\r\nHost: h\r\n\r\n"), target);
+    let query = (b'!'..=b'~').filter(|byte| !b"#\"<>".contains(byte)).collect::<Vec<_>>();
+    assert_eq!(passing("GET /?", " HTTP/1.1\r\nHost: h\r\n\r\n"), query);
+    let path = query.iter().copied().filter(|byte| *byte != b'`').collect::<Vec<_>>();
+    assert_eq!(passing("GET /", " HTTP/1.1\r\nHost: h\r\n\r\n"), path);
     let value = (0..=255).filter(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F));
     assert_eq!(passing("GET / HTTP/1.1\r\nHost: h\r\nA: ", "\r\n\r\n"), value.collect::<Vec<_>>());
     // A colon ends the name: what follows it is the value then.
@@ -144,6 +146,24 @@ fn a_host_is_one_host() {
     }
     assert_eq!(refused(&get(&["Host: shop.example"])), "bad-host");
     assert_eq!(refused(&head(&["GET / HTTP/1.0", "Host: a", "Host: b"])), "bad-host");
+}
+
+#[test]
+fn a_host_is_the_one_of_the_url() {
+    let both =
+        |url: &str, host: &str| head(&[&format!("GET {url} HTTP/1.1"), &format!("Host: {host}")]);
+    for (url, host) in [
+        ("http://a.example/", "b.example"),
+        ("http://a.example/", "a.example:81"),
+        ("http://a.example/", "a.example:443"),
+        ("https://a.example/", "a.example:80"),
+        ("http://a.example:81/", "a.example"),
+        ("http://[::1]/", "[::2]"),
+    ] {
+        assert_eq!(refused(&both(url, host)), "bad-host", "{url} {host}");
+    }
+    let old = head(&["GET http://a.example/ HTTP/1.0", "Host: b.example"]);
+    assert_eq!(refused(&old), "bad-host");
 }
 
 #[test]
@@ -172,6 +192,14 @@ fn a_target_is_a_path_or_a_url() {
         "/a\x7F",
         "http://a\\b/",
         "httpx://a/",
+        "/a\"b",
+        "/<a",
+        "/a>",
+        "/a`b",
+        "/?a=\"b\"",
+        "/?<",
+        "/?>",
+        "http://a/<",
     ];
     for target in bad {
         assert_eq!(line(&format!("GET {target} HTTP/1.1")), "bad-target", "{target}");
@@ -220,6 +248,27 @@ fn connection_may_not_name_what_frames_the_message() {
         assert_eq!(refused(&bytes), "connection-names", "{name}");
     }
     assert_eq!(refused(&get(&["Connection: a,b,c,d,e,f,g,h,i"])), "connection-names");
+}
+
+#[test]
+fn lists_of_the_connection_have_tokens() {
+    for bad in [
+        "Connection: x mine",
+        "Connection: close;x",
+        "Connection: a, (b)",
+        "Connection: \"close\"",
+        "Connection: keep-alive, a@b",
+        "TE: trailers, g zip",
+        "TE: ;q=1",
+        "Upgrade: web socket",
+        "Upgrade: websocket/",
+        "Upgrade: /13",
+        "Upgrade: a/b/c",
+        "Upgrade: h2c, \"x\"",
+    ] {
+        assert_eq!(refused(&get(&[bad])), "bad-option", "{bad}");
+    }
+    assert_eq!(refusal(&get(&["Connection: a b"])).status(), 400);
 }
 
 #[test]

@@ -27,13 +27,42 @@ fn the_path_ends_before_the_first_question_mark() {
 }
 
 #[test]
-fn a_whole_url_gives_its_host_whatever_host_says() {
-    let bytes = head(&["GET HTTP://a.example:81/x?y HTTP/1.1", "Host: b.example"]);
+fn a_whole_url_gives_its_host() {
+    let bytes = head(&["GET HTTP://a.example:81/x?y HTTP/1.1", "Host: A.example:81"]);
     let request = read(&bytes);
     assert_eq!(request.host.text(&bytes), "a.example:81");
     assert_eq!(request.origin(&bytes), b"/x?y");
     assert_eq!(request.path.text(&bytes), "/x");
     assert_eq!(request.target.text(&bytes), "HTTP://a.example:81/x?y");
+}
+
+#[test]
+fn a_url_and_host_may_spell_one_host_in_two_ways() {
+    for (url, host) in [
+        ("http://a.example/", "A.Example"),
+        ("http://a.example:80/", "a.example"),
+        ("HTTPS://a.example/", "a.example:443"),
+        ("https://a.example:/", "a.example:443"),
+        ("http://[::1]/", "[::1]:80"),
+    ] {
+        let bytes = head(&[&format!("GET {url} HTTP/1.1"), &format!("Host: {host}")]);
+        assert!(url.contains(read(&bytes).host.text(&bytes)), "{url} {host}");
+    }
+    let old = head(&["GET http://a.example/ HTTP/1.0", "Host:"]);
+    assert_eq!(read(&old).host.text(&old), "a.example");
+}
+
+#[test]
+fn a_list_of_the_connection_may_have_empty_elements_and_weights() {
+    for line in [
+        "Connection:",
+        "Connection: , close,, x-a ,",
+        "TE:",
+        "TE: trailers, deflate;q=0.5 , gzip ; q=1",
+        "Upgrade: h2c, websocket/13,",
+    ] {
+        read(&get(&[line]));
+    }
 }
 
 #[test]
