@@ -112,6 +112,12 @@ impl Stream {
     /// Whether a connection that waits in the pool can still be used: nothing came, not even its
     /// end. It costs no system call unless the poller has reported something.
     pub(super) fn is_quiet(&self) -> bool {
+        // TLS may have read ahead: bytes that it still holds would pass for the next answer.
+        if let Stream::NodeTls(stream) = self
+            && !stream.get_ref().1.wants_read()
+        {
+            return false;
+        }
         let read = self.socket().map(|socket| socket.try_read(&mut [0; 1]));
         matches!(read, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -181,5 +187,68 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Stream::poll_shutdown(self.get_mut(), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use rustls::crypto::ring;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    /// A node's connection, and the node's end of it.
+    async fn node() -> (Stream, server::TlsStream<TcpStream>) {
+        let own = rcgen::generate_simple_self_signed(["node.test".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let key = own.signing_key.serialize_der().try_into().unwrap();
+        let provider = || Arc::new(ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let connector = TlsConnector::from(Arc::new(client));
+        let (client, server) = tokio::join!(
+            connector.connect("node.test".try_into().unwrap(), stream),
+            TlsAcceptor::from(Arc::new(server)).accept(accepted),
+        );
+        (Stream::NodeTls(Box::new(client.unwrap())), server.unwrap())
+    }
+
+    async fn read_one(stream: &mut Stream) -> u8 {
+        let mut byte = [0];
+        poll_fn(|cx| stream.poll_read(cx, &mut ReadBuf::new(&mut byte))).await.unwrap();
+        byte[0]
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_tls_has_read_ahead_is_not_quiet() {
+        let (mut stream, mut node) = node().await;
+        node.write_all(b"ab").await.unwrap();
+        node.flush().await.unwrap();
+        assert_eq!(read_one(&mut stream).await, b'a');
+        assert!(!stream.is_quiet());
+        assert_eq!(read_one(&mut stream).await, b'b');
+        assert!(stream.is_quiet());
+        node.shutdown().await.unwrap();
+        assert_eq!(read_one(&mut stream).await, 0);
+        assert!(!stream.is_quiet());
     }
 }
