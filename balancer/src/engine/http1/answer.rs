@@ -13,7 +13,10 @@ use crate::proxy::Refused;
 /// How long a client that is still sending may take to see the answer: so long its bytes are read
 /// and dropped. A socket that is closed with bytes unread resets the connection, and the answer is
 /// lost with it.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long it may be silent meanwhile.
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
 /// Writes an answer of our own.
 pub(super) fn write(refused: Refused, is_head: bool, closes: bool, out: &mut Vec<u8>) {
@@ -67,7 +70,8 @@ pub(super) async fn send(client: &mut Client, bytes: &[u8], within: Duration) ->
 pub(super) async fn linger(mut client: Client, worker: &Worker, waits: bool) {
     let Client { stream, buffer, timer, .. } = &mut client;
     timer.clear();
-    timer.client_within(LINGER);
+    timer.total_within(LINGER);
+    timer.client_within(LINGER_SILENCE);
     let mut is_shut = false;
     poll_fn(|cx| {
         loop {
@@ -83,7 +87,7 @@ pub(super) async fn linger(mut client: Client, worker: &Worker, waits: bool) {
             }
             *buffer = None;
             match stream.poll_fill(cx, buffer, &worker.buffers, SMALL) {
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(1..)) => timer.client_within(LINGER_SILENCE),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {
                     ready!(timer.poll_late(cx));
