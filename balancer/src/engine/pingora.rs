@@ -11,14 +11,18 @@
 //! | `front` | a client's connection of HTTP/2: its requests, its floods, its bounds |
 //! | `connection` | a client's connection of HTTP/1: strict heads and bodies |
 //! | `answer` | strict heads of answers |
+//! | `own` | answers of our own |
+//! | `asked` | what is asked of sessions and errors |
 //! | `hooks` | Pingora's questions, answered by the policy |
 //! | `peer` | how a node is connected to |
 //! | `upgrade` | the same for a request that becomes a tunnel |
 
 mod answer;
+mod asked;
 mod connection;
 mod front;
 mod hooks;
+mod own;
 mod peer;
 mod upgrade;
 
@@ -135,7 +139,7 @@ impl PingoraEngine {
         let mut exchange = self.edge.begin();
         let refused = Refused::Malformed(bad);
         exchange.refused = Some(refused);
-        let answer = hooks::last_answer(refused);
+        let answer = own::last(refused);
         let sent = connection.end_with(&answer, &self.edge.policy).await;
         let ending = Ending {
             client: Some(caller.address.ip()),

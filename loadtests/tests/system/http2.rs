@@ -100,9 +100,50 @@ async fn answers_without_a_body_end_where_they_should() {
             assert_eq!((answer.status, answer.body.len()), (status, 0));
         }
         node.set_manner(Manner::Prompt);
-        let nowhere = client.request("GET", "/").uri("http://localhost/x").method("MCMP-NOT");
-        assert_eq!(client.ask(nowhere, Bytes::new()).await.unwrap().status, StatusCode::OK);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_no_node_answers_is_refused_without_a_body() {
+    let (_farm, balancer, _node, [client, _]) = stage("").await;
+    let mut raw = RawNode::register("r", balancer.mcmp, &["/raw"]).await.unwrap();
+    balancer.await_usable(&["r"], SOON).await.unwrap();
+    let asking = client.ask(client.request("HEAD", "/raw"), Bytes::new());
+    let leaving = async {
+        while let Ok(arrived) = raw.next().await {
+            drop(arrived);
+        }
+    };
+    let answer = tokio::select! {
+        answer = asking => answer.unwrap(),
+        () = leaving => unreachable!("the node goes on"),
+    };
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::SERVICE_UNAVAILABLE, 0));
+    assert_eq!(client.get("/").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_404_of_a_context_that_was_stopped_meanwhile_goes_elsewhere() {
+    let (_farm, balancer, _node, [client, _]) = stage("").await;
+    let mut a = RawNode::register("r", balancer.mcmp, &["/raw"]).await.unwrap();
+    let mut b = RawNode::register("s", balancer.mcmp, &["/raw"]).await.unwrap();
+    balancer.await_usable(&["r", "s"], SOON).await.unwrap();
+    let asking = client.get("/raw");
+    let answering = async {
+        let (mut arrived, stopped, other) = tokio::select! {
+            arrived = a.next() => (arrived.unwrap(), &a, &mut b),
+            arrived = b.next() => (arrived.unwrap(), &b, &mut a),
+        };
+        stopped.tell(balancer.mcmp, "STOP-APP", "/raw").await.unwrap();
+        let gone = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone";
+        arrived.raw.send(gone).await.unwrap();
+        let mut again = other.next().await.unwrap();
+        let good = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        again.raw.send(good).await.unwrap();
+        (arrived, again)
+    };
+    let (answer, _arrived) = tokio::join!(asking, answering);
+    assert_eq!(answer.unwrap().body, "ok");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, RETRY_AFTER, TE,
-    TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use muster_http1::{BadRequest, Question};
 use muster_protocol::mcmp::{self, Address, Scheme};
@@ -24,8 +21,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::answer;
+use super::asked::{
+    client, is_http2, is_late, is_own_fault, is_replayable, is_stream, is_tls, version,
+};
 use super::connection;
-use super::front::is_grpc;
+use super::own;
 use super::peer::{LEAST_WAIT, Peers, Wanted};
 use crate::config::NodeTls;
 use crate::engine::bridge::BridgeConnect;
@@ -35,6 +35,9 @@ use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
 use crate::tls::TlsFacts;
+
+/// What an answer fails of that may be asked for elsewhere.
+const WITHDRAWN: ErrorType = ErrorType::Custom("withdrawn");
 
 pub(super) struct Hooks {
     edge: Arc<Edge>,
@@ -145,6 +148,17 @@ impl Hooks {
         }
     }
 
+    /// A node that undeploys unmaps its context first and says so some milliseconds later. Who came
+    /// between the two gets the node's own 404 or 503, and may be served elsewhere.
+    fn is_withdrawn(&self, session: &Session, status: StatusCode, exchange: &Exchange) -> bool {
+        let head = session.req_header();
+        let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let asked = Asked { client: None, host, path: head.uri.path(), cookies: &[] };
+        matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE)
+            && is_replayable(session)
+            && self.edge.is_withdrawn(exchange, asked, head.method.as_str())
+    }
+
     /// Ends an exchange that took too long; a tunnel has no end of its own, nor has gRPC.
     fn check_time(&self, session: &Session, exchange: &mut Exchange, who: Refused) -> Result<()> {
         if session.was_upgraded() || is_stream(session) || !self.edge.time_left(exchange).is_zero()
@@ -178,7 +192,7 @@ impl ProxyHttp for Hooks {
         let Err(refused) = chosen else { return Ok(false) };
         exchange.refused = Some(refused);
         let is_head = session.req_header().method == Method::HEAD;
-        let (answer, body) = own_answer(refused)?;
+        let (answer, body) = own::answer(refused)?;
         session.write_response_header(Box::new(answer), is_head).await?;
         if !is_head {
             session.write_response_body(Some(body), true).await?;
@@ -280,6 +294,9 @@ impl ProxyHttp for Hooks {
             exchange.is_answered = true;
             return Err(Error::because(ErrorType::InvalidHTTPHeader, "an answer", error).into_up());
         }
+        if self.is_withdrawn(session, head.status, exchange) {
+            return Err(Error::new_up(WITHDRAWN));
+        }
         if !std::mem::replace(&mut exchange.is_answered, true)
             && let Some(in_flight) = &exchange.in_flight
         {
@@ -358,6 +375,7 @@ impl ProxyHttp for Hooks {
         let is_answered = exchange.is_answered || session.response_written().is_some();
         let failure = match error.etype() {
             _ if is_answered => Failure::Answered,
+            kind if *kind == WITHDRAWN => Failure::Withdrawn,
             _ if is_silent => Failure::TimedOut,
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::TimedOut,
             _ => Failure::Unanswered { reused },
@@ -377,7 +395,7 @@ impl ProxyHttp for Hooks {
         tracing::debug!(%error, "a request failed");
         let error_code = match (exchange.refused, error.esource(), error.etype()) {
             (Some(refused), ..) => {
-                if let Ok((head, body)) = own_answer(refused) {
+                if let Ok((head, body)) = own::answer(refused) {
                     let _ = session.write_error_response(head, body).await;
                 }
                 refused.status()
@@ -439,81 +457,5 @@ impl Head for RequestHeader {
 
     fn remove(&mut self, name: &str) {
         self.remove_header(name);
-    }
-}
-
-/// Whether the session itself says that somebody took too long.
-fn is_late(error: &Error, who: Refused) -> bool {
-    *error.esource() == ErrorSource::Downstream
-        && *error.etype() == ErrorType::HTTPStatus(who.status())
-}
-
-fn is_http2(session: &Session) -> bool {
-    session.req_header().version == Version::HTTP_2
-}
-
-/// Whether it is an exchange without an end of its own.
-fn is_stream(session: &Session) -> bool {
-    is_http2(session) && is_grpc(&session.req_header().headers)
-}
-
-fn is_tls(session: &Session) -> bool {
-    session.digest().is_some_and(|digest| digest.ssl_digest.is_some())
-}
-
-/// Whether a connect failed for reasons of this machine: no files, no ports, no rights.
-fn is_own_fault(error: &Error) -> bool {
-    matches!(
-        error.etype(),
-        ErrorType::SocketError | ErrorType::BindError | ErrorType::InternalError
-    )
-}
-
-/// Whether the whole body can be sent again. Pingora keeps what it has read, but does not end an
-/// empty body of chunks a second time.
-fn is_replayable(session: &Session) -> bool {
-    let is_chunked = session.req_header().headers.contains_key(TRANSFER_ENCODING);
-    let is_unended = is_chunked && session.body_bytes_read() == 0;
-    !is_unended && !session.as_ref().retry_buffer_truncated()
-}
-
-/// The answer to a request that cannot be read, on a connection that ends with it.
-pub(super) fn last_answer(refused: Refused) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {}\r\n", refused.status_line()).into_bytes();
-    let Ok((mut head, body)) = own_answer(refused) else { return text };
-    let _ = head.insert_header(CONNECTION, "close");
-    for (name, value) in &head.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(part);
-        }
-    }
-    text.extend_from_slice(b"\r\n");
-    text.extend_from_slice(&body);
-    text
-}
-
-fn own_answer(refused: Refused) -> Result<(ResponseHeader, Bytes)> {
-    let body = Bytes::from(refused.body());
-    let mut head = ResponseHeader::build(refused.status(), Some(4))?;
-    head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
-    head.insert_header(CONTENT_LENGTH, body.len())?;
-    if let Some(allow) = refused.allow() {
-        head.insert_header(ALLOW, allow)?;
-    }
-    if let Some(after) = refused.retry_after() {
-        head.insert_header(RETRY_AFTER, after.as_secs())?;
-    }
-    Ok((head, body))
-}
-
-fn client(session: &Session) -> Option<IpAddr> {
-    session.client_addr().and_then(|client| client.as_inet()).map(|client| client.ip())
-}
-
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2.0",
-        _ => "HTTP/1.1",
     }
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use bytes::Bytes;
 use h2::SendStream;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Method, Response};
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -41,6 +41,10 @@ impl ClientStream {
 
     /// Sends a part of the body, as far as the client has room for it, and waits for more room.
     pub(super) async fn send(&mut self, mut data: Bytes, end: bool) -> Result<()> {
+        if self.head.method == Method::HEAD {
+            // Our own answers have a body, and say how long it would be.
+            data.clear();
+        }
         if data.is_empty() {
             return if end { self.end() } else { Ok(()) };
         }
