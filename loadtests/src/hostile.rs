@@ -22,7 +22,6 @@ mod probe;
 pub mod reading;
 pub mod report;
 pub mod run;
-mod sent;
 pub mod siege;
 pub mod vector;
 pub mod vectors;

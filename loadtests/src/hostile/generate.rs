@@ -75,6 +75,14 @@ const EVIL: &[&[u8]] = &[
     b"Transfer-Encoding:\x0bchunked",
     b"Connection: content-length",
     b"Connection: transfer-encoding, host",
+    b"Connection: x-twice, a b",
+    b"Connection: \"close\"",
+    b"Connection: ,,keep-alive,",
+    b"TE: trailers, deflate;q=0.5",
+    b"TE: (gzip)",
+    b"Upgrade: h2c, websocket/13",
+    b"Upgrade: web socket",
+    b"X-Forwarded-: 6.6.6.6",
     b"Host: h.example",
     b"Host: a b",
     b"Host: a/../b",
@@ -89,8 +97,27 @@ const EVIL: &[&[u8]] = &[
     b"X-Del: \x7f",
 ];
 
+/// Ends of a target that are none, or that some write otherwise.
+const ODD: &[&str] =
+    &["#", "\u{e9}", "\\", "a b", "\"", "<", ">", "`", "?`", "?\"", "?<", "^{|}", "?^{|}"];
+
+/// Schemes with hosts, the one that is asked for and others.
+const URLS: &[&str] = &[
+    "http://h.example",
+    "http://h.example",
+    "HTTP://H.Example",
+    "http://h.example:80",
+    "https://h.example",
+    "https://h.example:443",
+    "http://h.example:443",
+    "http://h.example:81",
+    "http://other.example",
+    "http://u@h.example",
+    "http://[::1]",
+];
+
 /// Bytes that mean something to a reader of heads.
-const TELLING: &[u8] = b"\r\n\0\t :;,\"/?#@+-0x9\x0b\x7f\x80\xff";
+const TELLING: &[u8] = b"\r\n\0\t :;,\"/?#@+-0x9<>`\x0b\x7f\x80\xff";
 
 // === generate ===
 
@@ -123,7 +150,7 @@ fn draft(rng: &mut SmallRng) -> Draft {
     let method = pick(METHODS, rng);
     let version = if rng.random_ratio(1, 12) { "HTTP/1.0" } else { "HTTP/1.1" };
     let target = match rng.random_ratio(1, 20) {
-        true => format!("http://{HOST}/{PLACE}/{}", pick(TARGETS, rng)),
+        true => format!("{}/{PLACE}/{}", pick(URLS, rng), pick(TARGETS, rng)),
         false => format!("/{PLACE}/{}", pick(TARGETS, rng)),
     };
     let mut lines: Vec<Vec<u8>> = vec![format!("Host: {HOST}").into()];
@@ -214,7 +241,7 @@ impl Draft {
             }
             4 => self.first = self.first.replace(' ', pick(&["  ", "\t", " \t"], rng)),
             5 => {
-                let bad = pick(&["#", "\u{e9}", "\\", "a b", "\"<>"], rng);
+                let bad = pick(ODD, rng);
                 self.first = self.first.replace(" HTTP", &format!("{bad} HTTP"));
             }
             _ => self.insert(pick(EVIL, rng).to_vec(), rng),

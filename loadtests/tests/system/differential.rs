@@ -31,7 +31,7 @@ async fn both_engines_give_a_node_the_same_requests() {
     println!("seed {}", plan.seed);
     let comparison = compare(ours.http, pingora.http, &node, plan).await;
     println!("{comparison}");
-    assert_eq!(comparison.differing, 0, "seed {}: {comparison}", plan.seed);
+    assert!(comparison.is_alike(), "seed {}: {comparison}", plan.seed);
     assert!(comparison.served > plan.count / 2, "{comparison}");
 }
 

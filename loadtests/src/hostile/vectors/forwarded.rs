@@ -11,6 +11,7 @@ const LIES: &[(&str, &str)] = &[
     ("X-Forwarded-Host", "X-Forwarded-Host: evil.example\r\n"),
     ("X-Forwarded-Proto", "X-Forwarded-Proto: evil.example\r\n"),
     ("X-Forwarded-Port", "X-Forwarded-Port: 6.6.6.6\r\n"),
+    ("X-Forwarded- and nothing behind", "X-Forwarded-: 6.6.6.6\r\n"),
     ("X-Forwarded-Prefix", "X-Forwarded-Prefix: /evil.example\r\n"),
 ];
 

@@ -36,6 +36,14 @@ fn named_framing() -> Vec<Vector> {
             chunked("x, tRANSFER-eNCODING"),
         )
         .keeps(&["transfer-encoding"]),
+        Vector::refused("Connection lists two words as one", get("Connection: x-a x-b\r\n")),
+        Vector::refused("Connection lists a quoted text", get("Connection: \"close\"\r\n")),
+        Vector::refused(
+            "Connection lists what is no token behind what is one",
+            get("Connection: keep-alive, x@a\r\n"),
+        ),
+        Vector::refused("TE lists what is no coding", get("TE: trailers, g zip\r\n")),
+        Vector::refused("Upgrade lists what is no protocol", get("Upgrade: a/b/c\r\n")),
         Vector::refused("Connection names Host", get("Connection: host\r\n")).keeps(&["host"]),
         Vector::refused(
             "a second Connection names Host",
@@ -71,6 +79,7 @@ fn stripped() -> Vec<Vector> {
         ),
         gone("Proxy-Connection", "Proxy-Connection: close\r\n", &["proxy-connection"]),
         gone("TE", "Connection: TE\r\nTE: trailers\r\n", &["te"]),
+        gone("a TE with weights", "TE: deflate;q=0.5, , gzip ; q=1\r\n", &["te"]),
         gone("a TE that Connection does not name", "TE: gzip, trailers\r\n", &["te"]),
         gone("Trailer", "Trailer: X-Sum\r\n", &["trailer"]),
         gone("an Upgrade that Connection does not name", "Upgrade: websocket\r\n", &["upgrade"]),

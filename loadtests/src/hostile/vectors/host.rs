@@ -85,7 +85,7 @@ fn good() -> Vec<Vector> {
     ]
 }
 
-/// With an absolute target its authority counts, whatever Host says.
+/// An absolute target and Host name one host.
 fn absolute() -> Vec<Vector> {
     let absolute = "GET http://other.example/@TOKEN@/ HTTP/1.1";
     let wanted = || Wanted::get().at(target()).host("other.example");
@@ -96,9 +96,26 @@ fn absolute() -> Vec<Vector> {
             wanted(),
         ),
         Vector::served(
+            "an absolute target with its own host in capitals as Host",
+            raw(absolute, "Host: OTHER.example\r\n", ""),
+            wanted().host(None),
+        ),
+        Vector::served(
+            "an absolute target with its own host and the usual port as Host",
+            raw(absolute, "Host: other.example:80\r\n", ""),
+            wanted().host(None),
+        ),
+        Vector::refused(
             "an absolute target with another Host",
             raw(absolute, "Host: h.example\r\n", ""),
-            wanted(),
+        ),
+        Vector::refused(
+            "an absolute target with another port as Host",
+            raw(absolute, "Host: other.example:443\r\n", ""),
+        ),
+        Vector::refused(
+            "an absolute target with another Host in HTTP/1.0",
+            raw("GET http://other.example/@TOKEN@/ HTTP/1.0", "Host: h.example\r\n", ""),
         ),
         Vector::either("an absolute target without Host", raw(absolute, "", ""), wanted()),
         Vector::refused("an absolute target with a bad Host", raw(absolute, "Host: a b\r\n", "")),
