@@ -46,6 +46,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of an answer that wait to be written, for each request.
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// What the frames of a connection may waste that are small and that no node has taken yet, 256
+/// bytes each at most: some 8,000 messages of gRPC.
+const SMALL_FRAMES: usize = 2 * 1024 * 1024;
+
 /// Errors of a client that cost it only the stream, over the life of its connection. One that
 /// makes us reset stream after stream (MadeYouReset) comes no further.
 const MAX_STREAM_ERRORS: usize = 100;
@@ -115,6 +119,7 @@ fn builder(max_head_bytes: usize) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES)
         .max_local_error_reset_streams(Some(MAX_STREAM_ERRORS))
         .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS);
     builder

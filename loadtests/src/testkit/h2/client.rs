@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use h2::client::{ResponseFuture, SendRequest, handshake};
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,9 @@ use crate::testkit::tls::TlsClient;
 
 /// Most bytes of an answer.
 const MAX_BODY: usize = 64 << 20;
+
+/// What frames may waste that are small and not yet read, in bytes.
+const SMALL_FRAMES: usize = 16 << 20;
 
 /// A connection. Dropping it closes it.
 #[derive(Debug)]
@@ -70,7 +73,10 @@ impl H2Client {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = timeout(PATIENCE, handshake(stream)).await??;
+        let mut begun = Builder::new();
+        // Many answers of single bytes at once are no attack here.
+        begun.data_frame_budget(SMALL_FRAMES);
+        let (sender, connection) = timeout(PATIENCE, begun.handshake(stream)).await??;
         // How it ends, the requests hear.
         let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
         Ok(H2Client { sender, driver, scheme })
