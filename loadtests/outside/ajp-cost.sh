@@ -4,7 +4,7 @@
 # the prepared Tomcat (as TOMCAT_WORKER). Prints CPU microseconds a request and the ratio; needs
 # java and h2load. In a network namespace of its own, some 2 minutes.
 set -eu
-muster=$(realpath "$1") worker=$(realpath "$2") rounds=${3:-5}
+muster=$(realpath "$1") worker=$(realpath "$2") rounds=${3:-30}
 if [ "${4-}" != inside ]; then exec unshare -n -- "$0" "$muster" "$worker" "$rounds" inside; fi
 work=$(mktemp -d); trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
 ip link set lo up
@@ -40,19 +40,22 @@ for scheme in ajp http; do
   until curl -fs "http://127.0.0.1:${port[$scheme]}/counter/?nosession=1" >/dev/null; do sleep 0.3; done
 done
 
-ticks() { awk '{ print $14 + $15 }' "/proc/${pid[$1]}/stat"; }
-for path in '/counter/?nosession=1 20000' '/counter/?nosession=1&bytes=65536 5000'; do
+# Nanoseconds on the processor, of all threads.
+used() { cat "/proc/${pid[$1]}/task/"*/schedstat | awk '{ n += $1 } END { printf "%.0f\n", n }'; }
+for path in '/counter/?nosession=1 4000' '/counter/?nosession=1&bytes=65536 1000'; do
   read -r path count <<<"$path"
-  declare -A used=([ajp]=0 [http]=0)
-  for round in $(seq 0 "$rounds"); do
-    for scheme in ajp http; do
-      before=$(ticks $scheme)
+  declare -A sum=([ajp]=0 [http]=0)
+  # The first rounds warm Tomcat up.
+  for round in $(seq -4 "$rounds"); do
+    # Each goes first in every other round.
+    order="ajp http"; if [ $((round % 2)) -eq 0 ]; then order="http ajp"; fi
+    for scheme in $order; do
+      before=$(used $scheme)
       h2load --h1 -c 16 -n "$count" "http://127.0.0.1:${port[$scheme]}$path" >"$work/load" 2>&1
       grep -q " $count succeeded, 0 failed" "$work/load" || { cat "$work/load"; exit 1; }
-      # The first round warms Tomcat up.
-      if [ "$round" -gt 0 ]; then used[$scheme]=$((used[$scheme] + $(ticks $scheme) - before)); fi
+      if [ "$round" -gt 0 ]; then sum[$scheme]=$((sum[$scheme] + $(used $scheme) - before)); fi
     done
   done
-  awk -v a="${used[ajp]}" -v h="${used[http]}" -v n=$((count * rounds)) -v hz="$(getconf CLK_TCK)" -v p="$path" \
-    'BEGIN { printf "%s: ajp %.1f us, http %.1f us, ratio %.2f\n", p, a/hz/n*1e6, h/hz/n*1e6, a/h }'
+  awk -v a="${sum[ajp]}" -v h="${sum[http]}" -v n=$((count * rounds)) -v p="$path" \
+    'BEGIN { printf "%s: ajp %.1f us, http %.1f us, ratio %.2f\n", p, a/n/1e3, h/n/1e3, a/h }'
 done

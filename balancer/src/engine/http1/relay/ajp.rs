@@ -17,6 +17,7 @@ use crate::engine::http1::client::Client;
 use crate::engine::http1::request::Asker;
 use crate::proxy::Refused;
 use crate::proxy::exchange::Target;
+use crate::text::{push_ip, push_number};
 
 /// What a client is told that waits for leave to send its body. No node says it over AJP.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -26,6 +27,9 @@ const GATHERED: usize = 32 * 1024;
 
 /// An answer that is longer is read by large buffers.
 const SHORT: u64 = 8 * 1024;
+
+/// Characters of an IP address.
+const LONGEST_IP: usize = 45;
 
 /// Headers of a request with those that we add.
 const LINES: usize = MAX_HEADERS + 8;
@@ -63,7 +67,9 @@ pub(super) fn begin(
     });
     let host = head.host.text(data);
     let (server_name, server_port) = server(host, asker.is_tls);
-    let address = asker.ip.to_string();
+    let mut address = Vec::with_capacity(LONGEST_IP);
+    push_ip(asker.ip, &mut address);
+    let address = std::str::from_utf8(&address).unwrap_or_default();
     let route = &target.node.config.route;
     let headers = lines(head, data, stripped.as_ref().map(|own| &*own.cookies), asker);
     let forward = Forward {
@@ -71,7 +77,7 @@ pub(super) fn begin(
         protocol: "HTTP/1.1",
         uri,
         query,
-        remote_addr: &address,
+        remote_addr: address,
         remote_port: client.address.port(),
         server_name,
         server_port,
@@ -108,8 +114,8 @@ fn lines<'r>(
     });
     let cookies = cookies.filter(|cookies| !cookies.is_empty()).map(|own| ("Cookie", own));
     let told = std::str::from_utf8(&asker.lines).unwrap_or_default();
-    let told = told.lines().filter_map(|line| line.split_once(": "));
-    let told = told.map(|(name, value)| (name, value.as_bytes()));
+    let told = told.lines().filter_map(|line| line.split_once(':'));
+    let told = told.map(|(name, value)| (name, value.trim_start().as_bytes()));
     passed.chain(cookies).chain(told).take(LINES).collect()
 }
 
@@ -144,7 +150,8 @@ impl Relay<'_> {
                 }
                 Event::Head(head) if head.is_interim() => {
                     if self.head.version == Version::Http11 {
-                        write_head(&head, &[], &mut download.out);
+                        write_lines(&head, &mut download.out);
+                        download.out.extend_from_slice(b"\r\n");
                         is_due = true;
                     }
                     download.owes_continue &= head.status != 100;
@@ -214,15 +221,21 @@ impl Download {
         self.keeps_client = asked.keep_alive && !is_closing && !self.ends_client;
         self.status = Some(head.status);
         self.state = State::Body;
-        let length = head.length.map(|length| format!("Content-Length: {length}\r\n"));
         let connection: &[u8] = match (self.keeps_client, is_old) {
             (true, true) => b"Connection: keep-alive\r\n",
             (true, false) => b"",
             (false, _) => b"Connection: close\r\n",
         };
         let chunked: &[u8] = if self.wraps { b"Transfer-Encoding: chunked\r\n" } else { b"" };
-        let length = length.as_deref().unwrap_or_default().as_bytes();
-        write_head(head, &[length, chunked, connection], &mut self.out);
+        write_lines(head, &mut self.out);
+        if let Some(length) = head.length {
+            self.out.extend_from_slice(b"Content-Length: ");
+            push_number(length, &mut self.out);
+            self.out.extend_from_slice(b"\r\n");
+        }
+        for end in [chunked, connection, b"\r\n"] {
+            self.out.extend_from_slice(end);
+        }
     }
 
     fn pass_ajp_body(&mut self, data: &[u8]) {
@@ -237,21 +250,18 @@ impl Download {
     }
 }
 
-/// Writes the head, with lines that end in CRLF.
-fn write_head(head: &AnswerHead<'_>, lines: &[&[u8]], out: &mut Vec<u8>) {
+/// Writes the status line and the headers.
+fn write_lines(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(head.status.to_string().as_bytes());
+    push_number(head.status.into(), out);
     out.push(b' ');
     out.extend_from_slice(head.message.as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in head.headers() {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
-    lines.iter().for_each(|line| out.extend_from_slice(line));
-    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
