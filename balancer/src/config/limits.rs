@@ -19,12 +19,12 @@ pub struct Upstream {
     /// one. Default 60 s.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
-    /// How long an exchange may take in all, 1 ms to 365 days; upgraded connections are not
-    /// bound by it. Default 10 min.
+    /// How long an exchange may take in all, 1 ms to 365 days; upgraded connections and gRPC calls
+    /// over HTTP/2 are not bound by it. Default 10 min.
     #[serde(with = "humantime_serde")]
     pub total_timeout: Duration,
-    /// How long an upgraded connection (a WebSocket) may be silent, 1 ms to 365 days.
-    /// Default 1 hour.
+    /// How long an upgraded connection (a WebSocket) or a gRPC call over HTTP/2 may be silent,
+    /// 1 ms to 365 days. Default 1 hour.
     #[serde(with = "humantime_serde")]
     pub tunnel_timeout: Duration,
     /// Most idle connections that are kept in all, 0 to 1,000,000. Default 8,192: enough for
