@@ -123,7 +123,8 @@ impl fmt::Display for Comparison {
         }
         write!(
             f,
-            "{} generated requests: {} served alike, {} refused by both, {} refused by one, {} differ",
+            "{} generated requests: {} served alike, {} refused by both, {} refused by one, \
+             {} differ",
             self.served + self.refused + self.one_sided + self.differing,
             self.served,
             self.refused,

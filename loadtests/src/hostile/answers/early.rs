@@ -47,7 +47,8 @@ fn before() -> Vec<HostileAnswer> {
             first_words: Some(hello("")),
             ..HostileAnswer::new("an answer before any request", vec![Act::Say(hello(""))])
         }
-        .or(first.clone()),
+        .or(first.clone())
+        .awaited(),
         HostileAnswer {
             first_words: Some(hello("").repeat(2)),
             ..HostileAnswer::new("two answers before any request", vec![Act::Say(hello(""))])
