@@ -11,6 +11,9 @@ use crate::http::exchange;
 /// Longest wait for something that the page is about to show.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Most starts of a driver until one has a port.
+const STARTS: usize = 5;
+
 /// A browser with a fresh profile, closed when dropped.
 pub(crate) struct Browser {
     driver: Child,
@@ -30,12 +33,8 @@ impl Browser {
     /// Starts one. Needs the programs `chromium` and `chromedriver`.
     pub(crate) fn start(scripts: Scripts) -> Browser {
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("chromedriver (Debian: chromium-driver) is installed");
-        let address = driver_address(&mut driver);
+        let (driver, address) =
+            (0..STARTS).find_map(|_| start_driver()).expect("chromedriver says its port");
         let mut browser = Browser { driver, address, session: String::new(), _profile: profile };
         let (status, body) = exchange(
             &browser.address,
@@ -177,16 +176,24 @@ fn capabilities(profile: &std::path::Path, scripts: Scripts) -> Value {
     } } })
 }
 
-/// The driver chooses a port and says so.
-fn driver_address(driver: &mut Child) -> String {
+/// The driver chooses a port and says so. `None` when it ends instead: it wants the port that it
+/// got for IPv4 for IPv6 too, which a busy machine may have given to somebody else.
+fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("chromedriver (Debian: chromium-driver) is installed");
     let output = BufReader::new(driver.stdout.take().expect("a pipe"));
     let mut lines = output.lines().map_while(Result::ok);
-    let port = lines
-        .find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()))
-        .expect("chromedriver says its port");
+    let port = lines.find_map(|line| Some(line.split_once("successfully on port ")?.1.to_owned()));
+    let Some(port) = port else {
+        let _ = driver.wait();
+        return None;
+    };
     // Whoever closes the pipe stops the driver at its next line.
     std::thread::spawn(move || lines.for_each(drop));
-    format!("127.0.0.1:{}", port.trim_end_matches('.'))
+    Some((driver, format!("127.0.0.1:{}", port.trim_end_matches('.'))))
 }
 
 /// Tries until it is so; panics with the last reason when it does not become so.
