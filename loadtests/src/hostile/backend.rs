@@ -99,7 +99,7 @@ struct Shared {
     scripts: Mutex<HashMap<CaseId, Arc<Script>>>,
     /// The scripts that were played to their end.
     played: watch::Sender<HashSet<CaseId>>,
-    first_words: Mutex<Option<Vec<u8>>>,
+    first_words: Mutex<Option<(CaseId, Vec<u8>)>>,
     /// Changes when idle connections are to be closed.
     generation: watch::Sender<u64>,
 }
@@ -147,7 +147,8 @@ impl Backend {
         lock(&self.shared.scripts).insert(case, Arc::new(script));
     }
 
-    /// Waits until the script of a case was played to its end.
+    /// Waits until the script of a case was played to its end, or cannot be any more because the
+    /// connection of its first words is gone.
     pub async fn await_played(&self, case: CaseId, within: Duration) {
         let mut played = self.shared.played.subscribe();
         let done = played.wait_for(|played| played.contains(&case));
@@ -156,8 +157,8 @@ impl Backend {
     }
 
     /// Says this on the next connection before anything was asked.
-    pub fn speak_first(&self, words: Vec<u8>) {
-        *lock(&self.shared.first_words) = Some(words);
+    pub fn speak_first(&self, case: CaseId, words: Vec<u8>) {
+        *lock(&self.shared.first_words) = Some((case, words));
     }
 
     /// Closes the connections on which no request is under way.
@@ -261,9 +262,17 @@ impl Connection {
     async fn run(mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         let first_words = lock(&self.shared.first_words).take();
-        if let Some(words) = first_words {
-            self.stream.write_all(&words).await?;
-        }
+        let Some((case, words)) = first_words else { return self.listen().await };
+        let shared = self.shared.clone();
+        let done = match self.stream.write_all(&words).await {
+            Ok(()) => self.listen().await,
+            error => error,
+        };
+        shared.played.send_modify(|played| played.extend([case]));
+        done
+    }
+
+    async fn listen(mut self) -> io::Result<()> {
         let mut generation = self.shared.generation.subscribe();
         loop {
             let read = tokio::select! {

@@ -71,7 +71,7 @@ async fn strike(
     if let Some(words) = &answer.first_words {
         backend.drop_idle();
         tokio::time::sleep(PAUSE).await;
-        backend.speak_first(words.clone());
+        backend.speak_first(id, words.clone());
     }
     let mut wire = Wire::connect(proxy).await.map_err(|e| format!("no connection: {e}"))?;
     wire.write(&case::fill(&answer.request(), id), within).await;
