@@ -119,11 +119,8 @@ impl Prober {
 
     /// Where to connect to; `None` while a host name leads nowhere. Does not wait.
     pub fn socket(&self, address: &Address) -> Option<SocketAddr> {
-        let host = address.host.as_str();
-        match ip_of(host) {
-            Some(ip) => Some(SocketAddr::new(ip, address.port)),
-            None => self.names.load().get(&(address.host.clone(), address.port)).copied(),
-        }
+        let looked_up = || self.names.load().get(&(address.host.clone(), address.port)).copied();
+        address.socket().or_else(looked_up)
     }
 
     /// Looks a node's name up before the first request needs it, and gives up after the bound of
@@ -135,11 +132,10 @@ impl Prober {
 
     /// Looks the address's host name up, if it is one. A failure keeps what was known.
     pub async fn resolve(&self, address: &Address) -> Option<SocketAddr> {
-        let host = address.host.as_str();
-        if let Some(ip) = ip_of(host) {
-            return Some(SocketAddr::new(ip, address.port));
+        if let Some(socket) = address.socket() {
+            return Some(socket);
         }
-        let Ok(found) = lookup_host((bare(host), address.port)).await else {
+        let Ok(found) = lookup_host((address.bare_host(), address.port)).await else {
             return self.socket(address);
         };
         // An IPv4 address first: a node that listens on 0.0.0.0 does not hear ::1.
@@ -214,15 +210,6 @@ pub(crate) fn is_ours(error: &std::io::Error) -> bool {
     const OURS: [Errno; 5] =
         [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
-}
-
-fn ip_of(host: &str) -> Option<std::net::IpAddr> {
-    bare(host).parse().ok()
-}
-
-/// An IPv6 address stands in brackets; one with a zone is a name to look up.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]

@@ -97,10 +97,8 @@ impl NodeTls {
         if let Some(named) = &self.named {
             return Ok(named.clone());
         }
-        let host = address.host.as_str();
-        // An IPv6 address stands in brackets there.
-        let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-        ServerName::try_from(bare.to_owned()).map_err(|_| BadServerName(host.to_owned()))
+        let bad = |_| BadServerName(address.host.as_str().to_owned());
+        ServerName::try_from(address.bare_host().to_owned()).map_err(bad)
     }
 
     /// Makes the handshake with the node there, which takes as long as the node lets it: the

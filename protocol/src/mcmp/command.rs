@@ -1,6 +1,7 @@
 //! What a node or an operator may ask of a balancer, as checked values.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::names::{Alias, BalancerName, ContextPath, Domain, NodeHost, Route, StickyName};
@@ -203,6 +204,20 @@ pub struct Address {
     pub host: NodeHost,
     /// At which port; never 0.
     pub port: u16,
+}
+
+impl Address {
+    /// The host without the brackets in which an IPv6 address stands.
+    pub fn bare_host(&self) -> &str {
+        let host = self.host.as_str();
+        host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// Where it leads without looking anything up; `None` where the host is a name. An IPv6
+    /// address with a zone is one.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.bare_host().parse().ok()?, self.port))
+    }
 }
 
 impl fmt::Display for Address {

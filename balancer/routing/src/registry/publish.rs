@@ -1,7 +1,6 @@
 //! From the registry to the table: what a change touches, once, and no more.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use muster_protocol::mcmp::Address;
@@ -69,7 +68,7 @@ impl Registry {
         let settings = self.balancers.get(&member.config.balancer);
         let node = Arc::new(Node {
             id,
-            socket: socket(&member.config.address),
+            socket: member.config.address.socket(),
             config: member.config.clone(),
             settings: settings.cloned().unwrap_or_default(),
             availability: member.availability(now),
@@ -210,12 +209,4 @@ impl Member {
         }
         contexts
     }
-}
-
-/// Where an address leads that needs no looking up. An IPv6 address stands in brackets; one with a
-/// zone is a name.
-fn socket(address: &Address) -> Option<SocketAddr> {
-    let host = address.host.as_str();
-    let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    Some(SocketAddr::new(bare.parse().ok()?, address.port))
 }
