@@ -31,7 +31,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use muster_http1::HeadLimits;
 use tokio::sync::mpsc;
 
 use self::buffer::Buffers;
@@ -57,7 +56,6 @@ pub(crate) struct Worker {
     clock: Rc<Clock>,
     pool: Pool,
     phase: Arc<Phase>,
-    limits: HeadLimits,
 }
 
 /// Who a connection is from.
@@ -105,15 +103,7 @@ impl Phase {
 impl Worker {
     /// A worker that keeps up to `idle` connections to nodes.
     pub(crate) fn new(edge: Arc<Edge>, phase: Arc<Phase>, idle: usize) -> Worker {
-        let limits = HeadLimits { bytes: edge.policy.max_head_bytes, ..HeadLimits::default() };
-        Worker {
-            edge,
-            buffers: Rc::default(),
-            clock: Clock::new(),
-            pool: Pool::new(idle),
-            phase,
-            limits,
-        }
+        Worker { edge, buffers: Rc::default(), clock: Clock::new(), pool: Pool::new(idle), phase }
     }
 
     /// Serves a connection to its end, or until it is to be handed over: then with the bytes that

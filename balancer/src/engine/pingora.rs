@@ -28,7 +28,7 @@ mod upgrade;
 
 use std::sync::Arc;
 
-use muster_http1::{BadRequest, HeadLimits};
+use muster_http1::BadRequest;
 use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::tls::SslDigest;
@@ -55,7 +55,6 @@ pub(crate) struct PingoraEngine {
     /// Ends the connections that wait for a request.
     idle_closed: CancellationToken,
     edge: Arc<Edge>,
-    limits: HeadLimits,
 }
 
 impl PingoraEngine {
@@ -75,7 +74,6 @@ impl PingoraEngine {
             proxy: Arc::new(proxy),
             closing: watch::Sender::new(false),
             idle_closed: CancellationToken::new(),
-            limits: HeadLimits { bytes: edge.policy.max_head_bytes, ..HeadLimits::default() },
             edge,
         }
     }
@@ -108,7 +106,7 @@ impl PingoraEngine {
         loop {
             let next = tokio::select! {
                 biased;
-                next = connection.next(&self.limits, &self.edge.policy) => next,
+                next = connection.next(&self.edge.policy) => next,
                 () = self.idle_closed.cancelled() => return,
             };
             match next {

@@ -5,48 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_protocol::names::ContextPath;
 use muster_routing::context::ContextState;
 use muster_routing::retry::{Attempt, Budget, Failure, Verdict, judge};
 use muster_routing::{NodeId, Refusal, Request, decide};
 use tokio::sync::Notify;
 
 use super::exchange::Target;
-use super::{Ending, Exchange, Refused};
+use super::{Ending, Exchange, Policy, Refused};
 use crate::access_log::{AccessLog, Line};
 use crate::caps::rate::{RateLimits, TooFast};
-use crate::config::{Ajp, Config};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::published::Published;
 use crate::tls::NodeTls;
-use crate::trusted::Networks;
 
 /// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
 const MAX_LOOKS: usize = 16;
-
-/// What the configuration says of requests.
-#[derive(Debug, Clone)]
-pub(crate) struct Policy {
-    pub(crate) connect_timeout: Duration,
-    pub(crate) read_timeout: Duration,
-    pub(crate) total_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
-    pub(crate) tunnel_timeout: Duration,
-    pub(crate) client_head_timeout: Duration,
-    pub(crate) client_read_timeout: Duration,
-    pub(crate) client_idle_timeout: Duration,
-    pub(crate) client_body_grace: Duration,
-    /// Bytes per second.
-    pub(crate) client_body_rate: u64,
-    pub(crate) max_in_flight: u32,
-    pub(crate) queue_length: usize,
-    pub(crate) queue_wait: Duration,
-    pub(crate) connect_only: Vec<ContextPath>,
-    pub(crate) max_head_bytes: usize,
-    pub(crate) body_limit: Option<usize>,
-    pub(crate) trusted: Networks,
-    pub(crate) ajp: Ajp,
-}
 
 /// What all requests share.
 #[derive(Debug)]
@@ -345,31 +319,5 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.waiting.dec();
-    }
-}
-
-impl Policy {
-    fn of(config: &Config) -> Policy {
-        let Config { http, upstream, retry, .. } = config;
-        Policy {
-            connect_timeout: upstream.connect_timeout,
-            read_timeout: upstream.read_timeout,
-            total_timeout: upstream.total_timeout,
-            idle_timeout: upstream.idle_timeout,
-            tunnel_timeout: upstream.tunnel_timeout,
-            client_head_timeout: http.header_timeout,
-            client_read_timeout: http.read_timeout,
-            client_idle_timeout: http.idle_timeout,
-            client_body_grace: http.body_grace,
-            client_body_rate: http.min_body_rate as u64,
-            max_in_flight: u32::try_from(upstream.max_in_flight).unwrap_or(u32::MAX),
-            queue_length: upstream.queue_length,
-            queue_wait: upstream.queue_wait,
-            connect_only: retry.connect_only.clone(),
-            max_head_bytes: http.max_head_bytes,
-            body_limit: http.body_limit,
-            trusted: http.trusted_proxies.clone(),
-            ajp: upstream.ajp.clone(),
-        }
     }
 }

@@ -93,12 +93,10 @@ async fn serve(
     // So that the other engine keeps nothing of a pipe.
     head.keep_alive = false;
     let asker = asker(client, &head, worker);
-    let policy = &worker.edge.policy;
-    let silence = target.node.config.timeout.unwrap_or(policy.read_timeout);
     let exchange = Exchange { target: Some(target), ..Exchange::new() };
     let mut raced = false;
     loop {
-        let relay = Relay::new(client, &head, &asker, worker, &exchange, connected, silence);
+        let relay = Relay::new(client, &head, &asker, worker, &exchange, connected);
         let ended = match relay {
             Ok(relay) => relay.run().await,
             Err(refused) => return Outcome::Refused(refused),
@@ -121,8 +119,8 @@ async fn serve(
         }
         raced = true;
         let Some(target) = &exchange.target else { return Outcome::Ended };
-        connected = match connect(worker, &client.timer, target, true, policy.connect_timeout).await
-        {
+        let within = worker.edge.policy.connect_within(&target.node.config);
+        connected = match connect(worker, &client.timer, target, true, within).await {
             Ok(connected) => connected,
             Err(_) => return Outcome::Ended,
         };

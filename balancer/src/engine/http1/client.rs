@@ -137,10 +137,10 @@ impl Client {
     fn look(&mut self, worker: &Worker, looked_at: &mut usize) -> Option<Next> {
         let data = self.data();
         let seen = std::mem::replace(looked_at, data.len());
-        if data.is_empty() || !worth_parsing(data, seen, &worker.limits) {
+        if data.is_empty() || !worth_parsing(data, seen, &worker.edge.policy.head_limits) {
             return None;
         }
-        match parse_request(data, &worker.limits) {
+        match parse_request(data, &worker.edge.policy.head_limits) {
             Ok(Some(head)) => Some(Next::Head(Box::new(head))),
             Ok(None) => None,
             Err(bad) => Some(Next::Bad(bad)),

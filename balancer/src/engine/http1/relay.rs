@@ -147,19 +147,17 @@ impl<'a> Relay<'a> {
         worker: &'a Worker,
         exchange: &'a Exchange,
         connected: Connected,
-        silence: Duration,
     ) -> Result<Relay<'a>, Refused> {
+        let policy = &worker.edge.policy;
         let target = exchange.target.as_ref().expect("a connection was made to it");
+        let silence = policy.node_silence(&target.node.config);
         let node = Node {
             stream: connected.stream,
             buffer: None,
             reused: connected.reused,
             id: target.node.id,
             socket: target.socket,
-            ttl: match target.node.config.ttl {
-                ttl if ttl.is_zero() => worker.edge.policy.idle_timeout,
-                ttl => ttl.min(worker.edge.policy.idle_timeout),
-            },
+            ttl: policy.keep_within(&target.node.config),
         };
         let question = Question {
             is_head: head.method.of(client.data()) == b"HEAD",

@@ -1,7 +1,6 @@
 //! One request: gate, choice, attempts, and its line in the log.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use muster_http1::{BadRequest, Class, RequestBody, RequestHead, Version};
@@ -169,33 +168,31 @@ async fn attempts(
             exchange.in_flight = None;
             return Relayed { ended: Ended::HandOver, ..Relayed::refused(Refused::NoNode) };
         }
-        let within = shorter(edge.policy.connect_timeout, config.ping);
+        let within = edge.policy.connect_within(config);
         let fresh = exchange.raced || head.upgrade.is_some();
-        let (failure, replayable) = match connect(worker, &client.timer, target, fresh, within)
-            .await
-        {
-            Ok(connected) => {
-                let silence = config.timeout.unwrap_or(edge.policy.read_timeout);
-                let relay = Relay::new(client, head, asker, worker, exchange, connected, silence);
-                let relay = match relay {
-                    Ok(relay) => relay,
-                    Err(refused) => return Relayed::refused(refused),
-                };
-                match relay.run().await {
-                    Ok(relayed) => return relayed,
-                    Err(failed) => (failed.failure, failed.replayable),
+        let (failure, replayable) =
+            match connect(worker, &client.timer, target, fresh, within).await {
+                Ok(connected) => {
+                    let relay = Relay::new(client, head, asker, worker, exchange, connected);
+                    let relay = match relay {
+                        Ok(relay) => relay,
+                        Err(refused) => return Relayed::refused(refused),
+                    };
+                    match relay.run().await {
+                        Ok(relayed) => return relayed,
+                        Err(failed) => (failed.failure, failed.replayable),
+                    }
                 }
-            }
-            Err(NotConnected::Refused(error)) => {
-                tracing::debug!(%error, "cannot connect to a node");
-                edge.leave_out(exchange);
-                (Failure::Connect, true)
-            }
-            Err(NotConnected::Ours(error)) => {
-                tracing::warn!(%error, "no connection could be made to any node");
-                (Failure::Connect, true)
-            }
-        };
+                Err(NotConnected::Refused(error)) => {
+                    tracing::debug!(%error, "cannot connect to a node");
+                    edge.leave_out(exchange);
+                    (Failure::Connect, true)
+                }
+                Err(NotConnected::Ours(error)) => {
+                    tracing::warn!(%error, "no connection could be made to any node");
+                    (Failure::Connect, true)
+                }
+            };
         let method = head.method.text(client.data());
         if !edge.failed(exchange, failure, method, replayable) {
             return Relayed::refused(exchange.refused.unwrap_or(Refused::NodeFailed));
@@ -211,8 +208,8 @@ fn gate(client: &Client, head: &RequestHead, worker: &Worker) -> Result<(), Refu
     if !is_usual && mcmp::method(head.method.text(data)).is_some() {
         return Err(Refused::Method);
     }
-    match (worker.edge.policy.body_limit, &head.body) {
-        (Some(limit), RequestBody::Length(length)) if *length > limit as u64 => {
+    match head.body {
+        RequestBody::Length(length) if worker.edge.policy.is_too_long(length) => {
             Err(Refused::BodyTooLong)
         }
         _ => Ok(()),
@@ -276,9 +273,4 @@ fn version(version: Version) -> &'static str {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
     }
-}
-
-/// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
-fn shorter(bound: Duration, of_node: Duration) -> Duration {
-    if of_node.is_zero() { bound } else { bound.min(of_node) }
 }

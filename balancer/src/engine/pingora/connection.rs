@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use muster_http1::{
-    BadRequest, BodyReader, HeadLimits, Keep, RequestChanges, RequestHead, Version, parse_request,
+    BadRequest, BodyReader, Keep, RequestChanges, RequestHead, Version, parse_request,
     worth_parsing,
 };
 use pingora_core::protocols::http::ServerSession;
@@ -31,8 +31,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use super::front::Pace;
 use crate::engine::http1::Caller;
 use crate::engine::http1::stream::Stream;
-use crate::proxy::Refused;
-use crate::proxy::edge::Policy;
+use crate::proxy::{Policy, Refused};
 use crate::tls::TlsFacts;
 
 /// A head and a small body leave in one system call; larger writes go past the buffer.
@@ -96,7 +95,8 @@ impl Connection {
     }
 
     /// Waits for the next head, within the policy's bounds.
-    pub(super) async fn next(&mut self, limits: &HeadLimits, policy: &Policy) -> Next {
+    pub(super) async fn next(&mut self, policy: &Policy) -> Next {
+        let limits = &policy.head_limits;
         let mut seen = 0;
         let mut until = self.head_until(policy);
         loop {

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
-use muster_http1::HeadLimits;
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::{Digest, SocketDigest};
@@ -68,7 +67,6 @@ struct Front {
     digest: Arc<Digest>,
     /// What AJP nodes are told of the client's TLS.
     tls: Option<Arc<TlsFacts>>,
-    limits: HeadLimits,
     closing: watch::Receiver<bool>,
     /// The requests under way.
     requests: JoinSet<()>,
@@ -89,14 +87,13 @@ pub(super) async fn serve(
     let alarm = Arc::new(Alarm::default());
     let metered = Metered::new(stream, read, alarm.clone());
     let policy = &engine.edge.policy;
-    let begun = builder(policy.max_head_bytes).handshake(metered);
+    let begun = builder(policy.head_limits.bytes).handshake(metered);
     let connection = match timeout(policy.client_head_timeout, begun).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "no HTTP/2 with a client"),
         Err(_) => return tracing::debug!("a client of HTTP/2 does not begin"),
     };
     let front = Front {
-        limits: HeadLimits { bytes: policy.max_head_bytes, ..HeadLimits::default() },
         closing: engine.closing.subscribe(),
         idle_until: Instant::now() + policy.client_idle_timeout,
         engine,
@@ -176,8 +173,8 @@ impl Front {
     /// Serves a request beside the others.
     fn begin(&mut self, request: Request<RecvStream>, answer: SendResponse<Bytes>) {
         let (mut parts, body) = request.into_parts();
-        let admitted = gate::admit(&mut parts, &self.limits);
         let policy = &self.engine.edge.policy;
+        let admitted = gate::admit(&mut parts, &policy.head_limits);
         let pace = Pace::new(&parts.headers, policy, Instant::now());
         if let Err(bad) = admitted {
             // Refused where all requests are, so that it is logged and counted as they are.

@@ -68,8 +68,8 @@ impl Hooks {
         }
         let length =
             head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        match (self.edge.policy.body_limit, length) {
-            (Some(limit), Some(length)) if limit < length => Err(Refused::BodyTooLong),
+        match length {
+            Some(length) if self.edge.policy.is_too_long(length) => Err(Refused::BodyTooLong),
             _ => Ok(()),
         }
     }
@@ -141,7 +141,7 @@ impl Hooks {
         let address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
         BridgeConnect {
             target: Target { strip_session: false, ..target.clone() },
-            within: self.peers.connect_timeout(&target.node.config),
+            within: self.edge.policy.connect_within(&target.node.config),
             is_fresh: exchange.raced,
             caller: Caller { address, is_tls: is_tls(session) },
             tls: tls.or(own.map(Arc::new)),
@@ -269,13 +269,12 @@ impl ProxyHttp for Hooks {
             return Ok(());
         }
         self.check_time(session, exchange, Refused::ClientSlow)?;
-        match self.edge.policy.body_limit {
-            Some(limit) if session.body_bytes_read() > limit && !session.was_upgraded() => {
-                exchange.refused = Some(Refused::BodyTooLong);
-                Err(Error::new_down(ErrorType::HTTPStatus(Refused::BodyTooLong.status())))
-            }
-            _ => Ok(()),
+        let is_too_long = self.edge.policy.is_too_long(session.body_bytes_read() as u64);
+        if is_too_long && !session.was_upgraded() {
+            exchange.refused = Some(Refused::BodyTooLong);
+            return Err(Error::new_down(ErrorType::HTTPStatus(Refused::BodyTooLong.status())));
         }
+        Ok(())
     }
 
     async fn upstream_response_filter(

@@ -90,22 +90,17 @@ impl Peers {
 
     /// How long the node may be silent.
     pub(super) fn silence(&self, config: &NodeConfig) -> Duration {
-        config.timeout.unwrap_or(self.edge.policy.read_timeout).max(LEAST_WAIT)
-    }
-
-    /// How long a connect may take.
-    pub(super) fn connect_timeout(&self, config: &NodeConfig) -> Duration {
-        shorter(self.edge.policy.connect_timeout, config.ping)
+        self.edge.policy.node_silence(config).max(LEAST_WAIT)
     }
 
     fn bound(&self, peer: &mut HttpPeer, config: &NodeConfig, wanted: Wanted, is_h2: bool) {
         let policy = &self.edge.policy;
-        let connect = self.connect_timeout(config);
+        let connect = policy.connect_within(config);
         let silence = self.silence(config).min(wanted.time_left).max(LEAST_WAIT);
         let options = &mut peer.options;
         options.connection_timeout = Some(connect);
         options.total_connection_timeout = Some(connect);
-        options.idle_timeout = Some(shorter(policy.idle_timeout, config.ttl));
+        options.idle_timeout = Some(policy.keep_within(config));
         options.write_timeout = Some(silence);
         options.read_timeout = Some(match wanted {
             Wanted { is_upgrade: true, .. } => policy.tunnel_timeout,
@@ -133,9 +128,4 @@ impl Peers {
             }
         }
     }
-}
-
-/// The balancer's bound, or the node's own if that is shorter; zero means that it has none.
-fn shorter(bound: Duration, of_node: Duration) -> Duration {
-    if of_node.is_zero() { bound } else { bound.min(of_node) }
 }

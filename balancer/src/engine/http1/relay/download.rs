@@ -211,10 +211,11 @@ impl Relay<'_> {
     fn read_head(&mut self) -> Result<bool, Stop> {
         let Some(data) = self.node.buffer.as_ref().map(Buffer::data) else { return Ok(false) };
         let seen = std::mem::replace(&mut self.download.looked_at, data.len());
-        if !worth_parsing(data, seen, &self.worker.limits) {
+        if !worth_parsing(data, seen, &self.worker.edge.policy.head_limits) {
             return Ok(false);
         }
-        let parsed = parse_response(data, &self.worker.limits, self.download.question);
+        let parsed =
+            parse_response(data, &self.worker.edge.policy.head_limits, self.download.question);
         let head = match parsed {
             Ok(None) => return Ok(false),
             Ok(Some(head)) => head,

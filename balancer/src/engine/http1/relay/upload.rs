@@ -10,10 +10,9 @@ use crate::engine::http1::Worker;
 use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
 use crate::engine::http1::client::Client;
 use crate::engine::http1::request::Asker;
-use crate::proxy::Refused;
-use crate::proxy::edge::Policy;
 use crate::proxy::exchange::Target;
 use crate::proxy::strip::{Stripped, strip};
+use crate::proxy::{Policy, Refused};
 
 /// How far the request has come.
 pub(super) struct Upload {
@@ -116,10 +115,7 @@ impl Upload {
     pub(super) fn patience(&mut self, policy: &Policy, now: u64) -> Duration {
         let since = *self.waits_since.get_or_insert(now);
         let waited = self.waited + now.saturating_sub(since);
-        let allowed = policy.client_body_grace
-            + Duration::from_millis(self.reader.data() * 1000 / policy.client_body_rate.max(1));
-        let left = allowed.saturating_sub(Duration::from_millis(waited));
-        left.min(policy.client_read_timeout)
+        policy.client_body.left(self.reader.data(), Duration::from_millis(waited))
     }
 
     fn has_unpacked(&self) -> bool {
@@ -241,11 +237,9 @@ impl Relay<'_> {
             }
             Some(_) => {}
         }
-        match worker.edge.policy.body_limit {
-            Some(limit) if upload.reader.data() > limit as u64 => {
-                Err(Stop::ClientFault(Refused::BodyTooLong))
-            }
-            _ => Ok(()),
+        match worker.edge.policy.is_too_long(upload.reader.data()) {
+            true => Err(Stop::ClientFault(Refused::BodyTooLong)),
+            false => Ok(()),
         }
     }
 

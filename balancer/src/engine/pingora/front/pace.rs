@@ -12,7 +12,8 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use tokio::time::Instant;
 
-use crate::proxy::edge::Policy;
+use crate::proxy::Policy;
+use crate::proxy::policy::BodyPace;
 
 /// Bounds of one exchange, and what has been going on.
 #[derive(Debug)]
@@ -31,10 +32,8 @@ enum Kind {
     Exchange {
         /// When it must be over.
         end: Instant,
-        read: Duration,
-        grace: Duration,
-        /// Bytes per second.
-        rate: u64,
+        /// How slow the client may be.
+        body: BodyPace,
         /// How long the node may be silent; it is known once a node is chosen.
         silence: Duration,
     },
@@ -67,9 +66,7 @@ impl Pace {
     pub(in crate::engine::pingora) fn exchange(policy: &Policy, now: Instant) -> Pace {
         let kind = Kind::Exchange {
             end: now + policy.total_timeout,
-            read: policy.client_read_timeout,
-            grace: policy.client_body_grace,
-            rate: policy.client_body_rate,
+            body: policy.client_body,
             silence: policy.read_timeout,
         };
         Pace::with(kind, now)
@@ -109,11 +106,8 @@ impl Pace {
         let since = *self.waits_since.get_or_insert(now);
         match &self.kind {
             Kind::Tunnel { silence } => self.moved + *silence,
-            Kind::Exchange { end, read, grace, rate, .. } => {
-                let earned = (received as u64).saturating_mul(1_000) / (*rate).max(1);
-                let allowed = *grace + Duration::from_millis(earned);
-                let left = allowed.saturating_sub(self.waited);
-                (since + left.min(*read)).min(*end)
+            Kind::Exchange { end, body, .. } => {
+                (since + body.left(received as u64, self.waited)).min(*end)
             }
         }
     }
@@ -146,9 +140,7 @@ mod tests {
     fn exchange(start: Instant) -> Pace {
         let kind = Kind::Exchange {
             end: start + 600 * SECOND,
-            read: 30 * SECOND,
-            grace: 10 * SECOND,
-            rate: 500,
+            body: BodyPace { silence: 30 * SECOND, grace: 10 * SECOND, rate: 500 },
             silence: 60 * SECOND,
         };
         Pace::with(kind, start)
