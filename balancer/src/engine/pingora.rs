@@ -139,16 +139,7 @@ impl PingoraEngine {
         exchange.refused = Some(refused);
         let answer = own::last(refused);
         let sent = connection.end_with(&answer, &self.edge.policy).await;
-        let ending = Ending {
-            client: Some(caller.address.ip()),
-            method: "-",
-            target: b"-",
-            version: "-",
-            status: sent.then(|| refused.status()),
-            received: 0,
-            sent: 0,
-        };
-        self.edge.end(&mut exchange, ending);
+        self.edge.end(&mut exchange, Ending::unread(caller.address.ip(), refused, sent));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_routing::context::ContextState;
-use muster_routing::retry::{Attempt, Budget, Failure, Verdict, judge};
+use muster_routing::retry::{Budget, Failure, Verdict, judge};
 use muster_routing::{NodeId, Refusal, Request, decide};
 use tokio::sync::Notify;
 
@@ -114,10 +114,10 @@ impl Edge {
         replayable: bool,
     ) -> bool {
         self.leave(exchange);
-        let Some(target) = &exchange.target else { return false };
-        let id = target.node.id;
-        let verdict = judge(&attempt(exchange, target, method, replayable), failure);
-        match verdict {
+        let Some(attempt) = exchange.attempt(method, replayable) else { return false };
+        let Some(Target { node, .. }) = &exchange.target else { return false };
+        let id = node.id;
+        match judge(&attempt, failure) {
             Verdict::Afresh => {
                 exchange.raced = true;
                 self.metrics.retried("race");
@@ -146,17 +146,28 @@ impl Edge {
         }
     }
 
-    /// Whether the node has stopped or removed the request's context since it was chosen, and the
-    /// request, whose answer says so, may go elsewhere. From a node that only takes no new
-    /// sessions an answer is an answer: its sessions are still its own.
-    pub(crate) fn is_withdrawn(&self, exchange: &Exchange, asked: Asked<'_>, method: &str) -> bool {
-        let Some(target) = &exchange.target else { return false };
+    /// Whether an answer of that status only says that the node has stopped or removed the
+    /// request's context since it was chosen, and the request may go elsewhere. A worker that
+    /// undeploys unmaps its context first and tells us some milliseconds later: who came between
+    /// the two gets the worker's own 404 or 503. From a node that only takes no new sessions an
+    /// answer is an answer: its sessions are still its own.
+    pub(crate) fn is_withdrawn(
+        &self,
+        exchange: &Exchange,
+        status: u16,
+        host: &str,
+        path: &str,
+        method: &str,
+    ) -> bool {
+        let attempt = exchange.target.as_ref().zip(exchange.attempt(method, true));
+        let Some((target, attempt)) = attempt.filter(|_| matches!(status, 404 | 503)) else {
+            return false;
+        };
         let table = self.published.table();
-        let entry = table.entry(asked.host, asked.path);
-        let node = table.node(target.node.config.route.as_str());
+        let (entry, node) =
+            (table.entry(host, path), table.node(target.node.config.route.as_str()));
         let state = entry.zip(node).and_then(|(entry, node)| node.context(&entry.key));
         let is_gone = state.is_none_or(|(state, _)| state == ContextState::Stopped);
-        let attempt = attempt(exchange, target, method, true);
         is_gone && judge(&attempt, Failure::Withdrawn) == Verdict::Elsewhere
     }
 
@@ -296,22 +307,6 @@ impl Edge {
         exchange.tried.push(id);
         exchange.retries += 1;
         self.metrics.retried(cause);
-    }
-}
-
-fn attempt<'r>(
-    exchange: &Exchange,
-    target: &Target,
-    method: &'r str,
-    replayable: bool,
-) -> Attempt<'r> {
-    Attempt {
-        method,
-        replayable,
-        retries: exchange.retries,
-        max_retries: target.node.settings.max_attempts,
-        raced: exchange.raced,
-        connect_only: target.connect_only,
     }
 }
 

@@ -1,10 +1,11 @@
 //! One request on its way: what was tried, where it is, and how it ends.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use muster_routing::node::Node;
+use muster_routing::retry::Attempt;
 use muster_routing::{How, InFlight, NodeId};
 
 use super::Refused;
@@ -49,7 +50,7 @@ pub(crate) struct Target {
 /// How a request ended, for log and counters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending<'r> {
-    pub(crate) client: Option<std::net::IpAddr>,
+    pub(crate) client: Option<IpAddr>,
     pub(crate) method: &'r str,
     pub(crate) target: &'r [u8],
     pub(crate) version: &'static str,
@@ -58,6 +59,21 @@ pub(crate) struct Ending<'r> {
     pub(crate) received: u64,
     /// Bytes of the answer's body.
     pub(crate) sent: u64,
+}
+
+impl Ending<'static> {
+    /// The end of a request that could not be read. `is_told`: the client has heard so.
+    pub(crate) fn unread(client: IpAddr, refused: Refused, is_told: bool) -> Ending<'static> {
+        Ending {
+            client: Some(client),
+            method: "-",
+            target: b"-",
+            version: "-",
+            status: is_told.then(|| refused.status()),
+            received: 0,
+            sent: 0,
+        }
+    }
 }
 
 impl Exchange {
@@ -72,6 +88,26 @@ impl Exchange {
             is_counted: false,
             is_answered: false,
             refused: None,
+        }
+    }
+
+    /// What is known of the attempt under way, where it fails; `None` without a node.
+    pub(crate) fn attempt<'r>(&self, method: &'r str, replayable: bool) -> Option<Attempt<'r>> {
+        let target = self.target.as_ref()?;
+        Some(Attempt {
+            method,
+            replayable,
+            retries: self.retries,
+            max_retries: target.node.settings.max_attempts,
+            raced: self.raced,
+            connect_only: target.connect_only,
+        })
+    }
+
+    /// The head of the node's own answer has come; to be noted once for each attempt.
+    pub(crate) fn answered(&self) {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.answered();
         }
     }
 

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use muster_http1::{Class, RequestHead};
-use muster_routing::retry::{Attempt, Failure, Verdict, judge};
+use muster_routing::retry::{Failure, Verdict, judge};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -93,8 +93,7 @@ async fn serve(
     // So that the other engine keeps nothing of a pipe.
     head.keep_alive = false;
     let asker = asker(client, &head, worker);
-    let exchange = Exchange { target: Some(target), ..Exchange::new() };
-    let mut raced = false;
+    let mut exchange = Exchange { target: Some(target), ..Exchange::new() };
     loop {
         let relay = Relay::new(client, &head, &asker, worker, &exchange, connected);
         let ended = match relay {
@@ -109,15 +108,16 @@ async fn serve(
             Ok(Relayed { ended: Ended::Cut | Ended::HandOver, .. }) => return Outcome::Ended,
             Err(failed) => failed,
         };
+        let method = head.method.text(client.data());
         match failed.failure {
-            Failure::Unanswered { .. } if is_race(&failed, client, &head, &exchange, raced) => {}
+            Failure::Unanswered { .. } if is_race(&failed, method, &exchange) => {}
             Failure::Connect | Failure::Unanswered { .. } | Failure::Withdrawn => {
                 return Outcome::Ended;
             }
             Failure::TimedOut => return Outcome::Refused(Refused::NodeSilent),
             Failure::Answered => return Outcome::Refused(Refused::NodeFailed),
         }
-        raced = true;
+        exchange.raced = true;
         let Some(target) = &exchange.target else { return Outcome::Ended };
         let within = worker.edge.policy.connect_within(&target.node.config);
         connected = match connect(worker, &client.timer, target, true, within).await {
@@ -129,23 +129,9 @@ async fn serve(
 
 /// Whether the node may just have closed a connection of the pool, which the other engine knows
 /// nothing of: then the same node is asked once more on a new one.
-fn is_race(
-    failed: &Failed,
-    client: &Client,
-    head: &RequestHead,
-    exchange: &Exchange,
-    raced: bool,
-) -> bool {
-    let connect_only = exchange.target.as_ref().is_none_or(|target| target.connect_only);
-    let attempt = Attempt {
-        method: head.method.text(client.data()),
-        replayable: failed.replayable,
-        retries: 0,
-        max_retries: 0,
-        raced,
-        connect_only,
-    };
-    judge(&attempt, failed.failure) == Verdict::Afresh
+fn is_race(failed: &Failed, method: &str, exchange: &Exchange) -> bool {
+    let attempt = exchange.attempt(method, failed.replayable);
+    attempt.is_some_and(|attempt| judge(&attempt, failed.failure) == Verdict::Afresh)
 }
 
 /// Who asks: the other engine has written what nodes are told of it into the head.

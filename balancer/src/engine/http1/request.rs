@@ -80,16 +80,7 @@ pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker
     let mut out = worker.buffers.text();
     answer::write(refused, false, true, &mut out);
     let sent = answer::send(client, &out, edge.policy.client_read_timeout).await;
-    let ending = Ending {
-        client: Some(client.address.ip()),
-        method: "-",
-        target: b"-",
-        version: "-",
-        status: sent.then(|| refused.status()),
-        received: 0,
-        sent: 0,
-    };
-    edge.end(&mut exchange, ending);
+    edge.end(&mut exchange, Ending::unread(client.address.ip(), refused, sent));
     if sent { After::Close } else { After::Cut }
 }
 

@@ -148,15 +148,13 @@ impl Hooks {
         }
     }
 
-    /// A node that undeploys unmaps its context first and says so some milliseconds later. Who came
-    /// between the two gets the node's own 404 or 503, and may be served elsewhere.
+    /// Whether the request may be served elsewhere, for its answer says only that it is not here.
     fn is_withdrawn(&self, session: &Session, status: StatusCode, exchange: &Exchange) -> bool {
         let head = session.req_header();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let asked = Asked { client: None, host, path: head.uri.path(), cookies: &[] };
-        matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE)
-            && is_replayable(session)
-            && self.edge.is_withdrawn(exchange, asked, head.method.as_str())
+        let (path, method) = (head.uri.path(), head.method.as_str());
+        is_replayable(session)
+            && self.edge.is_withdrawn(exchange, status.as_u16(), host, path, method)
     }
 
     /// Ends an exchange that took too long; a tunnel has no end of its own, nor has gRPC.
@@ -296,10 +294,8 @@ impl ProxyHttp for Hooks {
         if self.is_withdrawn(session, head.status, exchange) {
             return Err(Error::new_up(WITHDRAWN));
         }
-        if !std::mem::replace(&mut exchange.is_answered, true)
-            && let Some(in_flight) = &exchange.in_flight
-        {
-            in_flight.answered();
+        if !std::mem::replace(&mut exchange.is_answered, true) {
+            exchange.answered();
         }
         Ok(())
     }

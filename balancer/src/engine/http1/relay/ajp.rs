@@ -162,9 +162,7 @@ impl Relay<'_> {
                     if self.is_withdrawn(status) {
                         return Err(Stop::Withdrawn);
                     }
-                    if let Some(in_flight) = &self.exchange.in_flight {
-                        in_flight.answered();
-                    }
+                    self.exchange.answered();
                     self.node.consume(consumed);
                     continue;
                 }

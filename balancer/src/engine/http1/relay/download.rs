@@ -12,7 +12,6 @@ use super::tunnel::Tunnel;
 use super::{Node, Relay, Stop, Wire};
 use crate::engine::http1::Worker;
 use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
-use crate::proxy::edge::Asked;
 
 /// Most interim answers (1xx) to one request.
 const MAX_INTERIM: u32 = 16;
@@ -250,28 +249,25 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// A worker that undeploys unmaps its context first and says so some milliseconds later. Who
-    /// came between the two gets the worker's own 404 or 503, and may be served elsewhere.
+    /// Whether the request may be served elsewhere, for its answer says only that it is not here.
     pub(super) fn is_withdrawn(&self, status: u16) -> bool {
-        let data = self.client.data();
-        let asked = Asked {
-            host: self.head.host.text(data),
-            path: self.head.path.text(data),
-            client: None,
-            cookies: &[],
-        };
-        matches!(status, 404 | 503)
-            && self.upload.is_replayable()
-            && self.worker.edge.is_withdrawn(self.exchange, asked, self.head.method.text(data))
+        let (data, head) = (self.client.data(), self.head);
+        let (host, path, method) = (head.host, head.path, head.method);
+        self.upload.is_replayable()
+            && self.worker.edge.is_withdrawn(
+                self.exchange,
+                status,
+                host.text(data),
+                path.text(data),
+                method.text(data),
+            )
     }
 
     fn pass_head(&mut self, head: &ResponseHead) -> Result<(), Stop> {
         if self.is_withdrawn(head.status) {
             return Err(Stop::Withdrawn);
         }
-        if let Some(in_flight) = &self.exchange.in_flight {
-            in_flight.answered();
-        }
+        self.exchange.answered();
         let is_old = self.head.version == Version::Http10;
         let is_closing = self.worker.phase.is_closing();
         let Relay { download, node, .. } = self;
@@ -346,9 +342,7 @@ impl Relay<'_> {
     }
 
     fn open_tunnel(&mut self, head: &ResponseHead) {
-        if let Some(in_flight) = &self.exchange.in_flight {
-            in_flight.answered();
-        }
+        self.exchange.answered();
         let Relay { download, node, client, .. } = self;
         download.status = Some(head.status);
         download.is_told = true;
