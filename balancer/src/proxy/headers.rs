@@ -21,8 +21,8 @@ use std::net::IpAddr;
 
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use muster_protocol::mcmp::BalancerSettings;
-use muster_routing::session;
 
+use super::strip::without_session;
 use crate::text::push_ip;
 use crate::trusted::Networks;
 
@@ -160,14 +160,8 @@ pub fn forward(
 /// Takes the session's cookie out of the request (StickySessionRemove). The path parameter is
 /// the engine's to take out, for it owns the target.
 pub(crate) fn strip_session(head: &mut impl Head, settings: &BalancerSettings) {
-    // A cookie may hold any byte. One char a byte keeps them all as they came.
-    let left = |value: &HeaderValue| {
-        let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-        session::without_cookie(&text, settings.cookie.as_str())
-    };
-    let cookies: Vec<String> = head.headers().get_all(COOKIE).iter().filter_map(left).collect();
-    let bytes: Vec<u8> = cookies.join("; ").chars().map(|c| c as u8).collect();
-    match HeaderValue::from_bytes(&bytes) {
+    let cookies = head.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    match HeaderValue::from_bytes(&without_session(cookies, settings)) {
         Ok(cookies) if !cookies.is_empty() => head.set("Cookie", cookies),
         _ => head.remove(COOKIE.as_str()),
     }

@@ -17,17 +17,25 @@ pub(crate) fn strip<'r>(
     target: &[u8],
     settings: &BalancerSettings,
 ) -> Stripped {
+    let target = String::from_utf8_lossy(target);
+    Stripped {
+        cookies: without_session(cookies, settings),
+        target: session::without_parameter(&target, settings.path.as_str()).into_bytes(),
+    }
+}
+
+/// One Cookie value of what is left of several; empty when nothing is.
+pub(crate) fn without_session<'r>(
+    cookies: impl Iterator<Item = &'r [u8]>,
+    settings: &BalancerSettings,
+) -> Vec<u8> {
     // A cookie may hold any byte. One char a byte keeps them all as they came.
     let left = |value: &[u8]| {
         let text: String = value.iter().copied().map(char::from).collect();
         session::without_cookie(&text, settings.cookie.as_str())
     };
     let cookies: Vec<String> = cookies.filter_map(left).collect();
-    let target = String::from_utf8_lossy(target);
-    Stripped {
-        cookies: cookies.join("; ").chars().map(|c| c as u8).collect(),
-        target: session::without_parameter(&target, settings.path.as_str()).into_bytes(),
-    }
+    cookies.join("; ").chars().map(|c| c as u8).collect()
 }
 
 #[cfg(test)]
