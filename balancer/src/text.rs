@@ -9,6 +9,13 @@ pub(crate) fn push_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends a header line.
+pub(crate) fn push_line(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// A byte as digits.
 fn octet(byte: u8) -> &'static [u8] {
     static DIGITS: [[u8; 3]; 256] = digits();
@@ -62,6 +69,11 @@ mod tests {
         let mut out = Vec::new();
         push(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_header_line_ends_as_lines_do() {
+        assert_eq!(text(|out| push_line("X-A", b"b", out)), "X-A: b\r\n");
     }
 
     #[test]

@@ -137,7 +137,8 @@ impl PingoraEngine {
         let mut exchange = self.edge.begin();
         let refused = Refused::Malformed(bad);
         exchange.refused = Some(refused);
-        let answer = own::last(refused);
+        let mut answer = Vec::new();
+        refused.write(false, true, &mut answer);
         let sent = connection.end_with(&answer, &self.edge.policy).await;
         self.edge.end(&mut exchange, Ending::unread(caller.address.ip(), refused, sent));
     }

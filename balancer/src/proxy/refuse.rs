@@ -1,9 +1,15 @@
 //! What a client is told when no node's answer can be: one table.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use muster_http1::BadRequest;
 use muster_routing::Refusal;
+
+use crate::text::push_line;
+
+/// What the body of every such answer is.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// Why a request gets an answer of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +119,31 @@ impl Refused {
     /// The status with its reason.
     pub(crate) fn status_line(self) -> http::StatusCode {
         http::StatusCode::from_u16(self.status()).unwrap_or_default()
+    }
+
+    /// Writes the whole answer as HTTP/1.
+    pub(crate) fn write(self, is_head: bool, closes: bool, out: &mut Vec<u8>) {
+        let body = self.body();
+        // Writing into a Vec cannot fail.
+        let _ = write!(
+            out,
+            "HTTP/1.1 {}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {}\r\n",
+            self.status_line(),
+            body.len()
+        );
+        if let Some(allow) = self.allow() {
+            push_line("Allow", allow.as_bytes(), out);
+        }
+        if let Some(after) = self.retry_after() {
+            let _ = write!(out, "Retry-After: {}\r\n", after.as_secs());
+        }
+        if closes {
+            push_line("Connection", b"close", out);
+        }
+        out.extend_from_slice(b"\r\n");
+        if !is_head {
+            out.extend_from_slice(body.as_bytes());
+        }
     }
 
     /// The answer's body. It says nothing of nodes or addresses.

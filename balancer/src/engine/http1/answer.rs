@@ -1,14 +1,12 @@
-//! Our own answers, and an end of the connection that loses none.
+//! How an answer of our own is sent, and an end of the connection that loses none.
 
 use std::future::poll_fn;
-use std::io::Write as _;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use super::Worker;
 use super::buffer::SMALL;
 use super::client::Client;
-use crate::proxy::Refused;
 
 /// How long a client that is still sending may take to see the answer: so long its bytes are read
 /// and dropped. A socket that is closed with bytes unread resets the connection, and the answer is
@@ -17,30 +15,6 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// How long it may be silent meanwhile.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
-
-/// Writes an answer of our own.
-pub(super) fn write(refused: Refused, is_head: bool, closes: bool, out: &mut Vec<u8>) {
-    let (status, body) = (refused.status_line(), refused.body());
-    // Writing into a Vec cannot fail.
-    let _ = write!(
-        out,
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
-        body.len()
-    );
-    if let Some(allow) = refused.allow() {
-        let _ = write!(out, "Allow: {allow}\r\n");
-    }
-    if let Some(after) = refused.retry_after() {
-        let _ = write!(out, "Retry-After: {}\r\n", after.as_secs());
-    }
-    if closes {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    if !is_head {
-        out.extend_from_slice(body.as_bytes());
-    }
-}
 
 /// Sends all of it; false when the client does not take it in time or is gone.
 pub(super) async fn send(client: &mut Client, bytes: &[u8], within: Duration) -> bool {

@@ -22,6 +22,7 @@ use crate::engine::bridge::{BridgeConnect, Order};
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Said, Seen};
 use crate::proxy::{Exchange, Refused};
+use crate::text::push_line;
 
 /// Bytes that the pipe holds each way.
 const PIPE: usize = 64 * 1024;
@@ -141,9 +142,7 @@ fn asker(client: &Client, head: &RequestHead, worker: &Worker) -> Asker {
     let (mut said, mut lines) = (Said::default(), Vec::new());
     for line in head.headers(data).filter(|line| line.class == Class::Forwarding) {
         said.note(line.name, line.value);
-        for part in [line.name.as_bytes(), b": ", line.value, b"\r\n"] {
-            lines.extend_from_slice(part);
-        }
+        push_line(line.name, line.value, &mut lines);
     }
     let seen = Seen { peer: Some(peer), is_tls: client.is_tls, host: None };
     // Where the peer is trusted these lines name the same client as those that it sent.
@@ -154,6 +153,6 @@ fn asker(client: &Client, head: &RequestHead, worker: &Worker) -> Asker {
 /// Says it; false where nobody hears it.
 async fn tell(client: &mut Client, refused: Refused, worker: &Worker) -> bool {
     let mut out = worker.buffers.text();
-    answer::write(refused, false, true, &mut out);
+    refused.write(false, true, &mut out);
     answer::send(client, &out, worker.edge.policy.client_read_timeout).await
 }

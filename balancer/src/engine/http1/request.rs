@@ -78,7 +78,7 @@ pub(super) async fn refuse(client: &mut Client, bad: BadRequest, worker: &Worker
     let refused = Refused::Malformed(bad);
     exchange.refused = Some(refused);
     let mut out = worker.buffers.text();
-    answer::write(refused, false, true, &mut out);
+    refused.write(false, true, &mut out);
     let sent = answer::send(client, &out, edge.policy.client_read_timeout).await;
     edge.end(&mut exchange, Ending::unread(client.address.ip(), refused, sent));
     if sent { After::Close } else { After::Cut }
@@ -249,7 +249,7 @@ async fn own_answer(
     let mut out = worker.buffers.text();
     // HTTP/1.0 keeps a connection only when it is told so.
     let closes = closes || head.version == Version::Http10;
-    answer::write(refused, is_head, closes, &mut out);
+    refused.write(is_head, closes, &mut out);
     let sent = answer::send(client, &out, worker.edge.policy.client_read_timeout).await;
     match (sent, closes) {
         (false, _) => After::Cut,

@@ -9,6 +9,8 @@ use http::{HeaderName, StatusCode, Version};
 use muster_http1::{BadResponse, HeadLimits, MAX_HEAD_BYTES, Question, parse_response};
 use pingora_http::ResponseHeader;
 
+use crate::text::push_line;
+
 /// Headers that concern one connection of HTTP/1 (RFC 9112, 9; RFC 9113, 8.2.2).
 const OF_A_CONNECTION: [HeaderName; 4] = [
     CONNECTION,
@@ -40,9 +42,7 @@ fn check(head: &ResponseHeader, question: Question) -> Result<(), BadResponse> {
     let version = if head.version == Version::HTTP_10 { "1.0" } else { "1.1" };
     let mut text = format!("HTTP/{version} {} \r\n", head.status.as_str()).into_bytes();
     for (name, value) in &head.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            text.extend_from_slice(part);
-        }
+        push_line(name.as_str(), value.as_bytes(), &mut text);
     }
     text.extend_from_slice(b"\r\n");
     let limits = HeadLimits { bytes: MAX_HEAD_BYTES, ..HeadLimits::default() };

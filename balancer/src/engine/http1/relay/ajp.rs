@@ -17,7 +17,7 @@ use crate::engine::http1::client::Client;
 use crate::engine::http1::request::Asker;
 use crate::proxy::Refused;
 use crate::proxy::exchange::Target;
-use crate::text::{push_ip, push_number};
+use crate::text::{push_ip, push_line, push_number};
 
 /// What a client is told that waits for leave to send its body. No node says it over AJP.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -256,9 +256,7 @@ fn write_lines(head: &AnswerHead<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.message.as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in head.headers() {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+        push_line(name, value, out);
     }
 }
 

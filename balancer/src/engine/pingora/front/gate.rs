@@ -14,6 +14,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri};
 use muster_http1::{BadRequest, HeadLimits, parse_request};
 
+use crate::text::push_line;
+
 /// What separates the crumbs of a cookie that came in several lines (RFC 9113, 8.2.3).
 const BETWEEN_CRUMBS: &[u8] = b"; ";
 
@@ -93,14 +95,9 @@ fn check_as_http1(
     for part in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         text.extend_from_slice(part.as_bytes());
     }
-    let mut line = |name: &str, value: &[u8]| {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            text.extend_from_slice(part);
-        }
-    };
-    line("host", host);
+    push_line("host", host, &mut text);
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != HOST) {
-        line(name.as_str(), value.as_bytes());
+        push_line(name.as_str(), value.as_bytes(), &mut text);
     }
     text.extend_from_slice(b"\r\n");
     match parse_request(&text, limits)? {
