@@ -70,9 +70,7 @@ impl WorkerEngine {
         let carry = self.own.clone().carry(bridge::open());
         tokio::join!(self.own.clone().keep_time(), carry);
     }
-}
 
-impl WorkerEngine {
     /// Serves a connection to its end, with whichever engine it is for.
     pub(crate) async fn serve(&self, stream: Stream, caller: Caller) {
         let WorkerEngine { own, pingora, wanted } = self;

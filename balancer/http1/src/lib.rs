@@ -29,7 +29,7 @@ mod target;
 
 pub use body::{BadChunk, BodyReader, Keep, LAST_CHUNK, Taken, write_chunk_head};
 pub use fault::Syntax;
-pub use lines::{Class, Line};
+pub use lines::{Class, Line, MAX_COOKIES};
 pub use request::{
     BadRequest, HeadLimits, RequestBody, RequestChanges, RequestHead, Version, parse_request,
     worth_parsing,

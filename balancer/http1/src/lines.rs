@@ -10,7 +10,7 @@ use crate::marks::{Kind, Mark, Marks};
 use crate::span::{Span, offset};
 
 /// How many Cookie lines are looked at for routing.
-pub(crate) const MAX_COOKIES: usize = 8;
+pub const MAX_COOKIES: usize = 8;
 
 /// One header line as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

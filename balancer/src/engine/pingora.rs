@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use muster_http1::BadRequest;
 use pingora_core::apps::{HttpServerApp as _, HttpServerOptions};
+use pingora_core::protocols::SocketDigest;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::server::configuration::ServerConf;
@@ -96,9 +97,7 @@ impl PingoraEngine {
         session.set_read_timeout(Some(policy.client_read_timeout));
         session.set_write_timeout(Some(policy.client_read_timeout));
     }
-}
 
-impl PingoraEngine {
     /// Serves HTTP/1 on a connection to its end. `read` was read from it before.
     pub(crate) async fn serve(self: Arc<Self>, stream: Stream, read: Vec<u8>, caller: Caller) {
         let closing = self.closing.subscribe();
@@ -142,6 +141,14 @@ impl PingoraEngine {
         let sent = connection.end_with(&answer, &self.edge.policy).await;
         self.edge.end(&mut exchange, Ending::unread(caller.address.ip(), refused, sent));
     }
+}
+
+/// What is known of a client's socket.
+fn socket_digest(stream: &Stream, caller: Caller) -> Arc<SocketDigest> {
+    let digest = SocketDigest::from_raw_fd(stream.raw_fd());
+    // Known already, so that nobody asks the kernel.
+    let _ = digest.peer_addr.set(Some(caller.address.into()));
+    Arc::new(digest)
 }
 
 /// What Pingora and the hooks know of a client's TLS. Behind a PROXY header that tells of TLS, no

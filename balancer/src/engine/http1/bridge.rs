@@ -106,7 +106,7 @@ async fn serve(
             Ok(Relayed { ended: Ended::Refused(refused), .. }) => {
                 return Outcome::Refused(refused);
             }
-            Ok(Relayed { ended: Ended::Cut | Ended::HandOver, .. }) => return Outcome::Ended,
+            Ok(Relayed { ended: Ended::Cut, .. }) => return Outcome::Ended,
             Err(failed) => failed,
         };
         let method = head.method.text(client.data());

@@ -21,6 +21,8 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     /// Whether it came over TLS, to us or to who named it by the PROXY protocol.
     pub(super) is_tls: bool,
+    /// Whether it is a proxy whose word about its clients is taken.
+    pub(super) is_trusted: bool,
     pub(super) told: Told,
 }
 
@@ -87,8 +89,10 @@ impl Client {
     pub(super) fn new(stream: Stream, caller: Caller, worker: &Worker) -> Client {
         let is_tls = stream.is_tls() || caller.is_tls;
         let timer = worker.clock.timer();
+        let Caller { address, .. } = caller;
+        let is_trusted = worker.edge.policy.trusted.contains(address.ip());
         let told = Told::default();
-        Client { stream, buffer: None, timer, address: caller.address, is_tls, told }
+        Client { stream, buffer: None, timer, address, is_tls, is_trusted, told }
     }
 
     /// What is in the buffer.

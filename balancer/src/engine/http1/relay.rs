@@ -93,8 +93,6 @@ pub(super) enum Ended {
     Refused(Refused),
     /// The client is gone, or has a part of an answer that has no end.
     Cut,
-    /// The node is one for the other engine, which is to serve the whole request.
-    HandOver,
 }
 
 /// An attempt that left the client without a byte.

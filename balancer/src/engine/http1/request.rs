@@ -1,9 +1,10 @@
 //! One request: gate, choice, attempts, and its line in the log.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use muster_http1::{BadRequest, Class, RequestBody, RequestHead, Version};
+use muster_http1::{BadRequest, Class, MAX_COOKIES, RequestBody, RequestHead, Span, Version};
 use muster_protocol::mcmp::{self, Scheme};
 use muster_routing::retry::Failure;
 
@@ -32,14 +33,14 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
     let mut exchange = edge.begin();
     client.timer.total_within(edge.policy.total_timeout);
     let asker = Asker::of(client, head, worker);
-    let mut relayed = attempts(client, head, &asker, worker, &mut exchange).await;
+    let attempts = attempts(client, head, &asker, worker, &mut exchange).await;
+    let Some(mut relayed) = attempts else {
+        client.timer.clear();
+        return After::HandOver;
+    };
     let after = match relayed.ended {
         Ended::Done(after) => after,
         Ended::Cut => After::Cut,
-        Ended::HandOver => {
-            client.timer.clear();
-            return After::HandOver;
-        }
         Ended::Refused(refused) => {
             exchange.refused = Some(refused);
             let after = own_answer(client, head, worker, refused, relayed.used.is_some()).await;
@@ -91,9 +92,7 @@ impl Asker {
     }
 
     fn of(client: &mut Client, head: &RequestHead, worker: &Worker) -> Asker {
-        let trusted = &worker.edge.policy.trusted;
-        let peer = client.address.ip();
-        let is_trusted = trusted.contains(peer);
+        let (peer, is_trusted) = (client.address.ip(), client.is_trusted);
         let mut lines = std::mem::take(&mut client.told.lines);
         let host = head.host.of(client.data());
         if !is_trusted && !lines.is_empty() && *client.told.host == *host {
@@ -116,7 +115,7 @@ impl Asker {
             is_tls: client.is_tls,
             host: (!host.is_empty()).then_some(host),
         };
-        let told = headers::told(seen, &said, trusted);
+        let told = headers::told(seen, &said, &worker.edge.policy.trusted);
         lines.clear();
         headers::told_lines(&told, &mut lines);
         let (ip, is_tls) = (told.client.unwrap_or(peer), told.is_tls());
@@ -136,28 +135,31 @@ impl Asker {
     }
 }
 
-/// Tries nodes until one has answered, or nothing more may be tried.
+/// Tries nodes until one has answered, or nothing more may be tried. `None` where the node that is
+/// chosen is one for the other engine, which is to serve the whole request.
 async fn attempts(
     client: &mut Client,
     head: &RequestHead,
     asker: &Asker,
     worker: &Worker,
     exchange: &mut Exchange,
-) -> Relayed {
+) -> Option<Relayed> {
     let edge = &worker.edge;
     if let Err(refused) = gate(client, head, worker) {
-        return Relayed::refused(refused);
+        return Some(Relayed::refused(refused));
     }
     loop {
         if let Err(refused) = choose(client, head, asker, worker, exchange).await {
-            return Relayed::refused(refused);
+            return Some(Relayed::refused(refused));
         }
-        let Some(target) = &exchange.target else { return Relayed::refused(Refused::NoNode) };
+        let Some(target) = &exchange.target else {
+            return Some(Relayed::refused(Refused::NoNode));
+        };
         let config = &target.node.config;
         if matches!(config.address.scheme, Scheme::H2 | Scheme::H2c) {
             // Not yet with this node: the other engine chooses for itself.
             exchange.in_flight = None;
-            return Relayed { ended: Ended::HandOver, ..Relayed::refused(Refused::NoNode) };
+            return None;
         }
         let within = edge.policy.connect_within(config);
         let fresh = exchange.raced || head.upgrade.is_some();
@@ -167,10 +169,10 @@ async fn attempts(
                     let relay = Relay::new(client, head, asker, worker, exchange, connected);
                     let relay = match relay {
                         Ok(relay) => relay,
-                        Err(refused) => return Relayed::refused(refused),
+                        Err(refused) => return Some(Relayed::refused(refused)),
                     };
                     match relay.run().await {
-                        Ok(relayed) => return relayed,
+                        Ok(relayed) => return Some(relayed),
                         Err(failed) => (failed.failure, failed.replayable),
                     }
                 }
@@ -186,7 +188,7 @@ async fn attempts(
             };
         let method = head.method.text(client.data());
         if !edge.failed(exchange, failure, method, replayable) {
-            return Relayed::refused(exchange.refused.unwrap_or(Refused::NodeFailed));
+            return Some(Relayed::refused(exchange.refused.unwrap_or(Refused::NodeFailed)));
         }
     }
 }
@@ -218,21 +220,14 @@ async fn choose(
     let host = head.host.text(data);
     let path = head.path.text(data);
     // Other cookies may hold any byte; a session's own route is plain text.
-    let texts = head.cookies.iter().map(|cookie| cookie.of(data));
-    if let Ok(cookies) =
-        texts.clone().map(std::str::from_utf8).collect::<Result<ArrayVec<_, 8>, _>>()
-    {
-        return worker
-            .edge
-            .choose(exchange, Asked { client: Some(asker.ip), host, path, cookies: &cookies })
-            .await;
-    }
-    let lossy: Vec<_> = texts.map(String::from_utf8_lossy).collect();
-    let cookies: Vec<&str> = lossy.iter().map(|cookie| &**cookie).collect();
-    worker
-        .edge
-        .choose(exchange, Asked { client: Some(asker.ip), host, path, cookies: &cookies })
-        .await
+    let text = |cookie: &Span| match std::str::from_utf8(cookie.of(data)) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(cookie.of(data)),
+    };
+    let texts: ArrayVec<Cow<'_, str>, MAX_COOKIES> = head.cookies.iter().map(text).collect();
+    let cookies: ArrayVec<&str, MAX_COOKIES> = texts.iter().map(|text| &**text).collect();
+    let asked = Asked { client: Some(asker.ip), host, path, cookies: &cookies };
+    worker.edge.choose(exchange, asked).await
 }
 
 /// Gives an answer of our own. The connection goes on where the request is known to be over.

@@ -77,10 +77,8 @@ pub(super) fn of(session: &ServerSession) -> Option<&Connection> {
 impl Connection {
     /// A connection of which `raw` was read before.
     pub(super) fn new(stream: Stream, raw: Vec<u8>, caller: Caller) -> Connection {
-        let digest = SocketDigest::from_raw_fd(stream.raw_fd());
-        // Known already, so that nobody asks the kernel.
-        let _ = digest.peer_addr.set(Some(caller.address.into()));
         Connection {
+            digest: super::socket_digest(&stream, caller),
             tls: super::ssl_digest(&stream, caller),
             io: BufWriter::with_capacity(WRITE_BUFFER, stream),
             raw,
@@ -90,7 +88,6 @@ impl Connection {
             deadline: None,
             fault: None,
             is_last: false,
-            digest: Arc::new(digest),
         }
     }
 

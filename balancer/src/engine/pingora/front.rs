@@ -17,8 +17,8 @@ use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http::Request;
 use pingora_core::apps::HttpServerApp as _;
+use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::{Digest, SocketDigest};
 use pingora_http::RequestHeader;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -124,12 +124,9 @@ fn builder(max_head_bytes: usize) -> Builder {
 
 /// What is known of the connection below.
 fn digest(stream: &Stream, caller: Caller) -> Digest {
-    let socket = SocketDigest::from_raw_fd(stream.raw_fd());
-    // Known already, so that nobody asks the kernel.
-    let _ = socket.peer_addr.set(Some(caller.address.into()));
     Digest {
         ssl_digest: super::ssl_digest(stream, caller),
-        socket_digest: Some(Arc::new(socket)),
+        socket_digest: Some(super::socket_digest(stream, caller)),
         ..Digest::default()
     }
 }
@@ -164,7 +161,11 @@ impl Front {
                 },
             }
         }
-        // Without their connection they end soon, and tell the log how.
+        self.end().await;
+    }
+
+    /// Without their connection the requests end soon, and tell the log how.
+    async fn end(self) {
         let Front { connection, mut requests, .. } = self;
         drop(connection);
         while requests.join_next().await.is_some() {}
@@ -215,8 +216,6 @@ impl Front {
         self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
         let closed = std::future::poll_fn(|cx| self.connection.poll_closed(cx));
         let _ = timeout(GOODBYE, closed).await;
-        let Front { connection, mut requests, .. } = self;
-        drop(connection);
-        while requests.join_next().await.is_some() {}
+        self.end().await;
     }
 }
