@@ -59,7 +59,7 @@ pub(super) async fn linger(mut client: Client, worker: &Worker, waits: bool) {
             if is_shut && !waits {
                 return Poll::Ready(());
             }
-            *buffer = None;
+            buffer.clear();
             match stream.poll_fill(cx, buffer, &worker.buffers, SMALL) {
                 Poll::Ready(Ok(1..)) => timer.client_within(LINGER_SILENCE),
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),

@@ -31,12 +31,16 @@ pub(crate) struct Buffers {
 
 /// Bytes that were read and are not yet used up. It goes back to the store when it is dropped.
 #[derive(Debug)]
-pub(super) struct Buffer {
+struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
     store: Rc<Buffers>,
 }
+
+/// A buffer that is there only while bytes are in it.
+#[derive(Debug, Default)]
+pub(super) struct Held(Option<Buffer>);
 
 /// Bytes to be sent, which goes back to the store when it is dropped.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ pub(super) struct Text {
 
 impl Buffers {
     /// An empty buffer of at least that size.
-    pub(super) fn take(self: &Rc<Self>, size: usize) -> Buffer {
+    fn take(self: &Rc<Self>, size: usize) -> Buffer {
         let (kept, size) = match size {
             0..=SMALL => (self.small.borrow_mut().pop(), SMALL),
             _ if size <= LARGE => (self.large.borrow_mut().pop(), LARGE),
@@ -80,34 +84,34 @@ impl Buffers {
 
 impl Buffer {
     /// What is in it.
-    pub(super) fn data(&self) -> &[u8] {
+    fn data(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
     /// What is in it, to be changed in place.
-    pub(super) fn data_mut(&mut self) -> &mut [u8] {
+    fn data_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.end - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Whether nothing more fits, wherever it lies.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.len() == self.bytes.len()
     }
 
-    pub(super) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.bytes.len()
     }
 
     /// Room behind what is in it. Moves the bytes to the front where there is none.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.end == self.bytes.len() && self.start > 0 {
@@ -118,17 +122,17 @@ impl Buffer {
     }
 
     /// That many bytes were put into the room.
-    pub(super) fn filled(&mut self, count: usize) {
+    fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
     }
 
     /// Uses up the first bytes.
-    pub(super) fn consume(&mut self, count: usize) {
+    fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
     }
 
     /// Takes bytes out of the middle: those from `from` up to `to`.
-    pub(super) fn cut(&mut self, from: usize, to: usize) {
+    fn cut(&mut self, from: usize, to: usize) {
         if from < to {
             self.bytes.copy_within(self.start + to..self.end, self.start + from);
             self.end -= to - from;
@@ -136,12 +140,89 @@ impl Buffer {
     }
 
     /// Moves what is in it to a larger buffer.
-    pub(super) fn grow(&mut self, size: usize) {
+    fn grow(&mut self, size: usize) {
         let mut larger = self.store.take(size.max(self.len()));
         let length = self.len();
         larger.bytes[..length].copy_from_slice(self.data());
         larger.end = length;
         *self = larger;
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// What is in it.
+    pub(super) fn data(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], Buffer::data)
+    }
+
+    /// What is in it, to be changed in place.
+    pub(super) fn data_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut().map_or(&mut [], Buffer::data_mut)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether nothing more fits, wherever it lies.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.as_ref().is_some_and(Buffer::is_full)
+    }
+
+    /// How much fits; nothing where there is no buffer.
+    pub(super) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, Buffer::capacity)
+    }
+
+    /// Uses up the first bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.0 {
+            buffer.consume(count);
+            self.let_go();
+        }
+    }
+
+    /// Takes bytes out of the middle: those from `from` up to `to`.
+    pub(super) fn cut(&mut self, from: usize, to: usize) {
+        if let Some(buffer) = &mut self.0 {
+            buffer.cut(from, to);
+            self.let_go();
+        }
+    }
+
+    /// Moves what is in it to a larger buffer.
+    pub(super) fn grow(&mut self, size: usize) {
+        if let Some(buffer) = &mut self.0 {
+            buffer.grow(size);
+        }
+    }
+
+    /// Lets `fill` put bytes behind what is in it, and takes a buffer of that size from the store
+    /// where there is none. `fill` says how many it has put there.
+    pub(super) fn fill<T>(
+        &mut self,
+        store: &Rc<Buffers>,
+        size: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, T),
+    ) -> T {
+        let buffer = self.0.get_or_insert_with(|| store.take(size));
+        let (count, result) = fill(buffer.room());
+        buffer.filled(count);
+        self.let_go();
+        result
+    }
+
+    /// Drops what is in it.
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    fn let_go(&mut self) {
+        if self.0.as_ref().is_some_and(Buffer::is_empty) {
+            self.0 = None;
+        }
     }
 }
 

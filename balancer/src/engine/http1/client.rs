@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use muster_http1::{BadRequest, RequestHead, parse_request, worth_parsing};
 
-use super::buffer::{Buffer, LARGE, SMALL};
+use super::buffer::{Held, LARGE, SMALL};
 use super::stream::Stream;
 use super::timer::Timer;
 use super::{Caller, Worker, answer, request};
@@ -16,7 +16,7 @@ use super::{Caller, Worker, answer, request};
 pub(super) struct Client {
     pub(super) stream: Stream,
     /// What was read and not yet used: the head of the request that is served, and what follows.
-    pub(super) buffer: Option<Buffer>,
+    pub(super) buffer: Held,
     pub(super) timer: Timer,
     pub(super) address: SocketAddr,
     /// Whether it came over TLS, to us or to who named it by the PROXY protocol.
@@ -73,9 +73,9 @@ pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client>
         match after {
             After::Keep => {}
             // TLS has a last word of its own.
-            After::End if !client.stream.is_tls() && client.buffer.is_none() => return None,
+            After::End if !client.stream.is_tls() && client.buffer.is_empty() => return None,
             After::End | After::Close => {
-                let waits = after == After::Close || client.buffer.is_some();
+                let waits = after == After::Close || !client.buffer.is_empty();
                 Box::pin(answer::linger(client, worker, waits)).await;
                 return None;
             }
@@ -92,29 +92,19 @@ impl Client {
         let Caller { address, .. } = caller;
         let is_trusted = worker.edge.policy.trusted.contains(address.ip());
         let told = Told::default();
-        Client { stream, buffer: None, timer, address, is_tls, is_trusted, told }
+        Client { stream, buffer: Held::default(), timer, address, is_tls, is_trusted, told }
     }
 
     /// What is in the buffer.
     pub(super) fn data(&self) -> &[u8] {
-        self.buffer.as_ref().map_or(&[], Buffer::data)
-    }
-
-    /// Uses up the first bytes of the buffer, and gives it back when nothing is left.
-    pub(super) fn consume(&mut self, count: usize) {
-        if let Some(buffer) = &mut self.buffer {
-            buffer.consume(count);
-            if buffer.is_empty() {
-                self.buffer = None;
-            }
-        }
+        self.buffer.data()
     }
 
     /// Waits for the next head.
     pub(super) async fn next(&mut self, worker: &Worker) -> Next {
         let policy = &worker.edge.policy;
         // Idle until its first byte; then the head has a time of its own.
-        let mut is_idle = self.buffer.is_none();
+        let mut is_idle = self.buffer.is_empty();
         self.timer.set_idle(true);
         self.timer.client_within(match is_idle {
             true => policy.client_idle_timeout,
@@ -153,9 +143,8 @@ impl Client {
 
     /// Reads more of the head; false when there is nothing more to come in time.
     async fn fill(&mut self, worker: &Worker) -> bool {
-        if let Some(buffer) = self.buffer.as_mut().filter(|buffer| buffer.is_full()) {
-            let size = if buffer.capacity() < LARGE { LARGE } else { buffer.capacity() * 2 };
-            buffer.grow(size);
+        if self.buffer.is_full() {
+            self.buffer.grow((self.buffer.capacity() * 2).max(LARGE));
         }
         let Client { stream, buffer, timer, .. } = self;
         let filled = poll_fn(|cx| {

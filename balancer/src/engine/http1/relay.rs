@@ -23,11 +23,12 @@ use muster_protocol::mcmp::Scheme;
 use muster_routing::NodeId;
 use muster_routing::retry::Failure;
 
+use self::ajp::Packets;
 use self::download::Download;
 use self::tunnel::Tunnel;
 use self::upload::Upload;
 use super::Worker;
-use super::buffer::Buffer;
+use super::buffer::Held;
 use super::client::{After, Client};
 use super::connect::Connected;
 use super::request::Asker;
@@ -52,13 +53,13 @@ pub(super) struct Relay<'a> {
 /// What is spoken with the node.
 enum Wire {
     Http,
-    Ajp(Box<muster_protocol::ajp::Exchange>),
+    Ajp(Box<Packets>),
 }
 
 /// The node's side.
 struct Node {
     stream: Stream,
-    buffer: Option<Buffer>,
+    buffer: Held,
     reused: bool,
     id: NodeId,
     socket: SocketAddr,
@@ -81,7 +82,7 @@ pub(super) struct Relayed {
     /// more.
     pub(super) tunnel_to: Option<Box<[u8]>>,
     /// What takes the place of the client's buffer.
-    pub(super) leftover: Option<Option<Buffer>>,
+    pub(super) leftover: Option<Held>,
 }
 
 /// How it ended.
@@ -151,7 +152,7 @@ impl<'a> Relay<'a> {
         let silence = policy.node_silence(&target.node.config);
         let node = Node {
             stream: connected.stream,
-            buffer: None,
+            buffer: Held::default(),
             reused: connected.reused,
             id: target.node.id,
             socket: target.socket,
@@ -165,7 +166,7 @@ impl<'a> Relay<'a> {
         let (wire, upload) = match target.node.config.address.scheme {
             Scheme::Ajp => {
                 let begun = ajp::begin(client, head, asker, worker, target);
-                let (ajp, out) = match begun {
+                let (packets, out) = match begun {
                     Ok(begun) => begun,
                     Err(refused) => {
                         // Nothing was sent on it.
@@ -174,12 +175,12 @@ impl<'a> Relay<'a> {
                     }
                 };
                 download.expect_ajp(head, &target.node.config);
-                (Wire::Ajp(Box::new(ajp)), Upload::new(head, Keep::Data, out, worker))
+                (Wire::Ajp(Box::new(packets)), Upload::new(head, Keep::Data, out))
             }
             Scheme::Http | Scheme::Https | Scheme::H2 | Scheme::H2c => {
                 let mut out = worker.buffers.text();
                 upload::write_head(client, head, asker, target, &mut out);
-                (Wire::Http, Upload::new(head, Keep::Framing, out, worker))
+                (Wire::Http, Upload::new(head, Keep::Framing, out))
             }
         };
         let tunnel = None;
@@ -309,10 +310,10 @@ impl<'a> Relay<'a> {
 
     /// Puts the node's connection into the pool, if nothing is left on it.
     fn give_back(self) {
-        let is_clean = self.node.buffer.is_none() && self.upload.is_done();
+        let is_clean = self.node.buffer.is_empty() && self.upload.is_done();
         let keeps = match &self.wire {
             Wire::Http => self.download.keeps_node(),
-            Wire::Ajp(ajp) => ajp.is_reusable(),
+            Wire::Ajp(packets) => packets.exchange.is_reusable(),
         };
         if is_clean && keeps {
             self.node.keep(self.worker, self.client.timer.now());

@@ -67,7 +67,7 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
     client.timer.clear();
     match relayed.leftover {
         Some(leftover) => client.buffer = leftover,
-        None => client.consume(relayed.used.unwrap_or(head.length)),
+        None => client.buffer.consume(relayed.used.unwrap_or(head.length)),
     }
     after
 }

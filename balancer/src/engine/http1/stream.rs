@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
-use super::buffer::{Buffer, Buffers};
+use super::buffer::{Buffers, Held};
 use crate::tls::TlsFacts;
 
 /// Bytes both ways.
@@ -40,20 +40,16 @@ impl Stream {
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut Option<Buffer>,
+        held: &mut Held,
         store: &Rc<Buffers>,
         size: usize,
     ) -> Poll<io::Result<usize>> {
-        let into = buffer.get_or_insert_with(|| store.take(size));
-        let mut room = ReadBuf::new(into.room());
-        let read = self.poll_read(cx, &mut room);
-        let count = room.filled().len();
-        into.filled(count);
-        if into.is_empty() {
-            *buffer = None;
-        }
-        ready!(read)?;
-        Poll::Ready(Ok(count))
+        held.fill(store, size, |room| {
+            let mut room = ReadBuf::new(room);
+            let read = self.poll_read(cx, &mut room);
+            let count = room.filled().len();
+            (count, read.map_ok(|()| count))
+        })
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -1,15 +1,13 @@
 //! A node that speaks AJP: packets instead of heads and chunks.
 
 use arrayvec::ArrayVec;
-use muster_http1::{
-    Class, LAST_CHUNK, MAX_HEADERS, RequestBody, RequestHead, Version, write_chunk_head,
-};
+use muster_http1::{Class, LAST_CHUNK, MAX_HEADERS, RequestBody, RequestHead, Version};
 use muster_protocol::ajp::{AnswerHead, Body, Event, Exchange, Forward, Tls, write_forward};
 use muster_protocol::mcmp::NodeConfig;
 
 use super::download::{Download, State};
-use super::hold::Hold;
-use super::upload::stripped;
+use super::hold::{ENOUGH, Hold};
+use super::upload::{Upload, stripped};
 use super::{Relay, Stop, Wire};
 use crate::engine::http1::Worker;
 use crate::engine::http1::buffer::Text;
@@ -22,9 +20,6 @@ use crate::text::{push_ip, push_line, push_number};
 /// What a client is told that waits for leave to send its body. No node says it over AJP.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// So much is gathered for the client before it is sent.
-const GATHERED: usize = 32 * 1024;
-
 /// An answer that is longer is read by large buffers.
 const SHORT: u64 = 8 * 1024;
 
@@ -34,6 +29,14 @@ const LONGEST_IP: usize = 45;
 /// Headers of a request with those that we add.
 const LINES: usize = MAX_HEADERS + 8;
 
+/// An exchange in packets.
+pub(super) struct Packets {
+    pub(super) exchange: Exchange,
+    /// Data of the request's body that came, and how much of it is packed.
+    pub(super) unpacked: Text,
+    packed: usize,
+}
+
 /// An exchange, with the packet that opens it.
 pub(super) fn begin(
     client: &Client,
@@ -41,7 +44,7 @@ pub(super) fn begin(
     asker: &Asker,
     worker: &Worker,
     target: &Target,
-) -> Result<(Exchange, Text), Refused> {
+) -> Result<(Packets, Text), Refused> {
     let data = client.data();
     let ajp = &worker.edge.policy.ajp;
     let body = match head.body {
@@ -91,7 +94,8 @@ pub(super) fn begin(
     let size = ajp.max_packet_size;
     write_forward(&forward, size, &mut out).map_err(|_| Refused::HeadTooLong)?;
     let is_head = head.method.of(data) == b"HEAD";
-    Ok((Exchange::new(body, is_head, size), out))
+    let exchange = Exchange::new(body, is_head, size);
+    Ok((Packets { exchange, unpacked: worker.buffers.text(), packed: 0 }, out))
 }
 
 /// The request's headers as the node is told them.
@@ -129,23 +133,56 @@ fn server(host: &str, is_tls: bool) -> (&str, u16) {
     }
 }
 
+impl Wire {
+    /// Whether the node has not asked for all that came of the request's body.
+    pub(super) fn has_unpacked(&self) -> bool {
+        matches!(self, Wire::Ajp(packets) if packets.packed < packets.unpacked.len())
+    }
+
+    /// Whether the node waits for the end of a body that it has all of.
+    pub(super) fn owes_packet(&self) -> bool {
+        matches!(self, Wire::Ajp(packets) if packets.exchange.wants() > 0)
+    }
+
+    /// Packs what the node asks for.
+    pub(super) fn pack(&mut self, upload: &mut Upload) {
+        let Wire::Ajp(packets) = self else { return };
+        let Packets { exchange, unpacked, packed } = &mut **packets;
+        let is_end = upload.is_received();
+        while exchange.wants() > 0 && (*packed < unpacked.len() || is_end) {
+            let more = exchange.send(&unpacked[*packed..], is_end, upload.out());
+            *packed += more;
+            if more == 0 {
+                break;
+            }
+        }
+        if *packed == unpacked.len() {
+            unpacked.clear();
+            *packed = 0;
+        }
+    }
+}
+
 impl Relay<'_> {
     /// Reads what the node has sent; false when more bytes are needed.
     pub(super) fn read_ajp(&mut self) -> Result<bool, Stop> {
-        let mut is_due = self.download.out.len() >= GATHERED;
-        while self.download.out.len() < GATHERED {
-            let Relay { node, wire: Wire::Ajp(ajp), download, client, worker, .. } = self else {
+        let mut is_due = self.download.out.len() >= ENOUGH;
+        while self.download.out.len() < ENOUGH {
+            let Relay { node, wire: Wire::Ajp(packets), download, client, worker, .. } = self
+            else {
                 return Err(Stop::NodeFault);
             };
-            let Some(buffer) = &node.buffer else { break };
-            let received = ajp.receive(buffer.data()).map_err(|error| {
+            if node.buffer.is_empty() {
+                break;
+            }
+            let received = packets.exchange.receive(node.buffer.data()).map_err(|error| {
                 tracing::debug!(%error, "a node's answer breaks the rules");
                 Stop::NodeFault
             })?;
             let consumed = received.consumed;
             match received.event {
                 Event::More => {
-                    node.consume(consumed);
+                    node.buffer.consume(consumed);
                     break;
                 }
                 Event::Head(head) if head.is_interim() => {
@@ -163,7 +200,7 @@ impl Relay<'_> {
                         return Err(Stop::Withdrawn);
                     }
                     self.exchange.answered();
-                    self.node.consume(consumed);
+                    self.node.buffer.consume(consumed);
                     continue;
                 }
                 Event::Body(data) => download.pass_ajp_body(data),
@@ -183,11 +220,11 @@ impl Relay<'_> {
                     }
                     download.state = State::Last;
                     download.hold.takes(0, true);
-                    node.consume(consumed);
+                    node.buffer.consume(consumed);
                     return Ok(true);
                 }
             }
-            node.consume(consumed);
+            node.buffer.consume(consumed);
         }
         let Download { out, hold, .. } = &mut self.download;
         Ok(!hold.takes(out.len(), is_due) && !out.is_empty())
@@ -238,13 +275,7 @@ impl Download {
 
     fn pass_ajp_body(&mut self, data: &[u8]) {
         self.unpacked += data.len() as u64;
-        if self.wraps {
-            write_chunk_head(data.len(), &mut self.out);
-            self.out.extend_from_slice(data);
-            self.out.extend_from_slice(b"\r\n");
-        } else {
-            self.out.extend_from_slice(data);
-        }
+        self.push_body(data);
     }
 }
 

@@ -9,9 +9,9 @@ use muster_http1::{
 
 use super::hold::Hold;
 use super::tunnel::Tunnel;
-use super::{Node, Relay, Stop, Wire};
+use super::{Relay, Stop, Wire};
 use crate::engine::http1::Worker;
-use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
+use crate::engine::http1::buffer::{LARGE, SMALL, Text};
 
 /// Most interim answers (1xx) to one request.
 const MAX_INTERIM: u32 = 16;
@@ -151,18 +151,16 @@ impl Relay<'_> {
         let mut moved = false;
         let told = loop {
             let rest = &download.out[download.sent..];
-            let (bytes, is_copy) = match (rest.is_empty(), &node.buffer) {
+            let (bytes, is_copy) = match (rest.is_empty(), download.ready) {
                 (false, _) => (rest, true),
-                (true, Some(buffer)) if download.ready > 0 => {
-                    (&buffer.data()[..download.ready], false)
-                }
-                _ => break client.stream.poll_flush(cx),
+                (true, 1..) => (&node.buffer.data()[..download.ready], false),
+                (true, 0) => break client.stream.poll_flush(cx),
             };
             match client.stream.poll_write(cx, bytes) {
                 Poll::Ready(Ok(count)) if is_copy => download.sent += count,
                 Poll::Ready(Ok(count)) => {
                     download.ready -= count;
-                    node.consume(count);
+                    node.buffer.consume(count);
                 }
                 other => break other.map(|written| written.map(|_| ())),
             }
@@ -182,9 +180,9 @@ impl Relay<'_> {
 
     fn poll_read_node(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let Relay { client, download, node, worker, .. } = self;
-        if let Some(buffer) = node.buffer.as_mut().filter(|buffer| buffer.is_full()) {
+        if node.buffer.is_full() {
             // A long head; the parser bounds it.
-            buffer.grow(buffer.capacity() * 2);
+            node.buffer.grow(node.buffer.capacity() * 2);
         }
         let is_long = download.reader.is_large() || download.is_long_ajp();
         let size = if is_long { LARGE } else { SMALL };
@@ -208,7 +206,7 @@ impl Relay<'_> {
 
     /// False when more bytes are needed.
     fn read_head(&mut self) -> Result<bool, Stop> {
-        let Some(data) = self.node.buffer.as_ref().map(Buffer::data) else { return Ok(false) };
+        let data = self.node.buffer.data();
         let seen = std::mem::replace(&mut self.download.looked_at, data.len());
         if !worth_parsing(data, seen, &self.worker.edge.policy.head_limits) {
             return Ok(false);
@@ -243,9 +241,9 @@ impl Relay<'_> {
         // HTTP/1.0 knows none.
         if self.head.version == Version::Http11 {
             let changes = ResponseChanges::default();
-            head.write(node.data(), &changes, &mut download.out);
+            head.write(node.buffer.data(), &changes, &mut download.out);
         }
-        node.consume(head.length);
+        node.buffer.consume(head.length);
         Ok(())
     }
 
@@ -291,8 +289,8 @@ impl Relay<'_> {
             (false, _) => Connection::Close,
         };
         let changes = ResponseChanges { framing, connection, lines: &[] };
-        head.write(node.data(), &changes, &mut download.out);
-        node.consume(head.length);
+        head.write(node.buffer.data(), &changes, &mut download.out);
+        node.buffer.consume(head.length);
         download.state = State::Body;
         // What came with the head leaves with it.
         self.read_body_into_out()
@@ -301,20 +299,10 @@ impl Relay<'_> {
     /// Takes what is in the buffer into the copy for the client.
     fn read_body_into_out(&mut self) -> Result<(), Stop> {
         let Relay { download, node, .. } = self;
-        let Some(buffer) = &mut node.buffer else {
-            download.note_end();
-            return Ok(());
-        };
+        let buffer = &mut node.buffer;
         let taken = download.reader.take(buffer.data_mut()).map_err(|_| Stop::NodeFault)?;
-        let kept = &buffer.data()[..taken.kept];
-        if download.wraps && !kept.is_empty() {
-            write_chunk_head(kept.len(), &mut download.out);
-            download.out.extend_from_slice(kept);
-            download.out.extend_from_slice(b"\r\n");
-        } else {
-            download.out.extend_from_slice(kept);
-        }
-        node.consume(taken.consumed);
+        download.push_body(&buffer.data()[..taken.kept]);
+        buffer.consume(taken.consumed);
         download.note_end();
         Ok(())
     }
@@ -322,23 +310,18 @@ impl Relay<'_> {
     /// False when more bytes are needed.
     fn read_body(&mut self) -> Result<bool, Stop> {
         if self.download.wraps {
-            let has_some = self.node.buffer.is_some();
+            let has_some = !self.node.buffer.is_empty();
             self.read_body_into_out()?;
             return Ok(has_some || self.download.state == State::Last);
         }
         let Relay { download, node, .. } = self;
-        let Some(buffer) = &mut node.buffer else {
-            download.note_end();
-            return Ok(download.state == State::Last);
-        };
+        let buffer = &mut node.buffer;
+        let has_some = !buffer.is_empty();
         let taken = download.reader.take(buffer.data_mut()).map_err(|_| Stop::NodeFault)?;
         buffer.cut(taken.kept, taken.consumed);
         download.ready = taken.kept;
-        if buffer.is_empty() {
-            node.buffer = None;
-        }
         download.note_end();
-        Ok(true)
+        Ok(has_some || download.state == State::Last)
     }
 
     fn open_tunnel(&mut self, head: &ResponseHead) {
@@ -348,12 +331,12 @@ impl Relay<'_> {
         download.is_told = true;
         let changes =
             ResponseChanges { connection: Connection::Upgrade, ..ResponseChanges::default() };
-        head.write(node.data(), &changes, &mut download.out);
-        node.consume(head.length);
+        head.write(node.buffer.data(), &changes, &mut download.out);
+        node.buffer.consume(head.length);
         let told = std::mem::take(&mut *download.out);
         let target = self.head.target.of(client.data()).into();
         // What the client sent ahead of the answer follows its head.
-        client.consume(self.head.length);
+        client.buffer.consume(self.head.length);
         self.tunnel = Some(Tunnel::new(told, target));
     }
 }
@@ -364,25 +347,21 @@ impl Download {
         self.state == State::Body && self.reader.end().is_ok() && !self.reader.is_done()
     }
 
+    /// Adds a part of the body to the copy for the client, who gets chunks where it `wraps`.
+    pub(super) fn push_body(&mut self, data: &[u8]) {
+        if self.wraps && !data.is_empty() {
+            write_chunk_head(data.len(), &mut self.out);
+            self.out.extend_from_slice(data);
+            self.out.extend_from_slice(b"\r\n");
+        } else {
+            self.out.extend_from_slice(data);
+        }
+    }
+
     /// Notices that nothing more is to come.
     fn note_end(&mut self) {
         if self.reader.is_done() {
             self.state = State::Last;
-        }
-    }
-}
-
-impl Node {
-    pub(super) fn data(&self) -> &[u8] {
-        self.buffer.as_ref().map_or(&[], Buffer::data)
-    }
-
-    pub(super) fn consume(&mut self, count: usize) {
-        if let Some(buffer) = &mut self.buffer {
-            buffer.consume(count);
-            if buffer.is_empty() {
-                self.buffer = None;
-            }
         }
     }
 }

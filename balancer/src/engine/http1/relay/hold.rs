@@ -15,7 +15,7 @@ use muster_protocol::mcmp::{FlushPackets, NodeConfig};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// So much leaves without waiting for more: four packets of a usual node.
-const ENOUGH: usize = 32 * 1024;
+pub(super) const ENOUGH: usize = 32 * 1024;
 
 /// The longest wait, whatever the node asks for.
 const LONGEST: Duration = Duration::from_secs(1);

@@ -4,9 +4,8 @@ use std::task::{Context, Poll};
 
 use super::{Relay, Stop};
 use crate::engine::http1::Worker;
-use crate::engine::http1::buffer::{Buffer, SMALL};
+use crate::engine::http1::buffer::{Held, SMALL};
 use crate::engine::http1::stream::Stream;
-use std::rc::Rc;
 
 /// A connection that was upgraded.
 pub(super) struct Tunnel {
@@ -83,27 +82,23 @@ impl Relay<'_> {
 fn poll_pump(
     cx: &mut Context<'_>,
     from: &mut Stream,
-    buffer: &mut Option<Buffer>,
+    held: &mut Held,
     to: &mut Stream,
     worker: &Worker,
     moved: &mut u64,
 ) -> Poll<std::io::Result<()>> {
-    let store = &Rc::clone(&worker.buffers);
     loop {
-        if let Some(held) = buffer {
+        if !held.is_empty() {
             match to.poll_write(cx, held.data()) {
                 Poll::Ready(Ok(count)) => {
                     *moved += count as u64;
                     held.consume(count);
-                    if held.is_empty() {
-                        *buffer = None;
-                    }
                     continue;
                 }
                 other => return other.map(|written| written.map(|_| ())),
             }
         }
-        match from.poll_fill(cx, buffer, store, SMALL) {
+        match from.poll_fill(cx, held, &worker.buffers, SMALL) {
             Poll::Ready(Ok(0)) => return to.poll_shutdown(cx),
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

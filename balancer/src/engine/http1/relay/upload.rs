@@ -6,8 +6,7 @@ use std::time::Duration;
 use muster_http1::{BodyReader, Class, Keep, RequestChanges, RequestHead};
 
 use super::{Relay, Stop, Wire};
-use crate::engine::http1::Worker;
-use crate::engine::http1::buffer::{Buffer, LARGE, SMALL, Text};
+use crate::engine::http1::buffer::{Held, LARGE, SMALL, Text};
 use crate::engine::http1::client::Client;
 use crate::engine::http1::request::Asker;
 use crate::proxy::exchange::Target;
@@ -25,9 +24,6 @@ pub(super) struct Upload {
     /// Holds the body once it has outgrown the client's buffer: from then on nothing is told
     /// twice.
     stream: Option<Stage>,
-    /// Of AJP: data that is not packed yet, and how much of it is.
-    unpacked: Text,
-    packed: usize,
     state: State,
     /// The clock's milliseconds since which the client is waited for, and how long it was before.
     waits_since: Option<u64>,
@@ -36,7 +32,7 @@ pub(super) struct Upload {
 
 /// A body that is too long to be told twice, a buffer at a time.
 struct Stage {
-    buffer: Option<Buffer>,
+    buffer: Held,
     /// Bytes at the buffer's start that are for the node.
     ready: usize,
 }
@@ -54,15 +50,13 @@ enum State {
 
 impl Upload {
     /// `out` is the head for this node.
-    pub(super) fn new(head: &RequestHead, keep: Keep, out: Text, worker: &Worker) -> Upload {
+    pub(super) fn new(head: &RequestHead, keep: Keep, out: Text) -> Upload {
         Upload {
             reader: BodyReader::of_request(&head.body, keep),
             out,
             sent: 0,
             used: head.length,
             stream: None,
-            unpacked: worker.buffers.text(),
-            packed: 0,
             state: State::Sending,
             waits_since: None,
             waited: 0,
@@ -100,13 +94,16 @@ impl Upload {
         self.used
     }
 
+    /// Bytes for the node, to be added to.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
     /// What comes after the request, where the client's buffer does not hold it.
-    pub(super) fn leftover(&mut self) -> Option<Option<Buffer>> {
+    pub(super) fn leftover(&mut self) -> Option<Held> {
         let mut stage = self.stream.take()?;
-        if let Some(buffer) = &mut stage.buffer {
-            buffer.consume(stage.ready);
-        }
-        Some(stage.buffer.filter(|buffer| !buffer.is_empty()))
+        stage.buffer.consume(stage.ready);
+        Some(stage.buffer)
     }
 
     /// How long the client may take for the next bytes of its body: it may be silent for so long,
@@ -116,10 +113,6 @@ impl Upload {
         let since = *self.waits_since.get_or_insert(now);
         let waited = self.waited + now.saturating_sub(since);
         policy.client_body.left(self.reader.data(), Duration::from_millis(waited))
-    }
-
-    fn has_unpacked(&self) -> bool {
-        self.packed < self.unpacked.len()
     }
 
     fn heard(&mut self, now: u64) {
@@ -166,7 +159,7 @@ impl Relay<'_> {
     pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         loop {
             match self.upload.state {
-                State::Done if !self.owes_packet() => return self.poll_leaving(cx),
+                State::Done if !self.wire.owes_packet() => return self.poll_leaving(cx),
                 State::Deaf => return Poll::Pending,
                 State::Done | State::Sending | State::Reading => {}
             }
@@ -174,14 +167,14 @@ impl Relay<'_> {
             if let Err(stop) = self.take_what_is_there() {
                 return Poll::Ready(stop);
             }
-            self.pack();
+            self.wire.pack(&mut self.upload);
             if self.poll_send(cx).is_pending() {
                 return Poll::Pending;
             }
             if self.upload.state == State::Deaf {
                 return Poll::Pending;
             }
-            if self.upload.has_unpacked() {
+            if self.wire.has_unpacked() {
                 // The node has not asked for it.
                 self.upload.state = State::Sending;
                 return Poll::Pending;
@@ -201,11 +194,13 @@ impl Relay<'_> {
     /// Makes the bytes that were read ready for the node.
     fn take_what_is_there(&mut self) -> Result<(), Stop> {
         let Relay { client, upload, worker, wire, .. } = self;
-        if upload.reader.is_done() || upload.has_unpacked() {
+        if upload.reader.is_done() || wire.has_unpacked() {
             return Ok(());
         }
-        let is_packed = matches!(wire, Wire::Ajp(_));
-        let out = if is_packed { &mut upload.unpacked } else { &mut upload.out };
+        let (out, is_packed) = match wire {
+            Wire::Http => (&mut upload.out, false),
+            Wire::Ajp(packets) => (&mut packets.unpacked, true),
+        };
         match &mut upload.stream {
             None => {
                 let Some(raw) = client.data().get(upload.used..).filter(|raw| !raw.is_empty())
@@ -220,16 +215,12 @@ impl Relay<'_> {
                 upload.used += taken.consumed;
             }
             Some(Stage { buffer, .. }) if is_packed => {
-                let Some(held) = buffer else { return Ok(()) };
-                let taken = upload.reader.take(held.data_mut());
+                let taken = upload.reader.take(buffer.data_mut());
                 let taken = taken.map_err(|_| Stop::ClientFault(Refused::BadBody))?;
-                out.extend_from_slice(&held.data()[..taken.kept]);
-                held.consume(taken.consumed);
-                if held.is_empty() {
-                    *buffer = None;
-                }
+                out.extend_from_slice(&buffer.data()[..taken.kept]);
+                buffer.consume(taken.consumed);
             }
-            Some(Stage { buffer: Some(buffer), ready }) if *ready == 0 => {
+            Some(Stage { buffer, ready }) if *ready == 0 => {
                 let taken = upload.reader.take(buffer.data_mut());
                 let taken = taken.map_err(|_| Stop::ClientFault(Refused::BadBody))?;
                 buffer.cut(taken.kept, taken.consumed);
@@ -240,32 +231,6 @@ impl Relay<'_> {
         match worker.edge.policy.is_too_long(upload.reader.data()) {
             true => Err(Stop::ClientFault(Refused::BodyTooLong)),
             false => Ok(()),
-        }
-    }
-
-    /// Whether the node waits for the end of a body that it has all of.
-    fn owes_packet(&self) -> bool {
-        matches!(&self.wire, Wire::Ajp(ajp) if ajp.wants() > 0)
-    }
-
-    /// Packs for an AJP node what it asks for.
-    fn pack(&mut self) {
-        let Relay { upload, wire: Wire::Ajp(ajp), .. } = self else { return };
-        while ajp.wants() > 0 {
-            let data = &upload.unpacked[upload.packed..];
-            let is_end = upload.reader.is_done();
-            if data.is_empty() && !is_end {
-                break;
-            }
-            let packed = ajp.send(data, is_end, &mut upload.out);
-            upload.packed += packed;
-            if packed == 0 {
-                break;
-            }
-        }
-        if !upload.has_unpacked() {
-            upload.unpacked.clear();
-            upload.packed = 0;
         }
     }
 
@@ -285,14 +250,10 @@ impl Relay<'_> {
             }
             match &mut upload.stream {
                 Some(Stage { buffer, ready }) if *ready > 0 => {
-                    let Some(held) = buffer else { break Poll::Ready(false) };
-                    match node.stream.poll_write(cx, &held.data()[..*ready]) {
+                    match node.stream.poll_write(cx, &buffer.data()[..*ready]) {
                         Poll::Ready(Ok(count)) => {
-                            held.consume(count);
+                            buffer.consume(count);
                             *ready -= count;
-                            if held.is_empty() {
-                                *buffer = None;
-                            }
                         }
                         other => break other.map(|_| false),
                     }
@@ -323,9 +284,8 @@ impl Relay<'_> {
 
     fn poll_read_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let Relay { client, upload, worker, .. } = self;
-        let is_full = client.buffer.as_ref().is_some_and(Buffer::is_full);
-        if upload.stream.is_none() && is_full {
-            upload.stream = Some(Stage { buffer: None, ready: 0 });
+        if upload.stream.is_none() && client.buffer.is_full() {
+            upload.stream = Some(Stage { buffer: Held::default(), ready: 0 });
         }
         let filled = match &mut upload.stream {
             None => client.stream.poll_fill(cx, &mut client.buffer, &worker.buffers, SMALL),
@@ -354,7 +314,7 @@ impl Relay<'_> {
                 Some(stage) => &mut stage.buffer,
                 None => &mut client.buffer,
             };
-            if buffer.as_ref().is_some_and(Buffer::is_full) {
+            if buffer.is_full() {
                 return Poll::Pending;
             }
             match client.stream.poll_fill(cx, buffer, &worker.buffers, SMALL) {
