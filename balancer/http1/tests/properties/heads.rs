@@ -3,11 +3,16 @@
 use muster_http1::{HeadLimits, parse_request};
 use proptest::prelude::*;
 
-use super::agree::{can_be_written, is_judged_alike};
+use super::agree::{can_be_written, is_judged_alike, request_agrees};
 use super::make;
 
 /// Small, so that the limits are met too.
 const LIMITS: HeadLimits = HeadLimits { bytes: 400, headers: 5, target: 20 };
+
+#[test]
+fn a_url_within_a_path_is_a_path_to_every_reader() {
+    request_agrees(b"POST /http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n");
+}
 
 proptest! {
     #[test]

@@ -102,7 +102,8 @@ impl Plain {
 
     /// Whether Host is the host of the URL, if both are there.
     pub(crate) fn has_one_host(&self) -> bool {
-        let Some((scheme, rest)) = self.target().split_once("://") else { return true };
+        let url = Some(self.target()).filter(|target| !target.starts_with('/'));
+        let Some((scheme, rest)) = url.and_then(|url| url.split_once("://")) else { return true };
         let Some(host) = self.all("host").into_iter().find(|host| !host.is_empty()) else {
             return true;
         };
