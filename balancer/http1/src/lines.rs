@@ -207,8 +207,7 @@ impl Lines {
     /// All lines, with their class.
     pub(crate) fn iter<'b>(&self, head: &'b [u8]) -> impl Iterator<Item = Line<'b>> {
         self.walk(head).map(move |(_, name, value)| {
-            let is_named = connection::is_named(&self.named, head, name);
-            let class = if is_named { Class::Hop } else { Field::of(name).class() };
+            let class = self.kind_of(head, name).map_or(Class::Other, Kind::class);
             Line { name: std::str::from_utf8(name).unwrap_or_default(), value, class }
         })
     }
@@ -216,11 +215,17 @@ impl Lines {
     /// Finds the marked lines by reading all of them again.
     fn each_mark(&self, head: &[u8], mut tell: impl FnMut(Mark)) {
         for (line, name, _) in self.walk(head) {
-            let is_named = connection::is_named(&self.named, head, name);
-            let kind = if is_named { Some(Kind::Hop) } else { Field::of(name).kind() };
-            if let Some(kind) = kind {
+            if let Some(kind) = self.kind_of(head, name) {
                 tell(Mark { line, kind });
             }
+        }
+    }
+
+    /// Why a line of that name may have to stay behind; what Connection names does.
+    fn kind_of(&self, head: &[u8], name: &[u8]) -> Option<Kind> {
+        match connection::is_named(&self.named, head, name) {
+            true => Some(Kind::Hop),
+            false => Field::of(name).kind(),
         }
     }
 
@@ -275,14 +280,18 @@ impl Field {
             Self::Other => None,
         }
     }
+}
 
+// === impl Kind ===
+
+impl Kind {
     fn class(self) -> Class {
         match self {
-            Self::Connection | Self::Upgrade | Self::Te | Self::Hop => Class::Hop,
+            Self::Hop => Class::Hop,
             Self::Forwarding => Class::Forwarding,
             Self::Host => Class::Host,
             Self::Cookie => Class::Cookie,
-            Self::Expect | Self::Length | Self::Encoding | Self::Other => Class::Other,
+            Self::Expect | Self::Length | Self::Encoding => Class::Other,
         }
     }
 }
