@@ -8,33 +8,21 @@
 # Pingora reads more leniently than its own engine.
 set -eu
 muster=$(realpath "$1") hostile=$(realpath "$2") floor=${3:+$(realpath "$3")}
+. "$(dirname "$(readlink -f "$0")")/muster.sh"
 if [ "${4-}" != inside ]; then exec unshare -n -- "$0" "$muster" "$hostile" "$floor" inside; fi
 work=$(mktemp -d); trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
-ip link set lo up
 # Every answer takes a port of its own for a minute.
 sysctl -qw net.ipv4.tcp_tw_reuse=1 net.ipv4.ip_local_port_range="10000 65000"
 node=127.0.0.1:9000
 declare -A at=([muster]=127.0.0.1:8001 [pingora]=127.0.0.1:8002 [floor]=127.0.0.1:8003)
 for engine in muster pingora; do
-  cat >"$work/$engine.toml" <<T
-[http]
-listen = ["${at[$engine]}"]
-engine = "$engine"
+  serve_muster "$muster" "$work/$engine.toml" $node "[http]
+listen = [\"${at[$engine]}\"]
+engine = \"$engine\"
 body_limit = 1048576
 [upstream]
-read_timeout = "1s"
-total_timeout = "3s"
-[mcmp]
-listen = []
-[manager]
-listen = []
-[log]
-access = "off"
-[[node]]
-route = "a"
-url = "http://$node"
-T
-  "$muster" run -c "$work/$engine.toml" >"$work/$engine.log" 2>&1 &
+read_timeout = \"1s\"
+total_timeout = \"3s\""
 done
 proxies="muster pingora"
 if [ -n "$floor" ]; then

@@ -5,29 +5,16 @@
 # MUSTER is the balancer's program.
 set -eu
 muster=$(realpath "$1")
+. "$(dirname "$(readlink -f "$0")")/muster.sh"
 if [ "${2-}" != inside ]; then
   for kind in -H -B; do unshare -n -- "$0" "$muster" inside "$kind"; done
   exit
 fi
 kind=$3
 work=$(mktemp -d); trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-ip link set lo up
 cd "$work"
+serve_muster "$muster" muster.toml 127.0.0.1:9000
 python3 -m http.server --bind 127.0.0.1 9000 >node 2>&1 &
-cat >"$work/muster.toml" <<T
-[http]
-listen = ["127.0.0.1:8000"]
-[mcmp]
-listen = []
-[manager]
-listen = []
-[log]
-access = "off"
-[[node]]
-route = "a"
-url = "http://127.0.0.1:9000"
-T
-"$muster" run -c "$work/muster.toml" >"$work/muster" 2>&1 &
 until curl -fs -o /dev/null http://127.0.0.1:8000/; do sleep 0.1; done
 probe() {
   local end=$((SECONDS + 15))

@@ -4,6 +4,7 @@
 # its own. FOLDER keeps the programs, a certificate and the reports.
 set -eu
 judge=$1 muster=$(realpath "$2")
+. "$(dirname "$(readlink -f "$0")")/muster.sh"
 mkdir -p "$3" && folder=$(realpath "$3")
 if [ "${4-}" != inside ]; then
   if [ "$judge" = h2spec ] && [ ! -x "$folder/bin/h2spec" ]; then
@@ -16,26 +17,11 @@ if [ "${4-}" != inside ]; then
 fi
 cd "$folder"
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
-ip link set lo up
+serve_muster "$muster" muster.toml 127.0.0.1:9000 "[tls]
+listen = [\"127.0.0.1:8443\"]
+certificates = [{ chain = \"$folder/cert.pem\", key = \"$folder/key.pem\" }]"
 mkdir -p site && echo hello >site/index.html
 (cd site && exec python3 -m http.server --bind 127.0.0.1 9000) >node.log 2>&1 &
-cat >muster.toml <<T
-[http]
-listen = ["127.0.0.1:8000"]
-[tls]
-listen = ["127.0.0.1:8443"]
-certificates = [{ chain = "$folder/cert.pem", key = "$folder/key.pem" }]
-[mcmp]
-listen = []
-[manager]
-listen = []
-[log]
-access = "off"
-[[node]]
-route = "a"
-url = "http://127.0.0.1:9000"
-T
-"$muster" run -c muster.toml >muster.log 2>&1 &
 until curl -fsk -o /dev/null https://127.0.0.1:8443/; do sleep 0.1; done
 case $judge in
   h2spec)

@@ -5,6 +5,7 @@
 # behaves otherwise through muster than direct. Some 4 minutes.
 set -eu
 muster=$(realpath "$1") here=$(dirname "$(readlink -f "$0")")
+. "$here/muster.sh"
 mkdir -p "$2" && folder=$(realpath "$2")
 if [ "${3-}" != inside ]; then
   [ -x "$folder/bin/kosoku" ] || { python3 -m venv "$folder" && "$folder/bin/pip" -q install kosoku websockets; }
@@ -12,26 +13,12 @@ if [ "${3-}" != inside ]; then
 fi
 cd "$folder"
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
-ip link set lo up
+serve_muster "$muster" muster.toml 127.0.0.1:9101
 bin/python "$here/echo.py" 9101 2>echo.log &
-cat >muster.toml <<T
-[http]
-listen = ["127.0.0.1:9102"]
-[mcmp]
-listen = []
-[manager]
-listen = []
-[log]
-access = "off"
-[[node]]
-route = "a"
-url = "http://127.0.0.1:9101"
-T
-"$muster" run -c muster.toml >muster.log 2>&1 &
-for port in 9101 9102; do
+for port in 9101 8000; do
   until (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do sleep 0.1; done
 done
-for run in direct:9101 through:9102; do
+for run in direct:9101 through:8000; do
   bin/kosoku -p 4 -x '12.*' -x '13.*' -o "${run%:*}" "127.0.0.1:${run#*:}" >"${run%:*}.log" 2>&1 || true
 done
 bin/python - <<'P'
