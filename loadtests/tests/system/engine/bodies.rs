@@ -1,6 +1,11 @@
 //! Bodies both ways: in order, early, late, unread, at once, and what follows them.
 
-use muster_loadtests::testkit::raw::{Arrived, field};
+use std::io;
+
+use muster_loadtests::testkit::raw::{Arrived, Raw, field};
+use tokio::io::ReadHalf;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::super::support::SOON;
 use super::{GET, LARGE, OK, await_metric, bytes, connect_and_get, stage};
@@ -36,14 +41,7 @@ async fn requests_sent_at_once_are_answered_in_their_order_bodies_and_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_before_the_body_was_read_reaches_the_client_and_ends_the_upload() {
     let (_farm, balancer, mut node, client) = stage("").await;
-    let (mut reads, mut writes) = client.split();
-    let uploading = tokio::spawn(async move {
-        writes
-            .send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n\r\n"))
-            .await?;
-        // All of it is offered; how much is taken is another matter.
-        writes.send(bytes(LARGE)).await
-    });
+    let (mut reads, uploading) = upload(client);
     let Arrived { mut raw, .. } = node.next().await.unwrap();
     let refusal =
         "HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch";
@@ -60,12 +58,7 @@ async fn an_answer_that_comes_before_the_body_was_read_reaches_the_client_and_en
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_its_node_does_not_read_does_not_stop_the_answer() {
     let (_farm, _balancer, mut node, client) = stage("").await;
-    let (mut reads, mut writes) = client.split();
-    let uploading = tokio::spawn(async move {
-        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n\r\n");
-        writes.send(head).await?;
-        writes.send(bytes(LARGE)).await
-    });
+    let (mut reads, uploading) = upload(client);
     let reading = tokio::spawn(async move { reads.message().await });
     let Arrived { mut raw, .. } = node.next().await.unwrap();
     let answer = bytes(LARGE);
@@ -83,12 +76,7 @@ async fn an_upload_that_its_node_does_not_read_does_not_stop_the_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_never_read_and_an_answer_as_large_both_end() {
     let (_farm, _balancer, mut node, client) = stage("").await;
-    let (mut reads, mut writes) = client.split();
-    let uploading = tokio::spawn(async move {
-        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n\r\n");
-        writes.send(head).await?;
-        writes.send(bytes(LARGE)).await
-    });
+    let (mut reads, uploading) = upload(client);
     let reading = tokio::spawn(async move { reads.message().await });
     let Arrived { mut raw, .. } = node.next().await.unwrap();
     let answer = bytes(LARGE);
@@ -257,4 +245,17 @@ async fn what_follows_a_large_body_on_the_connection_is_the_next_request() {
     raw.send(OK).await.unwrap();
     assert_eq!(reads.message().await.unwrap().1, b"ok");
     sending.await.unwrap().unwrap();
+}
+
+// === Helpers ===
+
+/// Offers the node a large body; how much of it is taken is another matter.
+fn upload(client: Raw<TcpStream>) -> (Raw<ReadHalf<TcpStream>>, JoinHandle<io::Result<()>>) {
+    let (reads, mut writes) = client.split();
+    let uploading = tokio::spawn(async move {
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n\r\n");
+        writes.send(head).await?;
+        writes.send(bytes(LARGE)).await
+    });
+    (reads, uploading)
 }
