@@ -3,6 +3,8 @@
 //! Requests touch a handful of atomics. What is counted by node and context is read from the
 //! registry's rows when somebody asks, so nothing is looked up by label on the way.
 
+mod traffic;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +16,18 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::published::Published;
 
-/// Bounds of the histogram of durations, in seconds.
-const DURATIONS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+use self::traffic::Traffic;
+pub use self::traffic::{BUCKETS, TrafficTotals};
 
 /// Handles that the rest of the balancer counts with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Metrics {
-    durations: Histogram,
+    traffic: Traffic,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     retries: Family<[(&'static str, &'static str); 1], Counter>,
     mcmp: Family<[(&'static str, String); 2], Counter>,
@@ -39,20 +39,6 @@ pub struct Metrics {
     pub(crate) capped: Counter,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics {
-            durations: Histogram::new(DURATIONS),
-            refused: Family::default(),
-            retries: Family::default(),
-            mcmp: Family::default(),
-            connections: Gauge::default(),
-            waiting: Gauge::default(),
-            capped: Counter::default(),
-        }
-    }
-}
-
 impl Metrics {
     /// All metrics, ready to be shown.
     pub fn registry(self: &Arc<Metrics>, published: &Arc<Published>) -> Registry {
@@ -61,7 +47,7 @@ impl Metrics {
             "request_duration",
             "From a request's head to the end of its answer",
             Unit::Seconds,
-            self.durations.clone(),
+            Requests(self.clone()),
         );
         registry.register("refused", "Requests that no node got, by reason", self.refused.clone());
         registry.register("retries", "Attempts after the first, by cause", self.retries.clone());
@@ -77,12 +63,18 @@ impl Metrics {
             "Connections refused because their client has as many as it may have",
             self.capped.clone(),
         );
+        registry.register_collector(Box::new(Errors(self.clone())));
         registry.register_collector(Box::new(Nodes(published.clone())));
         registry
     }
 
-    pub(crate) fn answered(&self, took: Duration) {
-        self.durations.observe(took.as_secs_f64());
+    /// What was served so far: two readings tell the rates and quantiles of the time between.
+    pub fn traffic(&self) -> TrafficTotals {
+        self.traffic.totals()
+    }
+
+    pub(crate) fn answered(&self, took: Duration, status: Option<u16>) {
+        self.traffic.count(took, status);
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -99,6 +91,38 @@ impl Metrics {
         let labels =
             [("method", known.unwrap_or("other").to_owned()), ("status", status.to_string())];
         self.mcmp.get_or_create(&labels).inc();
+    }
+}
+
+/// The histogram of durations.
+#[derive(Debug)]
+struct Requests(Arc<Metrics>);
+
+impl EncodeMetric for Requests {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        self.0.traffic.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+/// The errors among the requests.
+struct Errors(Arc<Metrics>);
+
+impl fmt::Debug for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Errors")
+    }
+}
+
+impl Collector for Errors {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests whose client was told a status of 5xx, by a node or by the balancer";
+        let kind = ConstCounter::<u64>::TYPE;
+        let counter = encoder.encode_descriptor("errors", help, None, kind)?;
+        ConstCounter::new(self.0.traffic().errors).encode(counter)
     }
 }
 

@@ -178,7 +178,7 @@ impl Edge {
             in_flight.finish(ending.received, ending.sent, ending.status);
             self.wake_who_waits();
         }
-        self.metrics.answered(took);
+        self.metrics.answered(took, ending.status);
         if let Some(refused) = exchange.refused {
             self.metrics.refused(refused.word());
         }
