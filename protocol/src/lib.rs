@@ -1,5 +1,5 @@
 //! What the balancer and its nodes agree on: checked [`names`], [session ids](session_id),
-//! the [`form`] codec, [`mcmp`], and [`ajp`].
+//! the [`form`] codec, [`mcmp`], its [signatures](signature), and [`ajp`].
 //!
 //! This crate is pure: bytes and text in, values out. It owns no socket, clock or thread.
 
@@ -8,3 +8,4 @@ pub mod form;
 pub mod mcmp;
 pub mod names;
 pub mod session_id;
+pub mod signature;

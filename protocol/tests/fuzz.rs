@@ -6,6 +6,9 @@
 use std::time::Duration;
 
 use muster_protocol::mcmp::{METHODS, parse, write};
+use muster_protocol::signature::{
+    self, Answer, Field, Message, Nonce, Purpose, Reason, SIGNATURE, Secrets,
+};
 
 #[test]
 fn mcmp_messages() {
@@ -45,4 +48,26 @@ fn read(method: &str, uri: &str, body: &[u8]) {
     let message = write(&command);
     let again = parse(message.method, message.uri, message.body.as_bytes());
     assert_eq!(again.unwrap(), command, "{method} {uri} {}", String::from_utf8_lossy(body));
+}
+
+/// Each line of the input is a header; they are read as those of a message and of an answer. Whoever
+/// does not know the secret makes nothing of them that counts.
+#[test]
+fn signed_messages() {
+    let secrets = Secrets::new(["a secret that no input knows".parse().unwrap()]);
+    bolero::check!().with_test_time(Duration::from_millis(500)).for_each(|input: &[u8]| {
+        let lines = input.split(|&byte| byte == b'\n').map(|line| split(line, b':'));
+        let lines: Vec<_> = lines
+            .map(|(name, value)| (String::from_utf8_lossy(name), value.trim_ascii()))
+            .collect();
+        let fields: Vec<Field<'_>> = lines.iter().map(|(name, value)| (&**name, *value)).collect();
+        let message = Message { method: "CONFIG", uri: "/", fields: &fields, body: input };
+        let verdict = signature::verify(&secrets, Purpose::Mcmp, &message).unwrap_err();
+        let answer = Answer { status: 200, fields: &fields, body: input };
+        let of_answer =
+            signature::verify_answer(&secrets, Purpose::Mcmp, Nonce([0; 16]), &answer).unwrap_err();
+        let is_signed = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE));
+        assert!(!is_signed || verdict != Reason::Missing);
+        assert_eq!(is_signed, of_answer != Reason::Missing);
+    });
 }
