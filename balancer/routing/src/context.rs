@@ -128,11 +128,17 @@ impl Hosts {
         }
     }
 
-    /// What requests find here, each with the state of the host that takes most.
-    pub fn keys(&self, use_alias: bool) -> BTreeMap<ContextKey, ContextState> {
+    /// What requests find here, each with the state of the host that takes most. No context takes
+    /// more than its `ceiling`.
+    pub fn keys(
+        &self,
+        use_alias: bool,
+        ceiling: impl Fn(&HostEntry, &ContextPath) -> ContextState,
+    ) -> BTreeMap<ContextKey, ContextState> {
         let mut keys = BTreeMap::new();
         for host in &self.0 {
             for (path, state) in &host.contexts {
+                let state = &(*state).min(ceiling(host, path));
                 let mut add = |alias: Option<Alias>| {
                     let best =
                         keys.entry(ContextKey { alias, path: path.clone() }).or_insert(*state);

@@ -14,21 +14,27 @@
 //! | `elect` | exact shares at a cost that does not grow with the number of nodes |
 //! | `load` | slow start |
 //! | `health` | checking, up, suspect, down |
+//! | `word` | what operators said, and which of two words holds |
+//! | `drain` | no new sessions until nothing is left or a deadline is over |
+//! | `overrides` | what an operator says of a property instead of its node |
 //! | `retry` | which failures may be tried again, and the budget |
 //! | `session` | where a request carries its session id |
 //! | `rows` | one set of rows for page, INFO and DUMP |
 
 pub mod context;
 pub mod decide;
+pub mod drain;
 pub mod elect;
 pub mod health;
 pub mod load;
 pub mod node;
+pub mod overrides;
 pub mod registry;
 pub mod retry;
 pub mod rows;
 pub mod session;
 pub mod table;
+pub mod word;
 
 pub use decide::{Decision, How, Refusal, Request, decide};
 pub use node::{InFlight, NodeId};

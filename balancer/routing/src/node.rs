@@ -54,6 +54,7 @@ pub struct Live {
     transferred: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// One context of one node: its requests.
@@ -119,6 +120,17 @@ impl Live {
     /// Requests that ended without an answer of the node.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// A request failed here and cannot go elsewhere: its client got an error of ours, or a broken
+    /// answer.
+    pub fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that were lost: see [`Live::lose`].
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }
 

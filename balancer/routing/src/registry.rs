@@ -8,8 +8,9 @@ mod apps;
 mod config;
 mod publish;
 mod watch;
+mod words;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -18,10 +19,13 @@ use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
 
 use crate::Moment;
 use crate::context::{ContextKey, Hosts};
+use crate::drain::Drain;
 use crate::health::{Health, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Live, Node, NodeId, Slot};
+use crate::overrides::NodeOverride;
 use crate::table::{Placement, RoutingTable};
+use crate::word::{Subject, Words};
 
 pub use watch::ProbeOrder;
 
@@ -51,7 +55,15 @@ pub struct Registry {
     pub(crate) members: BTreeMap<NodeId, Member>,
     by_route: HashMap<Route, NodeId, RandomState>,
     by_address: HashMap<(NodeHost, u16), NodeId, RandomState>,
+    /// The settings that hold.
     pub(crate) balancers: BTreeMap<BalancerName, Arc<BalancerSettings>>,
+    /// The settings that the last CONFIG reported.
+    pub(crate) reported: BTreeMap<BalancerName, Arc<BalancerSettings>>,
+    words: Words,
+    /// Who was told to drain.
+    draining: BTreeSet<Subject>,
+    drains: BTreeMap<Subject, Drain>,
+    history: VecDeque<Drain>,
     /// Who serves what, in which state.
     index: HashMap<ContextKey, BTreeMap<NodeId, Placement>, RandomState>,
     /// What the table does not show yet.
@@ -71,7 +83,13 @@ pub struct Registry {
 /// All that is kept of one node.
 #[derive(Debug)]
 pub(crate) struct Member {
+    /// What it reports.
     pub(crate) config: Arc<NodeConfig>,
+    /// What holds: the same, but for what operators say.
+    pub(crate) effective: Arc<NodeConfig>,
+    overrides: NodeOverride,
+    /// What operators hold down.
+    pub(crate) held: words::Held,
     /// Whether it stands in the configuration file.
     pub(crate) is_static: bool,
     pub(crate) hosts: Hosts,
@@ -176,6 +194,11 @@ impl Registry {
             by_route: HashMap::default(),
             by_address: HashMap::default(),
             balancers: BTreeMap::new(),
+            reported: BTreeMap::new(),
+            words: Words::default(),
+            draining: BTreeSet::new(),
+            drains: BTreeMap::new(),
+            history: VecDeque::new(),
             index: HashMap::default(),
             touched: HashSet::default(),
             gone: VecDeque::new(),
@@ -262,7 +285,7 @@ impl Registry {
     }
 
     fn question(&self, id: NodeId) -> Question {
-        let config = &self.members[&id].config;
+        let config = &self.members[&id].effective;
         Question { id, address: config.address.clone(), within: config.ping }
     }
 

@@ -8,5 +8,6 @@ mod stories {
     mod election;
     mod health;
     mod registering;
+    mod words;
     mod world;
 }

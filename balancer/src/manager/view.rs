@@ -106,6 +106,8 @@ mod tests {
         let context = |(at, state): (usize, &ContextState)| ContextRow {
             path: format!("/app{at}").parse().unwrap(),
             state: *state,
+            own_state: *state,
+            word: None,
             in_flight: 0,
             requests: 0,
             answers: [0; 6],
@@ -127,6 +129,7 @@ mod tests {
                 aliases: vec!["localhost".parse().unwrap()],
                 contexts: contexts.iter().enumerate().map(context).collect(),
             }],
+            told: Default::default(),
         }
     }
 

@@ -116,7 +116,7 @@ impl Edge {
         self.leave(exchange);
         let Some(attempt) = exchange.attempt(method, replayable) else { return false };
         let Some(Target { node, .. }) = &exchange.target else { return false };
-        let id = node.id;
+        let (id, live) = (node.id, node.live.clone());
         match judge(&attempt, failure) {
             Verdict::Afresh => {
                 exchange.raced = true;
@@ -134,6 +134,7 @@ impl Edge {
                 true
             }
             Verdict::IfBudget | Verdict::GiveUp => {
+                live.lose();
                 exchange.refused = Some(match failure {
                     Failure::TimedOut => Refused::NodeSilent,
                     Failure::Connect

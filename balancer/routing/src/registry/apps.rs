@@ -26,6 +26,8 @@ impl Registry {
             }
             (Scope::Contexts(message), None) => {
                 self.check_own(id)?;
+                self.farewell(&app.route, Some(message));
+                self.member_mut(id).held = self.held(&app.route);
                 self.change_hosts(id, now, |hosts| hosts.remove(message));
                 Ok(Outcome::Done)
             }
@@ -44,6 +46,8 @@ impl Registry {
 
     fn remove_node(&mut self, id: NodeId) -> Result<Outcome, ApplyError> {
         self.check_own(id)?;
+        let route = self.members[&id].config.route.clone();
+        self.farewell(&route, None);
         self.remove(id);
         Ok(Outcome::Done)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_protocol::mcmp::{BalancerSettings, Load, NodeConfig, VirtualHost};
+use muster_protocol::mcmp::{Load, NodeConfig, VirtualHost};
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
@@ -76,6 +76,10 @@ impl Registry {
         let id = known.unwrap_or_else(|| self.add(config, is_static, now));
         let member = self.members.get_mut(&id).expect("it is known or was just added");
         member.config = Arc::new(config.clone());
+        self.override_node(id);
+        let held = self.held(&config.route);
+        let member = self.members.get_mut(&id).expect("it is known or was just added");
+        member.held = held;
         if let Some(message) = &config.virtual_host {
             let before = member.hosts.key_count(self.table.use_alias);
             member.hosts.create(message);
@@ -165,17 +169,12 @@ impl Registry {
     /// The last CONFIG's settings hold for all nodes of the balancer name: for those other than
     /// its own node from here.
     fn adopt_settings(&mut self, config: &NodeConfig, own: NodeId, now: Moment) {
-        let known = self.balancers.get(&config.balancer);
+        let known = self.reported.get(&config.balancer);
         if known.is_some_and(|settings| **settings == config.settings) {
             return;
         }
-        let settings: Arc<BalancerSettings> = Arc::new(config.settings.clone());
-        self.balancers.insert(config.balancer.clone(), settings);
-        let is_other = |(id, member): &(&NodeId, &Member)| {
-            **id != own && member.config.balancer == config.balancer
-        };
-        let others: Vec<NodeId> = self.members.iter().filter(is_other).map(|(id, _)| *id).collect();
-        others.into_iter().for_each(|id| self.restand(id, now));
+        self.reported.insert(config.balancer.clone(), Arc::new(config.settings.clone()));
+        self.settle_settings(&config.balancer, Some(own), now);
     }
 
     fn at_address(&self, config: &NodeConfig) -> Option<NodeId> {
@@ -188,6 +187,9 @@ impl Member {
     fn new(config: &NodeConfig, is_static: bool, now: Moment) -> Member {
         Member {
             config: Arc::new(config.clone()),
+            effective: Arc::new(config.clone()),
+            overrides: Default::default(),
+            held: Default::default(),
             is_static,
             hosts: Hosts::default(),
             slots: Default::default(),

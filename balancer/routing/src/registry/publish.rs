@@ -8,7 +8,7 @@ use muster_protocol::names::ContextPath;
 
 use super::{Member, Registry};
 use crate::Moment;
-use crate::context::ContextKey;
+use crate::context::{ContextKey, HostEntry};
 use crate::elect::Candidate;
 use crate::load::availability;
 use crate::node::{Availability, Mounted, Node, NodeId, Slot};
@@ -52,6 +52,7 @@ impl Registry {
         self.version += 1;
         if !self.members.values().any(|other| other.config.balancer == member.config.balancer) {
             self.balancers.remove(&member.config.balancer);
+            self.reported.remove(&member.config.balancer);
         }
         for (key, ..) in member.node.iter().flat_map(|node| node.contexts.iter()) {
             self.unindex(key, id);
@@ -69,7 +70,7 @@ impl Registry {
         let node = Arc::new(Node {
             id,
             socket: member.config.address.socket(),
-            config: member.config.clone(),
+            config: member.effective.clone(),
             settings: settings.cloned().unwrap_or_default(),
             availability: member.availability(now),
             contexts,
@@ -176,7 +177,7 @@ impl Member {
     /// What requests may use it for now.
     pub(crate) fn availability(&self, now: Moment) -> Availability {
         match self.health.is_usable() {
-            true => availability(self.load, self.warming, now),
+            true => availability(self.load(), self.warming, now),
             false => Availability::Unusable,
         }
     }
@@ -193,7 +194,9 @@ impl Member {
                 slot
             }
         };
-        let keys = self.hosts.keys(use_alias).into_iter();
+        let held = &self.held;
+        let ceiling = |host: &HostEntry, path: &ContextPath| held.ceiling(&host.aliases, path);
+        let keys = self.hosts.keys(use_alias, ceiling).into_iter();
         let contexts = keys.map(|(key, state)| {
             let slot = slot_of(&key.path);
             (key, state, slot)

@@ -134,7 +134,7 @@ impl Registry {
                 member.next_probe = now + self.timing.probe_interval;
             } else {
                 member.is_probed = true;
-                let config = &member.config;
+                let config = &member.effective;
                 let address = config.address.clone();
                 orders.push(ProbeOrder { id: *id, address, within: config.ping });
             }
@@ -144,7 +144,7 @@ impl Registry {
 
     /// Publishes what a node may be used for now, if that has changed. Who becomes usable while
     /// others are under way warms up.
-    fn settle(&mut self, id: NodeId, now: Moment) {
+    pub(super) fn settle(&mut self, id: NodeId, now: Moment) {
         let member = &self.members[&id];
         let before = member.node.as_ref().map_or(Availability::Unusable, |n| n.availability);
         let after = member.availability(now);
