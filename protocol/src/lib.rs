@@ -1,8 +1,9 @@
 //! What the balancer and its nodes agree on: checked [`names`], [session ids](session_id),
-//! the [`form`] codec, [`mcmp`], its [signatures](signature), and [`ajp`].
+//! the [`form`] codec, [`mcmp`], its [signatures](signature), [`ajp`], and [`advertise`].
 //!
 //! This crate is pure: bytes and text in, values out. It owns no socket, clock or thread.
 
+pub mod advertise;
 pub mod ajp;
 pub mod form;
 pub mod mcmp;

@@ -1,10 +1,12 @@
-//! Any bytes for the reader of MCMP. The kept ones (`__fuzz__`) are messages as real clients send
-//! them; the first line is method and uri, the rest the body.
+//! Any bytes for the readers of MCMP and of advertise. The kept ones (`__fuzz__`) are messages as
+//! real clients send them, where the first line is method and uri and the rest the body, and
+//! datagrams as balancers send them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use muster_protocol::advertise::{self, Key, Rules, Verifier};
 use muster_protocol::mcmp::{METHODS, parse, write};
 use muster_protocol::signature::{
     self, Answer, Field, Message, Nonce, Purpose, Reason, SIGNATURE, Secrets,
@@ -19,6 +21,25 @@ fn mcmp_messages() {
         for method in METHODS {
             read(method, "/", input);
             read(method, "/*", &form(input));
+        }
+    });
+}
+
+#[test]
+fn advertise_datagrams() {
+    let key = Key::new("s3cret").unwrap();
+    bolero::check!().with_test_time(Duration::from_millis(500)).for_each(|input: &[u8]| {
+        let Ok(datagram) = advertise::parse(input) else { return };
+        let said = &datagram.announcement;
+        // A date before 1970 is none that a balancer writes.
+        if said.date >= UNIX_EPOCH {
+            let written = advertise::write(said, Some(&key));
+            assert_eq!(&advertise::parse(&written).unwrap().announcement, said);
+        }
+        // The kept ones with this key are the only ones that it signed.
+        let mut verifier = Verifier::new(Rules::new(vec![key.clone()]));
+        if verifier.verify(&datagram, said.date).is_ok() {
+            assert!(input.windows(16).any(|window| window == b"X-Digest-SHA256:"));
         }
     });
 }

@@ -28,7 +28,7 @@ impl Secret {
     /// Most bytes.
     pub const MOST: usize = 255;
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
