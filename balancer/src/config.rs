@@ -12,6 +12,7 @@
 //! );
 //! ```
 
+pub mod advertise;
 pub mod ajp;
 mod fault;
 pub mod health;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use serde::Serializer;
 use toml::de::DeTable;
 
+pub use advertise::Advertise;
 pub use ajp::Ajp;
 pub use fault::{Fault, Faults};
 pub use health::Health;
@@ -74,6 +76,8 @@ pub struct Config {
     pub tls: Tls,
     /// The listener of nodes.
     pub mcmp: Mcmp,
+    /// How nodes are told of this balancer over multicast.
+    pub advertise: Advertise,
     /// The listener of operators.
     pub manager: Manager,
     /// Connections to nodes.
@@ -103,6 +107,7 @@ impl Default for Config {
             http: Http::default(),
             tls: Tls::default(),
             mcmp: Mcmp::default(),
+            advertise: Advertise::default(),
             manager: Manager::default(),
             upstream: Upstream::default(),
             health: Health::default(),
@@ -170,6 +175,7 @@ impl Config {
             http: root.section("http", Http::read),
             tls: root.section("tls", Tls::read),
             mcmp: root.section("mcmp", Mcmp::read),
+            advertise: root.section("advertise", Advertise::read),
             manager: root.section("manager", Manager::read),
             upstream: root.section("upstream", Upstream::read),
             health: root.section("health", Health::read),

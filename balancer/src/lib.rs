@@ -14,6 +14,7 @@
 //! | `engine` | who moves its bytes |
 //! | `published` | the registry's one writer, and the table that requests read |
 //! | `mcmp` | messages of nodes |
+//! | `advertise` | tells nodes over multicast where messages are taken |
 //! | `probe`, `health` | whether nodes are there |
 //! | `manager` | page, API and metrics for operators |
 
@@ -30,6 +31,7 @@ pub mod tls;
 pub mod trusted;
 
 mod accept;
+mod advertise;
 mod door;
 mod engine;
 mod health;

@@ -37,6 +37,10 @@ pub struct Metrics {
     pub(crate) waiting: Gauge,
     /// Connections of clients that have as many as they may have.
     pub(crate) capped: Counter,
+    /// Datagrams that told nodes of this balancer.
+    pub(crate) advertised: Counter,
+    /// Datagrams that could not be sent.
+    pub(crate) advertise_failed: Counter,
 }
 
 impl Metrics {
@@ -64,6 +68,16 @@ impl Metrics {
             self.capped.clone(),
         );
         registry.register_collector(Box::new(Errors(self.clone())));
+        registry.register(
+            "advertised",
+            "Datagrams that told nodes of this balancer",
+            self.advertised.clone(),
+        );
+        registry.register(
+            "advertise_failed",
+            "Datagrams that could not be sent",
+            self.advertise_failed.clone(),
+        );
         registry.register_collector(Box::new(Nodes(published.clone())));
         registry
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use muster_protocol::advertise::{Key, Protocol};
 use muster_routing::health::Timing;
 use muster_routing::registry::{ApplyError, Registry};
 use muster_routing::{Limits, Moment};
@@ -15,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
+use crate::advertise::Herald;
 use crate::caps::Caps;
+use crate::config::advertise::KeyFileError;
 use crate::config::{self, Config};
 use crate::door::Entrance;
 use crate::engine::Engines;
@@ -27,7 +30,7 @@ use crate::published::Published;
 use crate::running::Running;
 use crate::side::Side;
 use crate::tls::{NodeTls, TlsError, TlsFront};
-use crate::{accept, health, manager, mcmp, server, worker};
+use crate::{accept, advertise, health, manager, mcmp, server, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -54,6 +57,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error("log.access: cannot open it")]
     AccessLog(#[source] std::io::Error),
+    /// The key of advertise cannot be read.
+    #[error(transparent)]
+    AdvertiseKey(KeyFileError),
     /// A static node that does not fit.
     #[error("node {route}")]
     Node {
@@ -84,6 +90,7 @@ impl Balancer {
         };
         let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
         let manager = bind("manager.listen", &config.manager.listen)?;
+        let advertise_key = config.advertise.key().map_err(StartError::AdvertiseKey)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
         let node_tls = Arc::new(NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?);
         let published = Arc::new(published(&config, node_tls.clone())?);
@@ -110,9 +117,13 @@ impl Balancer {
             workers: Vec::new(),
             side: Side::default(),
         };
-        let Running { side, published, phase, .. } = &mut running;
+        let Running { side, published, phase, mcmp: mcmp_addresses, .. } = &mut running;
         side.spawn(|stop| health::run(published.clone(), probes, stop));
         serve_mcmp(side, mcmp, &config, published, &metrics);
+        for herald in heralds(&config, advertise_key, mcmp_addresses, &metrics) {
+            let state = phase.subscribe();
+            side.spawn(|stop| herald.run(state, stop));
+        }
         let page = Page { phase: phase.subscribe(), csrf: rand::random() };
         serve_manager(side, manager, &config, published, &metrics, &page);
         let caps = Caps::new(
@@ -188,6 +199,24 @@ fn serve_mcmp(
     for listener in listeners {
         side.spawn(|stop| server::run(listener, routes.clone(), bounds, stop));
     }
+}
+
+/// Who tells nodes of the listeners, each of one.
+fn heralds(
+    config: &Config,
+    key: Option<Key>,
+    listeners: &[SocketAddr],
+    metrics: &Arc<Metrics>,
+) -> Vec<Herald> {
+    let (places, left_out) = advertise::places(&config.advertise, listeners);
+    for address in left_out {
+        tracing::warn!(%address, "not advertised: an IPv6 address needs advertise.interface");
+    }
+    let herald = |place| {
+        let (key, metrics) = (key.clone(), metrics.clone());
+        Herald::new(place, &config.advertise, key, Protocol::Http, metrics)
+    };
+    places.into_iter().map(herald).collect()
 }
 
 /// What the pages of all manager listeners share.

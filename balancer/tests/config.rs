@@ -56,6 +56,15 @@ max_nodes = 9
 max_contexts = 10
 use_alias = true
 
+[advertise]
+send = "always"
+group = "239.1.2.3:9"
+ttl = 0
+interval = "1s"
+security_key = "********"
+interface = "10.0.0.7"
+address = "192.0.2.1:6666"
+
 [manager]
 listen = ["0.0.0.0:9999"]
 max_connections = 11
@@ -240,7 +249,7 @@ connect_only = [\"pay\"]
 level = \"loud\"
 [metrics]
 ";
-    let known = "threads, drain_timeout, http, tls, mcmp, manager, upstream, health, retry, log, \
+    let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, retry, log, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(
@@ -414,6 +423,63 @@ secret = \"of b\"
 }
 
 #[test]
+fn every_key_of_advertise_can_be_set() {
+    let advertise = good(FULL).advertise;
+    assert_eq!(advertise.send, muster_balancer::config::advertise::Send::Always);
+    assert_eq!(advertise.group.to_string(), "239.1.2.3:9");
+    assert_eq!((advertise.ttl, advertise.interval), (0, Duration::from_secs(1)));
+    assert_eq!(advertise.interface.unwrap().to_string(), "10.0.0.7");
+    assert_eq!(advertise.address.unwrap().to_string(), "192.0.2.1:6666");
+    assert!(advertise.key().unwrap().is_some());
+}
+
+#[test]
+fn a_key_of_advertise_is_never_shown_and_may_stand_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret\n").unwrap();
+    let path = file.path().display();
+    let kept = good(&format!("[advertise]\nsecurity_key_file = \"{path}\"\n"));
+    let written = good("[advertise]\nsecurity_key = \"s3cret\"\n");
+    assert_eq!(kept.advertise.key().unwrap(), written.advertise.key().unwrap());
+    for shown in [kept.to_toml(), written.to_toml(), format!("{written:?}")] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    let nowhere = good("[advertise]\nsecurity_key_file = \"/no/key\"\n").advertise.key();
+    assert_eq!(nowhere.unwrap_err().to_string(), "advertise.security_key_file: cannot use /no/key");
+}
+
+#[test]
+fn every_fault_of_advertise_is_named_with_its_line() {
+    let text = "\
+[advertise]
+send = \"sometimes\"
+group = \"10.0.0.1:23364\"
+ttl = 256
+interval = \"99ms\"
+security_key = \"\"
+security_key_file = \"x\"
+interface = \"eth0\"
+address = \"0.0.0.0:6666\"
+";
+    assert_eq!(
+        faults(text),
+        [
+            "muster.toml:2: advertise.send: \"sometimes\" is none of loopback, always, never",
+            "muster.toml:3: advertise.group: \"10.0.0.1:23364\" is no IPv4 multicast address \
+             (224.0.1.105:23364)",
+            "muster.toml:4: advertise.ttl: 256 is out of bounds: 0 to 255",
+            "muster.toml:5: advertise.interval: 99ms is out of bounds: 100ms to 1h",
+            "muster.toml:6: advertise.security_key: a security key has 1 to 255 bytes, not 0",
+            "muster.toml:7: advertise.security_key_file: advertise.security_key is there already",
+            "muster.toml:8: advertise.interface: \"eth0\" is no IPv4 address of an interface \
+             (10.0.0.7)",
+            "muster.toml:9: advertise.address: \"0.0.0.0:6666\" is no address that a node could \
+             connect to (ip:port)",
+        ]
+    );
+}
+
+#[test]
 fn a_certificate_without_its_key_is_named_by_its_line() {
     let text = "\
 [tls]
@@ -541,6 +607,8 @@ fn the_documented_file_has_every_key_at_its_default() {
     };
     let mut documented = keys(DOCUMENTED);
     let mut shown = keys(&good(FULL).to_toml());
+    // It takes the place of another key.
+    shown.push("security_key_file".to_owned());
     for keys in [&mut documented, &mut shown] {
         keys.sort();
     }

@@ -262,7 +262,7 @@ impl NodeTls {
 
 // === files and names ===
 
-fn file(value: &DeValue<'_>) -> Result<PathBuf, String> {
+pub(super) fn file(value: &DeValue<'_>) -> Result<PathBuf, String> {
     match text(value)? {
         "" => Err("it can't be empty".to_owned()),
         path => Ok(path.into()),
@@ -280,7 +280,10 @@ fn show_file<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-fn show_path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn show_path<S: Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match path {
         Some(path) => show_file(path, serializer),
         None => serializer.serialize_none(),
