@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # hostile.sh MUSTER MUSTER_HOSTILE [FLOOR]: the hostile suites against a muster, in a network
-# namespace of its own: what clients may send and what nodes may answer, through both engines, and
-# 100,000 generated requests through the one and the other. FLOOR, a bare Pingora proxy
+# namespace of its own: what clients may send and what nodes may answer, through both engines and to
+# clients of HTTP/2, and 100,000 generated requests through the one and the other. FLOOR, a bare Pingora proxy
 # (pg-floor), stands beside them: the suites must find faults in it. MUSTER and MUSTER_HOSTILE are
 # programs; MUSTER_REQUESTS and MUSTER_SEED say which requests are generated. Prints what is not
 # right in muster, and all sums; fails where muster has a fault, but for the answers that its
@@ -50,6 +50,7 @@ for proxy in $proxies; do
   judge "$proxy" vectors
   judge "$proxy" answers
 done
+judge muster answers --http2
 judge muster differential --other "${at[pingora]}" --count "${MUSTER_REQUESTS:-100000}" \
   --seed "${MUSTER_SEED:-1}"
 exit $code
