@@ -5,6 +5,7 @@
 
 mod system {
     mod ajp;
+    mod bridge;
     mod clients;
     mod differential;
     mod drain;

@@ -1,20 +1,23 @@
-//! The bridge to nodes that speak AJP, for the engine that does not.
+//! The bridge to the nodes that our own engine speaks to, for clients that Pingora serves.
 //!
-//! Pingora serves clients of HTTP/2, and speaks HTTP/1 to a node of AJP over a pipe in memory; at
-//! the pipe's other end our own engine reads it as it would a client, and speaks AJP to that very
-//! node ([`super::http1::bridge`]). The node is connected to before Pingora gets its end, so a
-//! node that is gone is a failed connect for both.
+//! Pingora serves clients of HTTP/2. Answers of nodes are to be read by our own strict reader,
+//! whoever asked, and AJP is spoken by our own engine alone; so Pingora speaks HTTP/1 over a pipe in
+//! memory, and at the pipe's other end our own engine reads it as it would a client, and speaks AJP,
+//! HTTP/1 or HTTPS to the node that was chosen ([`super::http1::bridge`]). The node is connected to
+//! before Pingora gets its end, so a node that is gone is a failed connect for both. Where our
+//! engine must break off, the pipe ends, and [`Broken`] says why.
 //!
 //! Each worker has a bridge of its own: both ends are on one thread, with that thread's pool.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use muster_routing::retry::Failure;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
@@ -24,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::http1::Caller;
+use crate::proxy::Refused;
 use crate::proxy::exchange::Target;
 use crate::tls::TlsFacts;
 
@@ -35,7 +39,20 @@ thread_local! {
     static OWN: RefCell<Option<mpsc::Sender<Order>>> = const { RefCell::new(None) };
 }
 
-/// Connects a request of Pingora's with a node that speaks AJP.
+/// Why our own engine broke a request off before its client was told anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The node's doing.
+    Failed(Failure),
+    /// The client's, or a bound of ours.
+    Refused(Refused),
+}
+
+/// Where the one engine leaves its reason for the other.
+#[derive(Debug, Default)]
+pub(crate) struct Broken(OnceLock<Cause>);
+
+/// Connects a request of Pingora's with a node over the bridge.
 #[derive(Debug, Clone)]
 pub(crate) struct BridgeConnect {
     /// The node.
@@ -48,6 +65,7 @@ pub(crate) struct BridgeConnect {
     pub(crate) caller: Caller,
     /// What is known of its TLS.
     pub(crate) tls: Option<Arc<TlsFacts>>,
+    pub(crate) broken: Arc<Broken>,
 }
 
 /// A request that wants to be let onto the bridge.
@@ -69,6 +87,22 @@ pub(crate) fn open() -> mpsc::Receiver<Order> {
     OWN.with_borrow_mut(|own| *own = Some(sender));
     orders
 }
+
+// === impl Broken ===
+
+impl Broken {
+    /// Leaves a reason. The first one counts.
+    pub(crate) fn leave(&self, cause: Cause) {
+        let _ = self.0.set(cause);
+    }
+
+    /// The reason, where there is one.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.0.get().copied()
+    }
+}
+
+// === impl BridgeConnect ===
 
 #[async_trait]
 impl Connect for BridgeConnect {
@@ -95,6 +129,8 @@ fn kind(error: &io::Error) -> ErrorType {
         _ => ErrorType::ConnectRefused,
     }
 }
+
+// === impl BridgeSocket ===
 
 impl AsyncRead for BridgeSocket {
     fn poll_read(

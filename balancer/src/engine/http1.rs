@@ -12,7 +12,7 @@
 //! | `relay` | the bytes of one attempt, both ways at once |
 //! | `answer` | our own answers, and an end that loses none |
 //! | `pool`, `connect` | connections to nodes |
-//! | `bridge` | requests of the other engine to nodes that speak AJP |
+//! | `bridge` | requests of the other engine to nodes that this one speaks to |
 //! | `buffer`, `timer`, `stream` | what all of them stand on |
 
 mod answer;
@@ -120,7 +120,7 @@ impl Worker {
         Some(HandedOver { stream: client.stream, read, is_h2 })
     }
 
-    /// Carries requests of the other engine to nodes that speak AJP: to be run beside the
+    /// Carries requests of the other engine to nodes: to be run beside the
     /// connections, for as long as they are served.
     pub(crate) async fn carry(self: Rc<Self>, orders: mpsc::Receiver<Order>) {
         bridge::run(self, orders).await;

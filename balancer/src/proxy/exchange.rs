@@ -9,6 +9,7 @@ use muster_routing::retry::Attempt;
 use muster_routing::{How, InFlight, NodeId};
 
 use super::Refused;
+use crate::engine::bridge::Broken;
 
 /// The state of a request between its head and its line in the access log.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Exchange {
     pub(crate) is_answered: bool,
     /// Why it gets an answer of our own.
     pub(crate) refused: Option<Refused>,
+    /// Where the bridge says why it broke this attempt off, if it goes over one.
+    pub(crate) broken: Option<Arc<Broken>>,
 }
 
 /// A node, ready to be connected to.
@@ -88,6 +91,7 @@ impl Exchange {
             is_counted: false,
             is_answered: false,
             refused: None,
+            broken: None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use muster_loadtests::hostile::backend::Backend;
+use muster_loadtests::hostile::client::Front;
 use muster_loadtests::hostile::differential::{Plan, compare};
 use muster_loadtests::hostile::run::{Bounds, run_vectors};
 use muster_loadtests::hostile::siege::run_answers;
@@ -38,6 +39,9 @@ struct Options {
     /// The seed of `differential`
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Clients of hostile answers speak HTTP/2, with prior knowledge
+    #[arg(long)]
+    http2: bool,
     /// How long a client of a hostile answer waits
     #[arg(long, value_parser = humantime::parse_duration, default_value = "8s")]
     within: Duration,
@@ -53,6 +57,12 @@ enum Suite {
     Differential,
 }
 
+impl Options {
+    fn front(&self) -> Front {
+        if self.http2 { Front::Http2 } else { Front::Http1 }
+    }
+}
+
 async fn run(options: &Options) -> anyhow::Result<bool> {
     let backend = Backend::bind(options.node).await?;
     let report = match options.suite {
@@ -64,7 +74,7 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
         Suite::Answers => {
             let mut answers = answers::all();
             answers.retain(|answer| answer.name.contains(&options.only));
-            run_answers(options.proxy, &backend, &answers, options.within).await
+            run_answers(options.front(), options.proxy, &backend, &answers, options.within).await
         }
         Suite::Differential => {
             let other = options.other.context("--other names the other proxy")?;

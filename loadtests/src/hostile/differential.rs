@@ -15,6 +15,7 @@ use futures_util::stream;
 
 use super::backend::{Backend, Got, Record};
 use super::case::{self, CaseId, PLACE};
+use super::client::Front;
 use super::generate::{self, Generated};
 use super::judge::shown;
 use super::probe;
@@ -144,7 +145,7 @@ pub async fn compare(
     let pair = Pair { proxies: [first, second], backend, plan, ids: AtomicU32::new(1) };
     let mut comparison = Comparison::default();
     for proxy in pair.proxies {
-        if let Err(why) = probe::fresh(proxy, backend, 0, "before", READY).await {
+        if let Err(why) = probe::fresh(Front::Http1, proxy, backend, 0, "before", READY).await {
             comparison.differing = plan.count;
             comparison.differences.push(format!("{proxy} before all: {why}"));
             return comparison;

@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use super::backend::Backend;
 use super::case::{self, CaseId, PLACE};
+use super::client::{Client, Front};
 use super::judge;
 use super::vector::HOST;
-use super::wire::{Heard, Wire};
+use super::wire::Heard;
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The next request on the same connection gets its own answer, or the connection is closed.
 pub(super) async fn next(
-    wire: &mut Wire,
+    client: &mut Client,
     backend: &Backend,
     id: CaseId,
     within: Duration,
 ) -> Result<(), String> {
-    wire.write(&ask(id, "next"), within).await;
-    let heard = wire.hear_final(false, within).await;
+    let heard = client.ask(&ask(id, "next"), false, within).await;
     match own(backend, id, "next", &heard) {
         Some(true) => Ok(()),
         None if heard == Heard::Ended => Ok(()),
@@ -31,6 +31,7 @@ pub(super) async fn next(
 
 /// Another client is served, if need be after some attempts, and never with another's answer.
 pub(super) async fn fresh(
+    front: Front,
     proxy: SocketAddr,
     backend: &Backend,
     id: CaseId,
@@ -39,9 +40,8 @@ pub(super) async fn fresh(
 ) -> Result<(), String> {
     let attempts = async {
         loop {
-            if let Ok(mut wire) = Wire::connect(proxy).await {
-                wire.write(&ask(id, word), within).await;
-                let heard = wire.hear_final(false, within).await;
+            if let Ok(mut client) = Client::connect(front, proxy).await {
+                let heard = client.ask(&ask(id, word), false, within).await;
                 match own(backend, id, word, &heard) {
                     Some(true) => return Ok(()),
                     Some(false) => return Err("another client got a foreign answer".to_owned()),

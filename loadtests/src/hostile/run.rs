@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::backend::Backend;
 use super::case::{self, CaseId, PLACE};
+use super::client::Front;
 use super::judge::{CANARY, Evidence, Transcript, Verdict, is_certain, judge};
 use super::probe;
 use super::report::Report;
@@ -54,7 +55,7 @@ pub async fn run_vectors(
 ) -> Report {
     let mut played = Vec::new();
     let mut report = Report::new("vectors");
-    if let Err(why) = probe::fresh(proxy, backend, 0, "before", bounds.ready).await {
+    if let Err(why) = probe::fresh(Front::Http1, proxy, backend, 0, "before", bounds.ready).await {
         report.add("a plain request before all", Verdict::Wrong(why));
         return report;
     }

@@ -11,10 +11,11 @@ use futures_util::future::join_all;
 use super::answer::{Ask, HostileAnswer};
 use super::backend::Backend;
 use super::case::{self, CaseId};
+use super::client::{Client, Front};
 use super::judge::Verdict;
 use super::probe;
 use super::report::Report;
-use super::wire::{Heard, Wire};
+use super::wire::Heard;
 
 /// How many clients ask after each answer, each on a connection of its own.
 const PROBES: usize = 3;
@@ -22,12 +23,11 @@ const PROBES: usize = 3;
 /// Between two attempts of a probe.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Most interim answers that a client hears for one request.
-const INTERIMS: usize = 1_000_000;
-
 /// Gives all answers; `within` bounds what a client waits, and how long the proxy may take until
-/// it serves others again. The case ids are the places in the list.
+/// it serves others again. The case ids are the places in the list. HTTP/2 knows no upgrade, so
+/// answers to one are not given to its clients.
 pub async fn run_answers(
+    front: Front,
     proxy: SocketAddr,
     backend: &Backend,
     answers: &[HostileAnswer],
@@ -35,16 +35,18 @@ pub async fn run_answers(
 ) -> Report {
     let mut report = Report::new("hostile answers");
     let mut slow = Vec::new();
-    for (id, answer) in (1..).zip(answers) {
+    let can_ask = |answer: &HostileAnswer| front == Front::Http1 || answer.ask != Ask::Upgrade;
+    for (id, answer) in (1..).zip(answers.iter().filter(|answer| can_ask(answer))) {
         match answer.is_slow {
             true => slow.push((id, answer)),
             false => {
-                let verdict = verdict(strike(proxy, backend, answer, id, within).await);
+                let verdict = verdict(strike((front, proxy), backend, answer, id, within).await);
                 report.add(&answer.name, verdict);
             }
         }
     }
-    let strikes = slow.iter().map(|(id, answer)| strike(proxy, backend, answer, *id, within));
+    let strikes =
+        slow.iter().map(|(id, answer)| strike((front, proxy), backend, answer, *id, within));
     for ((_, answer), done) in slow.iter().zip(join_all(strikes).await) {
         report.add(&answer.name, verdict(done));
     }
@@ -60,22 +62,23 @@ fn verdict(done: Result<(), String>) -> Verdict {
 
 /// One answer, and the clients after it.
 async fn strike(
-    proxy: SocketAddr,
+    (front, proxy): (Front, SocketAddr),
     backend: &Backend,
     answer: &HostileAnswer,
     id: CaseId,
     within: Duration,
 ) -> Result<(), String> {
-    probe::fresh(proxy, backend, id, "before", within).await?;
+    probe::fresh(front, proxy, backend, id, "before", within).await?;
     backend.script(id, answer.script.clone());
     if let Some(words) = &answer.first_words {
         backend.drop_idle();
         tokio::time::sleep(PAUSE).await;
         backend.speak_first(id, words.clone());
     }
-    let mut wire = Wire::connect(proxy).await.map_err(|e| format!("no connection: {e}"))?;
-    wire.write(&case::fill(&answer.request(), id), within).await;
-    let heard = hear(&mut wire, answer.ask == Ask::Head, within).await;
+    let client = Client::connect(front, proxy).await;
+    let mut client = client.map_err(|e| format!("no connection: {e}"))?;
+    let request = case::fill(&answer.request(), id);
+    let heard = client.ask(&request, answer.ask == Ask::Head, within).await;
     let checked = answer.check(&heard);
     if answer.is_awaited {
         backend.await_played(id, within).await;
@@ -87,28 +90,16 @@ async fn strike(
     }
     let next = match heard {
         Heard::Answer(got) if got.is_whole && !got.until_close && got.status != 101 => {
-            probe::next(&mut wire, backend, id, within).await
+            probe::next(&mut client, backend, id, within).await
         }
         Heard::Answer(_) | Heard::Ended | Heard::Broken(_) | Heard::Late => Ok(()),
     };
     for count in 0..PROBES {
-        let probed = probe::fresh(proxy, backend, id, &format!("probe-{count}"), within).await;
+        let probed =
+            probe::fresh(front, proxy, backend, id, &format!("probe-{count}"), within).await;
         checked.clone().and(next.clone()).and(probed)?;
     }
     Ok(())
-}
-
-async fn hear(wire: &mut Wire, is_head: bool, within: Duration) -> Heard {
-    let hearing = async {
-        for _ in 0..INTERIMS {
-            match wire.hear(is_head, within).await {
-                Heard::Answer(answer) if answer.is_interim() => {}
-                heard => return heard,
-            }
-        }
-        Heard::Late
-    };
-    tokio::time::timeout(within, hearing).await.unwrap_or(Heard::Late)
 }
 
 #[cfg(test)]
@@ -123,7 +114,7 @@ mod tests {
         let node = Backend::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let answers: Vec<_> = answers::all().into_iter().filter(|a| !a.is_slow).collect();
         let within = Duration::from_secs(2);
-        let report = run_answers(node.address(), &node, &answers, within).await;
+        let report = run_answers(Front::Http1, node.address(), &node, &answers, within).await;
         assert!(report.failed() > 60, "{report}");
         let bounds = Bounds { answer: Duration::from_millis(200), ..Bounds::default() };
         let bounds = Bounds { close: Duration::from_millis(50), ..bounds };

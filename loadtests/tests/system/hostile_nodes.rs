@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_loadtests::hostile::answers;
 use muster_loadtests::hostile::backend::Backend;
+use muster_loadtests::hostile::client::Front;
 use muster_loadtests::hostile::siege::run_answers;
 use muster_loadtests::testkit::Farm;
 
@@ -13,8 +14,7 @@ use super::support::quiet_machine;
 /// How long a client waits; the balancer's own bounds are much shorter.
 const WITHIN: Duration = Duration::from_secs(20);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_answer_of_a_node_harms_its_client_or_the_next_one() {
+async fn besieged(front: Front, least: usize) {
     let _quiet = quiet_machine().await;
     let farm = Farm::new().unwrap();
     let node = Backend::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
@@ -26,8 +26,18 @@ async fn no_answer_of_a_node_harms_its_client_or_the_next_one() {
         ))
         .await
         .unwrap();
-    let report = run_answers(balancer.http, &node, &answers::all(), WITHIN).await;
+    let report = run_answers(front, balancer.http, &node, &answers::all(), WITHIN).await;
     println!("{report}");
-    assert!(report.count() >= 39);
+    assert!(report.count() >= least, "{}", report.count());
     assert_eq!(report.failed(), 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_of_a_node_harms_its_client_or_the_next_one() {
+    besieged(Front::Http1, 158).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_of_a_node_harms_a_client_of_http_2_or_the_next_one() {
+    besieged(Front::Http2, 150).await;
 }

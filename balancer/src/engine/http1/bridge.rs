@@ -1,9 +1,8 @@
-//! Our end of the bridge: a request that Pingora speaks over a pipe goes to one node that speaks
-//! AJP.
+//! Our end of the bridge: a request that Pingora speaks over a pipe goes to one node.
 //!
 //! Nothing is decided here but what concerns the node's connection: the other engine has gated and
-//! chosen, counts and logs, and tries again where the pipe ends without an answer. A pipe carries
-//! one exchange; the connection behind it is the worker's, and goes back to its pool.
+//! chosen, counts and logs, and tries again or refuses where the pipe ends without an answer; it is
+//! told why. A pipe carries one exchange; the connection behind it is the worker's, and goes back to its pool.
 
 use std::rc::Rc;
 
@@ -18,7 +17,7 @@ use super::relay::{Ended, Failed, Relay, Relayed};
 use super::request::Asker;
 use super::stream::{Bridged, Stream};
 use super::{Worker, answer};
-use crate::engine::bridge::{BridgeConnect, Order};
+use crate::engine::bridge::{BridgeConnect, Cause, Order};
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Said, Seen};
 use crate::proxy::{Exchange, Refused};
@@ -32,8 +31,8 @@ const PIPE: usize = 64 * 1024;
 enum Outcome {
     /// The whole answer is in it.
     Told,
-    /// This is to be said.
-    Refused(Refused),
+    /// It ends without an answer, for this reason.
+    Broken(Cause),
     /// It ends as it is, and the other engine sees that.
     Ended,
 }
@@ -52,7 +51,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>) {
 /// One request over the bridge.
 async fn cross(worker: &Worker, order: Order) {
     let Order { wish, reply } = order;
-    let BridgeConnect { target, within, is_fresh, caller, tls } = wish;
+    let BridgeConnect { target, within, is_fresh, caller, tls, broken } = wish;
     let timer = worker.clock.timer();
     let connected = match connect(worker, &timer, &target, is_fresh, within).await {
         Ok(connected) => connected,
@@ -70,17 +69,15 @@ async fn cross(worker: &Worker, order: Order) {
     let mut client = Client::new(stream, caller, worker);
     let outcome = match client.next(worker).await {
         Next::Head(head) => serve(&mut client, *head, target, connected, worker).await,
-        Next::Bad(bad) => Outcome::Refused(Refused::Malformed(bad)),
+        Next::Bad(bad) => Outcome::Broken(Cause::Refused(Refused::Malformed(bad))),
         Next::Over => Outcome::Ended,
     };
-    let is_told = match outcome {
-        Outcome::Told => true,
-        Outcome::Refused(refused) => tell(&mut client, refused, worker).await,
-        Outcome::Ended => false,
-    };
-    if is_told {
+    match outcome {
         // The other engine may have to write all of the request before it reads the answer's end.
-        answer::linger(client, worker, true).await;
+        Outcome::Told => answer::linger(client, worker, true).await,
+        // Before the pipe ends, which is when it is looked for.
+        Outcome::Broken(cause) => broken.leave(cause),
+        Outcome::Ended => {}
     }
 }
 
@@ -96,34 +93,27 @@ async fn serve(
     let asker = asker(client, &head, worker);
     let mut exchange = Exchange { target: Some(target), ..Exchange::new() };
     loop {
-        let relay = Relay::new(client, &head, &asker, worker, &exchange, connected);
-        let ended = match relay {
-            Ok(relay) => relay.run().await,
-            Err(refused) => return Outcome::Refused(refused),
+        let relay = match Relay::new(client, &head, &asker, worker, &exchange, connected) {
+            Ok(relay) => relay,
+            Err(refused) => return Outcome::Broken(Cause::Refused(refused)),
         };
-        let failed = match ended {
+        let failed = match relay.run().await {
             Ok(Relayed { ended: Ended::Done(_), .. }) => return Outcome::Told,
             Ok(Relayed { ended: Ended::Refused(refused), .. }) => {
-                return Outcome::Refused(refused);
+                return Outcome::Broken(Cause::Refused(refused));
             }
             Ok(Relayed { ended: Ended::Cut, .. }) => return Outcome::Ended,
             Err(failed) => failed,
         };
-        let method = head.method.text(client.data());
-        match failed.failure {
-            Failure::Unanswered { .. } if is_race(&failed, method, &exchange) => {}
-            Failure::Connect | Failure::Unanswered { .. } | Failure::Withdrawn => {
-                return Outcome::Ended;
-            }
-            Failure::TimedOut => return Outcome::Refused(Refused::NodeSilent),
-            Failure::Answered => return Outcome::Refused(Refused::NodeFailed),
+        if !is_race(&failed, head.method.text(client.data()), &exchange) {
+            return Outcome::Broken(Cause::Failed(failed.failure));
         }
         exchange.raced = true;
         let Some(target) = &exchange.target else { return Outcome::Ended };
         let within = worker.edge.policy.connect_within(&target.node.config);
         connected = match connect(worker, &client.timer, target, true, within).await {
             Ok(connected) => connected,
-            Err(_) => return Outcome::Ended,
+            Err(_) => return Outcome::Broken(Cause::Failed(Failure::Connect)),
         };
     }
 }
@@ -148,11 +138,4 @@ fn asker(client: &Client, head: &RequestHead, worker: &Worker) -> Asker {
     // Where the peer is trusted these lines name the same client as those that it sent.
     let told = headers::told(seen, &said, &worker.edge.policy.trusted);
     Asker::new(told.client.unwrap_or(peer), told.is_tls(), lines)
-}
-
-/// Says it; false where nobody hears it.
-async fn tell(client: &mut Client, refused: Refused, worker: &Worker) -> bool {
-    let mut out = worker.buffers.text();
-    refused.write(false, true, &mut out);
-    answer::send(client, &out, worker.edge.policy.client_read_timeout).await
 }

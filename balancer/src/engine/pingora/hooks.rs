@@ -28,7 +28,7 @@ use super::connection;
 use super::own;
 use super::peer::{LEAST_WAIT, Peers, Wanted};
 use crate::config::NodeTls;
-use crate::engine::bridge::BridgeConnect;
+use crate::engine::bridge::{BridgeConnect, Cause};
 use crate::engine::http1::Caller;
 use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
@@ -109,6 +109,7 @@ impl Hooks {
         exchange: &Exchange,
         target: &Target,
         session: &mut Session,
+        bridge: Option<BridgeConnect>,
     ) -> Option<Box<HttpPeer>> {
         let is_watched = is_http2(session);
         if is_watched {
@@ -120,32 +121,48 @@ impl Hooks {
             true => Duration::MAX,
             false => self.edge.time_left(exchange),
         };
-        let wanted = Wanted { is_upgrade, is_watched, has_body, time_left };
+        let is_bridged = bridge.is_some();
+        let wanted = Wanted { is_upgrade, is_watched, is_bridged, has_body, time_left };
         let mut peer = self.peers.peer(target, wanted)?;
-        let is_ajp = target.node.config.address.scheme == Scheme::Ajp;
-        if is_ajp {
-            peer.options.custom_l4 = Some(Arc::new(self.bridge(exchange, target, session)));
+        if let Some(bridge) = bridge {
+            peer.options.custom_l4 = Some(Arc::new(bridge));
         }
-        if exchange.raced || is_upgrade || is_ajp {
+        if exchange.raced || is_upgrade || is_bridged {
             peer.options.idle_timeout = Some(LEAST_WAIT);
             peer.group_key = self.afresh.fetch_add(1, Ordering::Relaxed);
         }
         Some(peer)
     }
 
-    /// The way to a node that speaks AJP.
-    fn bridge(&self, exchange: &Exchange, target: &Target, session: &Session) -> BridgeConnect {
+    /// The way over the bridge, where the node is one for our own engine: it speaks AJP, or the
+    /// client HTTP/2 and the node HTTP/1. With HTTP/1 on both sides Pingora is here to be compared.
+    fn bridge(
+        &self,
+        exchange: &Exchange,
+        target: &Target,
+        session: &Session,
+    ) -> Option<BridgeConnect> {
+        let is_ours = match target.node.config.address.scheme {
+            Scheme::Ajp => true,
+            // A stream of gRPC has bounds of its own.
+            Scheme::Http | Scheme::Https => is_http2(session) && !is_stream(session),
+            Scheme::H2 | Scheme::H2c => false,
+        };
+        if !is_ours {
+            return None;
+        }
         let own = connection::of(session).and_then(connection::Connection::tls_facts);
         let tls = session.req_header().extensions.get::<Arc<TlsFacts>>().cloned();
         let address = session.client_addr().and_then(|client| client.as_inet()).copied();
         let address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
-        BridgeConnect {
+        Some(BridgeConnect {
             target: Target { strip_session: false, ..target.clone() },
             within: self.edge.policy.connect_within(&target.node.config),
             is_fresh: exchange.raced,
             caller: Caller { address, is_tls: is_tls(session) },
             tls: tls.or(own.map(Arc::new)),
-        }
+            broken: Arc::default(),
+        })
     }
 
     /// Whether the request may be served elsewhere, for its answer says only that it is not here.
@@ -214,7 +231,11 @@ impl ProxyHttp for Hooks {
         let Some(target) = &exchange.target else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        match self.peer(exchange, target, session) {
+        let bridge = self.bridge(exchange, target, session);
+        let broken = bridge.as_ref().map(|bridge| bridge.broken.clone());
+        let peer = self.peer(exchange, target, session, bridge);
+        exchange.broken = broken;
+        match peer {
             Some(peer) => Ok(peer),
             None => {
                 exchange.refused = Some(Refused::NodeFailed);
@@ -355,9 +376,15 @@ impl ProxyHttp for Hooks {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
+        let broken = exchange.broken.as_ref().and_then(|broken| broken.cause());
+        if let Some(Cause::Refused(refused)) = broken {
+            exchange.refused = Some(refused);
+            error.set_retry(false);
+            return error;
+        }
         let fault = connection::of(session).and_then(connection::Connection::fault);
         let is_silent = is_late(&error, Refused::NodeSilent) || fault == Some(Refused::NodeSilent);
-        if *error.esource() != ErrorSource::Upstream && !is_silent {
+        if *error.esource() != ErrorSource::Upstream && !is_silent && broken.is_none() {
             if is_late(&error, Refused::ClientSlow) {
                 exchange.refused = Some(Refused::ClientSlow);
             }
@@ -368,13 +395,18 @@ impl ProxyHttp for Hooks {
             return error;
         }
         let is_answered = exchange.is_answered || session.response_written().is_some();
-        let failure = match error.etype() {
+        let failure = match (broken, error.etype()) {
             _ if is_answered => Failure::Answered,
-            kind if *kind == WITHDRAWN => Failure::Withdrawn,
+            (Some(Cause::Failed(failure)), _) => failure,
+            (_, kind) if *kind == WITHDRAWN => Failure::Withdrawn,
             _ if is_silent => Failure::TimedOut,
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::TimedOut,
+            (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Failure::TimedOut,
             _ => Failure::Unanswered { reused },
         };
+        if failure == Failure::Connect {
+            // The bridge asked the node once more, on a new connection.
+            self.edge.leave_out(exchange);
+        }
         let replayable = is_replayable(session);
         let method = session.req_header().method.as_str();
         error.set_retry(self.edge.failed(exchange, failure, method, replayable));

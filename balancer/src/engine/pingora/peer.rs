@@ -38,6 +38,8 @@ pub(super) struct Wanted {
     pub(super) is_upgrade: bool,
     /// The session itself watches how long the node is silent.
     pub(super) is_watched: bool,
+    /// It is spoken to over the bridge, whose other end speaks TLS where the node does.
+    pub(super) is_bridged: bool,
     /// The request has a body that may take its time.
     pub(super) has_body: bool,
     /// How long the whole exchange may still take.
@@ -59,11 +61,12 @@ impl Peers {
         Peers { edge, verify: settings.verify, proofs }
     }
 
-    /// The node of an attempt, as Pingora wants it; `None` where it can't be verified. One that
-    /// speaks AJP is connected to over a bridge, which is the caller's to name.
+    /// The node of an attempt, as Pingora wants it; `None` where it can't be verified. The bridge is
+    /// the caller's to name.
     pub(super) fn peer(&self, target: &Target, wanted: Wanted) -> Option<Box<HttpPeer>> {
         let config = &target.node.config;
         let (is_tls, is_h2) = match config.address.scheme {
+            _ if wanted.is_bridged => (false, false),
             Scheme::Http | Scheme::Ajp => (false, false),
             Scheme::Https => (true, false),
             Scheme::H2 => (true, true),
