@@ -14,6 +14,7 @@
 
 pub mod advertise;
 pub mod ajp;
+pub mod drain;
 mod fault;
 pub mod health;
 pub mod limits;
@@ -36,6 +37,7 @@ use toml::de::DeTable;
 
 pub use advertise::Advertise;
 pub use ajp::Ajp;
+pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use health::Health;
 pub use limits::{Retry, Upstream};
@@ -84,6 +86,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// How nodes are watched.
     pub health: Health,
+    /// How nodes are drained.
+    pub drain: Drain,
     /// Which failures may be tried again.
     pub retry: Retry,
     /// What is written down.
@@ -111,6 +115,7 @@ impl Default for Config {
             manager: Manager::default(),
             upstream: Upstream::default(),
             health: Health::default(),
+            drain: Drain::default(),
             retry: Retry::default(),
             log: Log::default(),
             rate_limits: Vec::new(),
@@ -179,6 +184,7 @@ impl Config {
             manager: root.section("manager", Manager::read),
             upstream: root.section("upstream", Upstream::read),
             health: root.section("health", Health::read),
+            drain: root.section("drain", Drain::read),
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
             rate_limits: root.tables("rate_limit", MAX_RATE_LIMITS, |limit| {

@@ -16,13 +16,16 @@
 //! | `mcmp` | messages of nodes |
 //! | `advertise` | tells nodes over multicast where messages are taken |
 //! | `probe`, `health` | whether nodes are there |
+//! | `operate`, `audit` | what operators ask for, done and written down |
 //! | `manager` | page, API and metrics for operators |
 
 pub mod access_log;
+pub mod audit;
 pub mod caps;
 pub mod cli;
 pub mod config;
 pub mod metrics;
+pub mod operate;
 pub mod probe;
 pub mod proxy;
 pub mod proxy_protocol;

@@ -28,6 +28,7 @@ use muster_web_ui::render;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use crate::operate::{Actor, Operators};
 use crate::published::Published;
 
 /// Most bytes of a form, where the configuration does not say otherwise.
@@ -40,6 +41,8 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct ManagerState {
     /// The registry behind its one writer.
     pub(crate) published: Arc<Published>,
+    /// Who does what is asked for.
+    pub(crate) operators: Arc<Operators>,
     /// What `/metrics` shows.
     pub(crate) metrics: Arc<prometheus_client::registry::Registry>,
     /// What the balancer as a whole is doing; `/readyz` says it too.
@@ -131,16 +134,9 @@ fn apply(state: &ManagerState, form: &[u8]) -> Result<(), (StatusCode, String)> 
         ActionError::Forged => (StatusCode::FORBIDDEN, error.to_string()),
         _ => (StatusCode::BAD_REQUEST, error.to_string()),
     })?;
-    let commands = verbs::commands(&action, &state.published.rows())
-        .map_err(|error| (error.status(), error.to_string()))?;
-    for command in &commands {
-        state
-            .published
-            .apply(command)
-            .map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
-    }
-    tracing::info!(verb = action.verb.word(), target = ?action.target, "an operator's verb");
-    Ok(())
+    let verb = verbs::verb(&action);
+    let done = verb.and_then(|verb| state.operators.perform(&Actor::local(None), &verb));
+    done.map(drop).map_err(|error| (error.status(), error.to_string()))
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

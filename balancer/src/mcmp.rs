@@ -19,6 +19,7 @@ use muster_protocol::mcmp::{App, Command, Ping, Scope};
 use muster_routing::registry::{ApplyError, Outcome};
 
 use crate::PRODUCT;
+use crate::audit::{Entry, Kind};
 use crate::metrics::Metrics;
 use crate::published::Published;
 
@@ -64,7 +65,7 @@ async fn answer(
     let (method, uri) = (head.method.as_str(), head.uri.path());
     let before = mcmp.published.version();
     let told = match mcmp.read(body).await {
-        Ok(body) => mcmp.told(method, uri, &body).await,
+        Ok(body) => mcmp.told(client, method, uri, &body).await,
         Err(failure) => Err(failure),
     };
     let answer = match told {
@@ -74,6 +75,7 @@ async fn answer(
         }
         Err(failure) => {
             tracing::warn!(%client, method, uri, %failure, "MCMP message refused");
+            mcmp.write_down(client, method, uri, &failure);
             failure.answer()
         }
     };
@@ -94,13 +96,27 @@ impl Mcmp {
 
     async fn told(
         &self,
+        client: SocketAddr,
         method: &str,
         uri: &str,
         body: &[u8],
     ) -> Result<(Command, Outcome), Failure> {
         let command = parse_within(method, uri, body, self.max_body_bytes)?;
-        let outcome = self.published.tell(&command).await?;
+        let outcome = self.published.tell_from(&command, Some(client)).await?;
         Ok((command, outcome))
+    }
+
+    /// What the registry refuses it has written down itself.
+    fn write_down(&self, client: SocketAddr, method: &str, uri: &str, failure: &Failure) {
+        let Some(audit) = self.published.audit() else { return };
+        match failure {
+            Failure::Apply(_) => {}
+            Failure::Parse(_) | Failure::TooLong(_) | Failure::BrokenOff | Failure::TooLate(_) => {
+                let from = client.to_string();
+                let entry = Entry::new(Kind::Node, from.as_str(), method, uri);
+                audit.record(entry.from(Some(from.into())).refused(failure));
+            }
+        }
     }
 
     fn reply(&self, command: &Command, outcome: Outcome) -> Reply {

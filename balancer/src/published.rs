@@ -4,18 +4,21 @@
 //! writer; the writer holds its lock for the length of one change and never across an await.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use futures_util::future::join_all;
-use muster_protocol::mcmp::{Command, Dump, Info};
-use muster_routing::registry::{ApplyError, Heard, Outcome};
+use muster_protocol::mcmp::{App, Command, Dump, Info, Scope};
+use muster_protocol::names::Route;
+use muster_routing::registry::{ApplyError, Heard, Outcome, Standing};
 use muster_routing::rows::Rows;
 use muster_routing::{Moment, Registry, RoutingTable};
 use tokio::sync::watch;
 
+use crate::audit::{Audit, Entry, Kind};
 use crate::probe::Prober;
 
 /// The nodes as they stand, shared by everything in the balancer.
@@ -27,6 +30,7 @@ pub struct Published {
     prober: Prober,
     started: Instant,
     id: u64,
+    audit: OnceLock<Arc<Audit>>,
 }
 
 impl Published {
@@ -40,7 +44,18 @@ impl Published {
             prober,
             started: Instant::now(),
             id,
+            audit: OnceLock::new(),
         }
+    }
+
+    /// Says where changes by nodes are written down. The first to say so counts.
+    pub fn audited_by(&self, audit: Arc<Audit>) {
+        let _ = self.audit.set(audit);
+    }
+
+    /// Where changes by nodes are written down, if anywhere.
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.get()
     }
 
     /// Time since the start, the registry's clock.
@@ -105,13 +120,32 @@ impl Published {
     /// # Errors
     /// An [`ApplyError`]; nothing has changed then.
     pub async fn tell(&self, command: &Command) -> Result<Outcome, ApplyError> {
+        self.tell_from(command, None).await
+    }
+
+    /// The same for a node that spoke from there; what it changes, and what is refused to it, is
+    /// written down.
+    ///
+    /// # Errors
+    /// An [`ApplyError`]; nothing has changed then.
+    pub async fn tell_from(
+        &self,
+        command: &Command,
+        from: Option<SocketAddr>,
+    ) -> Result<Outcome, ApplyError> {
         let questions = self.lock().questions(command);
         let answers = questions.iter().map(async |question| {
             let probed = self.prober.probe(&question.address, question.within).await?;
             Some((question.id, probed))
         });
         let heard = Heard(join_all(answers).await.into_iter().flatten().collect());
-        let mut outcome = self.change(|registry, now| registry.apply(command, &heard, now))?;
+        let outcome = self.change(|registry, now| {
+            let before = registry.standing(command);
+            let outcome = registry.apply(command, &heard, now);
+            self.write_down(command, from, before, registry.standing(command), &outcome);
+            outcome
+        });
+        let mut outcome = outcome?;
         if let (Command::App(app), Outcome::Stopped { requests }) = (command, &mut outcome) {
             // Counted once more, now that nobody decides on the old table unseen: a request that
             // was not counted yet will find the new one ([`Published::is_current`]).
@@ -122,6 +156,29 @@ impl Published {
             self.prober.learn(&config.address).await;
         }
         Ok(outcome)
+    }
+
+    /// Most messages change nothing, for nodes say the same again and again.
+    fn write_down(
+        &self,
+        command: &Command,
+        from: Option<SocketAddr>,
+        before: Option<Standing>,
+        after: Option<Standing>,
+        outcome: &Result<Outcome, ApplyError>,
+    ) {
+        let (Some(audit), Some((route, verb, target))) = (self.audit.get(), named(command)) else {
+            return;
+        };
+        let from = from.map(|from| from.to_string().into());
+        let entry = Entry::new(Kind::Node, route.as_str(), verb, &target).from(from);
+        match (outcome, before, after) {
+            (Err(error), ..) => audit.record(entry.refused(error)),
+            (Ok(_), Some(before), Some(after)) if before != after => {
+                audit.record(entry.change(before, after));
+            }
+            (Ok(_), ..) => {}
+        }
     }
 
     /// Forgets where the host names of nodes lead that are gone.
@@ -157,6 +214,29 @@ impl Published {
     fn lock(&self) -> MutexGuard<'_, Registry> {
         // A panic under the lock is a defect, but a registry that answers is better than none.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who says what of whom, for commands that change something.
+fn named(command: &Command) -> Option<(&Route, &'static str, String)> {
+    match command {
+        Command::Config(config) => {
+            Some((&config.route, "CONFIG", format!("node {}", config.route)))
+        }
+        Command::App(App { verb, route, scope: Scope::Node }) => {
+            Some((route, verb.method(), format!("node {route}")))
+        }
+        Command::App(App { verb, route, scope: Scope::Contexts(host) }) => {
+            let paths: Vec<&str> = host.contexts.iter().map(|path| path.as_str()).collect();
+            let alias = host.aliases.first().map(|alias| alias.as_str()).unwrap_or_default();
+            let target = format!("context {} on {alias} of node {route}", paths.join(","));
+            Some((route, verb.method(), target))
+        }
+        Command::Status(_)
+        | Command::Ping(_)
+        | Command::Info
+        | Command::Dump
+        | Command::Version => None,
     }
 }
 

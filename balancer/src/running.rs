@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::engine::Engines;
+use crate::operate::Operators;
 use crate::published::Published;
 use crate::side::Side;
 use crate::tls::{NodeTls, TlsError, TlsFront};
@@ -33,6 +34,7 @@ pub struct Running {
     /// Where operators look.
     pub manager: Vec<SocketAddr>,
     pub(crate) published: Arc<Published>,
+    pub(crate) operators: Arc<Operators>,
     /// TLS to clients, if there is any, and to nodes.
     pub(crate) front: Option<Arc<TlsFront>>,
     pub(crate) node_tls: Arc<NodeTls>,
@@ -55,6 +57,11 @@ impl Running {
     /// The nodes as they stand.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// Who does what operators ask for.
+    pub fn operators(&self) -> &Arc<Operators> {
+        &self.operators
     }
 
     /// Reads the files of certificates again, for the handshakes to come; connections that are

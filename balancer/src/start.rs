@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
 use crate::advertise::Herald;
+use crate::audit::Audit;
 use crate::caps::Caps;
 use crate::config::advertise::KeyFileError;
 use crate::config::{self, Config};
@@ -24,6 +25,7 @@ use crate::door::Entrance;
 use crate::engine::Engines;
 use crate::mcmp::Mcmp;
 use crate::metrics::Metrics;
+use crate::operate::{self, Operators};
 use crate::probe::Prober;
 use crate::proxy::Edge;
 use crate::published::Published;
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error("log.access: cannot open it")]
     AccessLog(#[source] std::io::Error),
+    /// The audit log cannot be written.
+    #[error("log.audit: cannot open it")]
+    AuditLog(#[source] std::io::Error),
     /// The key of advertise cannot be read.
     #[error(transparent)]
     AdvertiseKey(KeyFileError),
@@ -92,8 +97,12 @@ impl Balancer {
         let manager = bind("manager.listen", &config.manager.listen)?;
         let advertise_key = config.advertise.key().map_err(StartError::AdvertiseKey)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
+        let audit = Audit::open(config.log.audit_entries, config.log.audit.file());
+        let audit = Arc::new(audit.map_err(StartError::AuditLog)?);
         let node_tls = Arc::new(NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?);
         let published = Arc::new(published(&config, node_tls.clone())?);
+        published.audited_by(audit.clone());
+        let operators = Arc::new(Operators::of(&config, published.clone(), audit));
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
@@ -105,6 +114,7 @@ impl Balancer {
             mcmp: addresses(&mcmp),
             manager: addresses(&manager),
             published,
+            operators,
             front: front.clone(),
             node_tls,
             engines: Engines::new(Arc::new(edge), &config),
@@ -117,14 +127,16 @@ impl Balancer {
             workers: Vec::new(),
             side: Side::default(),
         };
-        let Running { side, published, phase, mcmp: mcmp_addresses, .. } = &mut running;
+        let Running { side, published, operators, phase, mcmp: mcmp_addresses, .. } = &mut running;
         side.spawn(|stop| health::run(published.clone(), probes, stop));
+        side.spawn(|stop| operate::run(operators.clone(), stop));
         serve_mcmp(side, mcmp, &config, published, &metrics);
         for herald in heralds(&config, advertise_key, mcmp_addresses, &metrics) {
             let state = phase.subscribe();
             side.spawn(|stop| herald.run(state, stop));
         }
-        let page = Page { phase: phase.subscribe(), csrf: rand::random() };
+        let page =
+            Page { phase: phase.subscribe(), csrf: rand::random(), operators: operators.clone() };
         serve_manager(side, manager, &config, published, &metrics, &page);
         let caps = Caps::new(
             config.http.max_connections_per_address,
@@ -223,6 +235,7 @@ fn heralds(
 struct Page {
     phase: watch::Receiver<BalancerState>,
     csrf: [u8; KEY_BYTES],
+    operators: Arc<Operators>,
 }
 
 fn serve_manager(
@@ -242,6 +255,7 @@ fn serve_manager(
     for (listener, own) in listeners.into_iter().zip(own_addresses) {
         let routes = manager::router(manager::ManagerState {
             published: published.clone(),
+            operators: page.operators.clone(),
             metrics: shown.clone(),
             phase: page.phase.clone(),
             csrf: Csrf::new(page.csrf),

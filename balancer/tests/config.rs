@@ -104,6 +104,10 @@ silent_after = "10s"
 forget_after = "11s"
 slow_start = "0s"
 
+[drain]
+deadline = "5m"
+quiet = "30s"
+
 [retry]
 budget_ratio = 1
 budget_floor = 0
@@ -111,6 +115,8 @@ connect_only = ["/pay/", "/"]
 
 [log]
 access = "/var/log/muster/access.log"
+audit = "/var/log/muster/audit.log"
+audit_entries = 50
 level = "debug"
 
 [[rate_limit]]
@@ -150,6 +156,8 @@ fn every_key_can_be_set() {
     assert_eq!(config.upstream.connect_timeout, Duration::from_millis(250));
     assert_ne!(config.upstream, default.upstream);
     assert_ne!(config.health, default.health);
+    assert_eq!(config.drain.deadline, Duration::from_secs(300));
+    assert_eq!(config.log.audit.file(), Some("/var/log/muster/audit.log".as_ref()));
     assert_eq!(config.retry.budget_ratio, 1.0);
     assert_eq!(config.retry.connect_only[0].as_str(), "/pay");
     assert_eq!(config.log.access, AccessLog::File("/var/log/muster/access.log".into()));
@@ -249,7 +257,8 @@ connect_only = [\"pay\"]
 level = \"loud\"
 [metrics]
 ";
-    let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, retry, log, \
+    let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, drain, \
+                 retry, log, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(

@@ -6,6 +6,7 @@
 
 mod apps;
 mod config;
+mod lookup;
 mod publish;
 mod watch;
 mod words;
@@ -27,6 +28,7 @@ use crate::overrides::NodeOverride;
 use crate::table::{Placement, RoutingTable};
 use crate::word::{Subject, Words};
 
+pub use lookup::{Standing, Tally};
 pub use watch::ProbeOrder;
 
 /// Bounds of the registry.
@@ -78,6 +80,8 @@ pub struct Registry {
     /// Counts entries that were built.
     rebuilds: u64,
     table: RoutingTable,
+    /// Nodes that were forgotten since somebody asked, [`Limits::gone`] at most.
+    forgotten: Vec<Route>,
 }
 
 /// All that is kept of one node.
@@ -208,6 +212,7 @@ impl Registry {
             version: 0,
             rebuilds: 0,
             table: RoutingTable::new(use_alias),
+            forgotten: Vec::new(),
         }
     }
 

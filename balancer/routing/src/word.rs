@@ -59,6 +59,9 @@ pub enum Say {
     Drain {
         /// When.
         deadline_ms: UnixMs,
+        /// Whether an operator had disabled it before: so it is again when the drain is cancelled.
+        #[serde(default)]
+        disabled_before: bool,
     },
     /// What the node says itself: an earlier word is taken back.
     Free,
@@ -308,7 +311,7 @@ mod tests {
 
     #[test]
     fn words_can_be_written_down_and_read_again() {
-        let said = word(7, "A", "n", Say::Drain { deadline_ms: 9 });
+        let said = word(7, "A", "n", Say::Drain { deadline_ms: 9, disabled_before: true });
         let text = serde_json::to_string(&said).unwrap();
         assert_eq!(serde_json::from_str::<Word>(&text).unwrap(), said);
         let hostile = text.replace("\"n\"", "\"<script>\"");

@@ -5,14 +5,20 @@ use std::path::PathBuf;
 use serde::Serializer;
 use toml::de::DeValue;
 
-use super::reader::{Section, text};
+use super::reader::{Section, count, text};
 
 /// `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Log {
     /// Where access lines go, in the common log format: `"stdout"`, `"off"`, or the path of a file.
     /// Default `"stdout"`.
     pub access: AccessLog,
+    /// Where the audit log goes, a line of JSON for each action of an operator and each change by a
+    /// node: `"off"`, or the path of a file. Default `"off"`; the last entries are in memory anyway.
+    pub audit: AuditLog,
+    /// How many entries of the audit log stay in memory for page and API, 10 to 100,000. Default
+    /// 1,000.
+    pub audit_entries: usize,
     /// The least severity of the balancer's own log on stderr: `"error"`, `"warn"`, `"info"`,
     /// `"debug"` or `"trace"`. Default `"info"`.
     pub level: LogLevel,
@@ -25,6 +31,16 @@ pub enum AccessLog {
     #[default]
     Stdout,
     /// Nowhere.
+    Off,
+    /// To a file, at its end.
+    File(PathBuf),
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AuditLog {
+    /// Into memory only.
+    #[default]
     Off,
     /// To a file, at its end.
     File(PathBuf),
@@ -49,11 +65,28 @@ pub enum LogLevel {
 
 // === impl Log ===
 
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            access: AccessLog::default(),
+            audit: AuditLog::default(),
+            audit_entries: 1_000,
+            level: LogLevel::default(),
+        }
+    }
+}
+
 impl Log {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Log {
         let default = Log::default();
         Log {
             access: section.read("access", default.access, AccessLog::read),
+            audit: section.read("audit", default.audit, AuditLog::read),
+            audit_entries: section.read(
+                "audit_entries",
+                default.audit_entries,
+                count(10..=100_000),
+            ),
             level: section.read("level", default.level, LogLevel::read),
         }
     }
@@ -78,6 +111,35 @@ impl serde::Serialize for AccessLog {
             AccessLog::Stdout => serializer.serialize_str("stdout"),
             AccessLog::Off => serializer.serialize_str("off"),
             AccessLog::File(path) => serializer.serialize_str(&path.to_string_lossy()),
+        }
+    }
+}
+
+// === impl AuditLog ===
+
+impl AuditLog {
+    fn read(value: &DeValue<'_>) -> Result<AuditLog, String> {
+        match text(value)? {
+            "off" => Ok(AuditLog::Off),
+            "" => Err("it can't be empty".to_owned()),
+            path => Ok(AuditLog::File(path.into())),
+        }
+    }
+
+    /// The file, where there is one.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        match self {
+            AuditLog::Off => None,
+            AuditLog::File(path) => Some(path),
+        }
+    }
+}
+
+impl serde::Serialize for AuditLog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            AuditLog::Off => serializer.serialize_str("off"),
+            AuditLog::File(path) => serializer.serialize_str(&path.to_string_lossy()),
         }
     }
 }

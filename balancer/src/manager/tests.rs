@@ -38,6 +38,7 @@ impl Desk {
         metrics.register("muster_served", "Requests", served);
         let router = router(ManagerState {
             published: published.clone(),
+            operators: Arc::new(operators(published.clone())),
             metrics: Arc::new(metrics),
             phase: seen,
             csrf,
@@ -275,6 +276,11 @@ async fn metrics_are_those_that_were_handed_in() {
     let answer = Desk::new().get("/metrics").await;
     assert!(answer.body.contains("muster_served_total 0"), "{}", answer.body);
     assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
+}
+
+fn operators(published: Arc<Published>) -> Operators {
+    let terms = crate::operate::Terms { deadline: REQUEST_TIMEOUT, quiet: REQUEST_TIMEOUT };
+    Operators::new(published, Arc::default(), "desk".into(), terms)
 }
 
 fn published(messages: &[(&str, &str, &str)]) -> Arc<Published> {

@@ -1,6 +1,7 @@
 //! How nodes stand: STATUS, probes, failed connects, and the passing of time.
 
 use muster_protocol::mcmp::{Address, Load, Status};
+use muster_protocol::names::Route;
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
@@ -95,6 +96,9 @@ impl Registry {
             self.table.close_window();
         }
         for id in self.forgotten(now) {
+            if self.forgotten.len() < self.limits.gone {
+                self.forgotten.push(self.members[&id].config.route.clone());
+            }
             self.remove(id);
         }
         for id in self.warming() {
@@ -102,6 +106,11 @@ impl Registry {
         }
         self.publish();
         self.due(now)
+    }
+
+    /// Nodes that were forgotten since this was asked last.
+    pub fn take_forgotten(&mut self) -> Vec<Route> {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn forgotten(&self, now: Moment) -> Vec<NodeId> {

@@ -277,7 +277,9 @@ impl Registry {
         let new: Vec<Subject> = self.draining.iter().filter(is_new).cloned().collect();
         for subject in new {
             let Some(word) = self.words.get(&Key::State(subject.clone())) else { continue };
-            let About::State { say: Say::Drain { deadline_ms }, .. } = word.about else { continue };
+            let About::State { say: Say::Drain { deadline_ms, .. }, .. } = word.about else {
+                continue;
+            };
             let by = word.by.clone();
             let mut drain = Drain::begin(subject.clone(), by, deadline_ms, quiet_ms, wall);
             drain.look(self.observed(&subject).unwrap_or_default());
@@ -285,7 +287,7 @@ impl Registry {
         }
     }
 
-    fn observed(&self, subject: &Subject) -> Option<Observed> {
+    pub(super) fn observed(&self, subject: &Subject) -> Option<Observed> {
         let member = &self.members[&self.id(&subject.route)?];
         let live = &member.live;
         let lost = live.lost();

@@ -87,6 +87,10 @@ fn node(route: &str) -> Subject {
     Subject::node(route.parse().unwrap())
 }
 
+fn drain_until(deadline_ms: u64) -> Say {
+    Say::Drain { deadline_ms, disabled_before: false }
+}
+
 fn context(route: &str, path: &str) -> Subject {
     let context = Some(("h".parse().unwrap(), path.parse().unwrap()));
     Subject { route: route.parse().unwrap(), context }
@@ -146,7 +150,7 @@ fn what_a_node_says_of_itself_is_there_again_when_the_word_is_taken_back() {
 #[test]
 fn a_drain_keeps_old_sessions_until_it_is_quiet_and_then_stops() {
     let mut desk = Desk::new();
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + 10 * QUIET });
+    desk.say(node("a"), drain_until(desk.at_ms + 10 * QUIET));
     assert_eq!(desk.states(), "DDEE");
     assert_eq!((desk.ask("a"), desk.ask("z")), (Some("a".into()), Some("b".into())));
     desk.tick(QUIET - 1);
@@ -160,7 +164,7 @@ fn a_drain_keeps_old_sessions_until_it_is_quiet_and_then_stops() {
 #[test]
 fn a_drain_whose_node_registers_again_goes_on() {
     let mut desk = Desk::new();
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + 10 * QUIET });
+    desk.say(node("a"), drain_until(desk.at_ms + 10 * QUIET));
     desk.register("a", 1);
     desk.tick(1000);
     assert_eq!((desk.states().as_str(), desk.drain()), ("DDEE", Phase::Draining));
@@ -170,7 +174,7 @@ fn a_drain_whose_node_registers_again_goes_on() {
 fn a_drain_that_is_cancelled_leaves_the_states_before() {
     let mut desk = Desk::new();
     desk.tell("DISABLE-APP", "/", "JVMRoute=a&Alias=h&Context=/y");
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + QUIET });
+    desk.say(node("a"), drain_until(desk.at_ms + QUIET));
     desk.say(node("a"), Say::Free);
     assert_eq!(desk.states(), "EDEE");
     let ended: Vec<Phase> = desk.registry.drain_history().map(|drain| drain.phase).collect();
@@ -184,7 +188,7 @@ fn at_the_deadline_contexts_are_stopped_and_requests_in_flight_finish() {
     let request =
         Request { host: "h", path: "/x", cookies: &[cookie], tried: &[], max_in_flight: 0 };
     let in_flight = decide(desk.registry.table(), &request).unwrap().count();
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + 1000 });
+    desk.say(node("a"), drain_until(desk.at_ms + 1000));
     desk.tick(1000);
     assert_eq!(desk.drain(), Phase::Stopping(End::Deadline));
     assert_eq!(desk.states(), "SSEE");
@@ -198,7 +202,7 @@ fn at_the_deadline_contexts_are_stopped_and_requests_in_flight_finish() {
 #[test]
 fn a_node_that_leaves_while_it_drains_ends_its_drain() {
     let mut desk = Desk::new();
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + QUIET });
+    desk.say(node("a"), drain_until(desk.at_ms + QUIET));
     desk.tell("REMOVE-APP", "/*", "JVMRoute=a");
     desk.tick(1);
     let ended: Vec<Phase> = desk.registry.drain_history().map(|drain| drain.phase).collect();
@@ -212,7 +216,7 @@ fn a_node_that_leaves_while_it_drains_ends_its_drain() {
 #[test]
 fn a_word_for_a_node_that_is_not_here_yet_holds_when_it_comes() {
     let mut desk = Desk::new();
-    desk.say(node("c"), Say::Drain { deadline_ms: desk.at_ms + QUIET });
+    desk.say(node("c"), drain_until(desk.at_ms + QUIET));
     desk.tick(1);
     assert_eq!(desk.registry.drains().count(), 0);
     desk.register("c", 3);
@@ -277,7 +281,7 @@ fn overridden_settings_of_a_balancer_name_hold_over_its_nodes_configs() {
 #[test]
 fn what_an_earlier_process_knew_is_resumed() {
     let mut desk = Desk::new();
-    desk.say(node("a"), Say::Drain { deadline_ms: desk.at_ms + QUIET });
+    desk.say(node("a"), drain_until(desk.at_ms + QUIET));
     desk.say(node("b"), Say::Stop);
     desk.tick(1);
     let words = desk.registry.words().iter().cloned().collect();
