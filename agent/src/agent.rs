@@ -7,20 +7,21 @@ use std::time::Duration;
 use muster_protocol::mcmp::Load;
 use muster_protocol::names::{ContextPath, NameError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::builder::Builder;
 use crate::deployment::Deployment;
+use crate::discovery::Multicast;
+use crate::discovery::multicast::Listener;
 use crate::layer::TrafficLayer;
 use crate::load::{Averaging, LoadSource, Meter, Traffic};
-use crate::registrar::Registrar;
-use crate::registrar::client::{Bounds, Client, Target};
-use crate::registrar::life::{Life, Plan};
+use crate::registrar::client::{Bounds, Target};
+use crate::registrar::life::Plan;
 use crate::registrar::now;
-use crate::status::{BalancerState, BalancerStatus, Drained, Status};
+use crate::roster::Roster;
+use crate::status::{Drained, Origin, Status};
 use crate::wanted::{Want, Wanted};
 
 /// After the stop-context timeout, for the messages that say good-bye.
@@ -34,7 +35,8 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Agent {
     core: Arc<Core>,
-    registrars: JoinSet<()>,
+    roster: Arc<Roster>,
+    listener: Option<AbortOnDropHandle<()>>,
     _reporter: AbortOnDropHandle<()>,
 }
 
@@ -54,6 +56,7 @@ pub(crate) struct Core {
 pub(crate) struct Setup {
     pub(crate) plan: Plan,
     pub(crate) balancers: Vec<Target>,
+    pub(crate) discovery: Option<Multicast>,
     pub(crate) bounds: Bounds,
     pub(crate) contexts: Vec<ContextPath>,
     pub(crate) excluded: Vec<ContextPath>,
@@ -97,12 +100,7 @@ impl Agent {
         let traffic = Arc::new(Traffic::default());
         let mut reporter = Reporter::new(setup.load, setup.averaging, &traffic);
         let load = reporter.load();
-        let balancers = setup.balancers.iter().map(|target| BalancerStatus {
-            address: target.text.clone(),
-            state: BalancerState::Registering,
-            contexts: Default::default(),
-        });
-        let status = Status { load, balancers: balancers.collect() };
+        let status = Status { load, balancers: Vec::new(), discovery: None };
         let core = Arc::new(Core {
             wanted: watch::Sender::new(Wanted::default()),
             status: Arc::new(watch::Sender::new(status)),
@@ -117,15 +115,22 @@ impl Agent {
         });
         let loads = watch::Sender::new(load);
         let plan = Arc::new(setup.plan);
-        let mut registrars = JoinSet::new();
-        for (place, target) in setup.balancers.into_iter().enumerate() {
-            let client = Client::new(target, setup.bounds);
-            let registrar = registrar(&core, &plan, &loads, client, place);
-            registrars.spawn(registrar.run());
+        let interval = plan.status_interval;
+        let roster = Roster::new(Arc::clone(&core), plan, setup.bounds, loads.subscribe());
+        let roster = Arc::new(roster);
+        let configured: Vec<_> =
+            setup.balancers.iter().map(|target| (target.host.clone(), target.port)).collect();
+        for target in setup.balancers {
+            roster.follow(target, Origin::Configured);
         }
-        let reporting = reporter.run(plan.status_interval, loads, Arc::clone(&core.status));
+        let listener = setup.discovery.map(|settings| {
+            let status = Arc::clone(&core.status);
+            let listener = Listener::new(settings, configured, Arc::clone(&roster), status);
+            AbortOnDropHandle::new(tokio::spawn(listener.run()))
+        });
+        let reporting = reporter.run(interval, loads, Arc::clone(&core.status));
         let reporter = AbortOnDropHandle::new(tokio::spawn(reporting));
-        Agent { core, registrars, _reporter: reporter }
+        Agent { core, roster, listener, _reporter: reporter }
     }
 
     /// The tower layer that counts requests for the load metrics. Put it outermost; every clone
@@ -159,8 +164,8 @@ impl Agent {
         self.core.status.subscribe()
     }
 
-    /// Returns once every balancer knows the node and its contexts and reaches it. Unbounded: put
-    /// a timeout around it, for a balancer may never come.
+    /// Returns once every balancer knows the node and its contexts and reaches it, and there is at
+    /// least one. Unbounded: put a timeout around it, for a balancer may never come.
     pub async fn registered(&self) {
         let mut status = self.watch();
         // The sender lives in the agent.
@@ -177,29 +182,13 @@ impl Agent {
     /// ended or the stop-context timeout is over, out of the balancer. Serve on until it returns,
     /// which it does at most 2 s after that timeout.
     pub async fn stop(mut self) -> Drained {
+        // Nobody new is followed on the way out.
+        self.listener = None;
         let by = now() + self.core.stop_context_timeout;
         self.core.wanted.send_modify(|wanted| wanted.leaving_by = Some(by));
-        let all_ended = async { while self.registrars.join_next().await.is_some() {} };
-        // Whoever is later than this is stopped where it is, when the set is dropped.
-        let _ = timeout(self.core.stop_context_timeout + FAREWELL, all_ended).await;
+        self.roster.end(self.core.stop_context_timeout + FAREWELL).await;
         Drained::sum(&self.core.status.borrow().balancers, |_| true)
     }
-}
-
-fn registrar(
-    core: &Core,
-    plan: &Arc<Plan>,
-    loads: &watch::Sender<Load>,
-    client: Client,
-    place: usize,
-) -> Registrar {
-    let mut wanted = core.wanted.subscribe();
-    let mut load = loads.subscribe();
-    let first = wanted.borrow_and_update().clone();
-    let first_load = *load.borrow_and_update();
-    let life = Life::new(Arc::clone(plan), first, first_load, rand::random(), now());
-    let status = Arc::clone(&core.status);
-    Registrar { life, client, wanted, load, status, place, last_logged: None }
 }
 
 // === impl Core ===

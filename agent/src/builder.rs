@@ -9,6 +9,7 @@ use std::time::Duration;
 use muster_protocol::mcmp::{BalancerSettings, Load, Scheme};
 
 use crate::agent::Agent;
+use crate::discovery::Discovery;
 use crate::load::{Averaging, LoadMetric, LoadSource};
 pub use check::{Fault, StartError};
 
@@ -20,6 +21,7 @@ pub struct Builder {
     node_name: Option<String>,
     listen: Option<(Scheme, String, u16)>,
     balancers: Vec<String>,
+    discovery: Option<Discovery>,
     aliases: Vec<String>,
     contexts: Vec<String>,
     excluded: Vec<String>,
@@ -52,6 +54,7 @@ impl Builder {
             node_name: None,
             listen: None,
             balancers: Vec::new(),
+            discovery: None,
             aliases: Vec::new(),
             contexts: Vec::new(),
             excluded: Vec::new(),
@@ -99,9 +102,16 @@ impl Builder {
         self
     }
 
-    /// A balancer's MCMP address, `host:port`. Call it once for each; at least one is required.
+    /// A balancer's MCMP address, `host:port`. Call it once for each; at least one is required,
+    /// or [discovery](Builder::discovery).
     pub fn balancer(mut self, address: impl Into<String>) -> Self {
         self.balancers.push(address.into());
+        self
+    }
+
+    /// Follows balancers that advertise themselves, beside those that are named or without any.
+    pub fn discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = Some(discovery);
         self
     }
 

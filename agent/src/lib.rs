@@ -21,24 +21,29 @@
 //! ```
 //!
 //! The parts: the [`Agent`] says what balancers should know; one registrar per balancer brings
-//! its balancer there and keeps it there; the load is computed once per status interval from
+//! its balancer there and keeps it there; [`Discovery`] finds balancers that advertise themselves; the load is computed once per status interval from
 //! [`LoadMetric`]s; the [`TrafficLayer`] counts what they need.
 
 mod agent;
 mod builder;
 mod deployment;
+mod discovery;
 mod layer;
 mod load;
 mod registrar;
+mod roster;
 mod status;
 mod wanted;
 
 pub use agent::{Agent, DeployError};
 pub use builder::{Builder, Fault, StartError};
 pub use deployment::Deployment;
+pub use discovery::Discovery;
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
-pub use status::{BalancerState, BalancerStatus, ContextState, Drained, Status};
+pub use status::{
+    BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,
+};
 
 pub use muster_protocol::mcmp::{Load, Scheme};
 pub use muster_protocol::names;

@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use crate::status::{BalancerState, Status};
 use crate::wanted::Wanted;
 use client::Client;
-use life::{Action, Event, Life};
+use life::{Action, Answer, Event, Life};
 
 /// One balancer's task.
 #[derive(Debug)]
@@ -24,9 +24,10 @@ pub(crate) struct Registrar {
     pub(crate) client: Client,
     pub(crate) wanted: watch::Receiver<Wanted>,
     pub(crate) load: watch::Receiver<Load>,
-    /// Where the status of all balancers stands, and the place of this one.
+    /// Where the status of all balancers stands.
     pub(crate) status: Arc<watch::Sender<Status>>,
-    pub(crate) place: usize,
+    /// Whether the last message was answered, with whatever answer.
+    pub(crate) answers: bool,
     /// So that a balancer that stays away is not a line in the log for each try.
     pub(crate) last_logged: Option<BalancerState>,
 }
@@ -44,6 +45,7 @@ impl Registrar {
                 Action::Send(command) => {
                     let message = write(&command);
                     let (answer, local) = self.client.exchange(&message).await;
+                    self.answers = !matches!(answer, Answer::Lost(_));
                     debug!(
                         balancer = self.address(),
                         method = message.method,
@@ -109,9 +111,15 @@ impl Registrar {
         let state = self.life.state().clone();
         let mut has_new_state = false;
         self.status.send_if_modified(|status| {
-            let Some(shown) = status.balancers.get_mut(self.place) else { return false };
+            let address = self.client.address();
+            let mut balancers = status.balancers.iter_mut();
+            let Some(shown) = balancers.find(|shown| shown.address == address) else {
+                return false;
+            };
             has_new_state = shown.state != state;
-            let is_changed = has_new_state || shown.contexts != contexts;
+            let is_changed =
+                has_new_state || shown.contexts != contexts || shown.answers != self.answers;
+            shown.answers = self.answers;
             shown.contexts = contexts;
             shown.state = state.clone();
             is_changed

@@ -11,15 +11,41 @@ use muster_protocol::names::ContextPath;
 pub struct Status {
     /// The load factor last computed.
     pub load: Load,
-    /// Each balancer, in the order of the builder.
+    /// Each balancer: those of the builder in its order, then those that were found.
     pub balancers: Vec<BalancerStatus>,
+    /// What was heard of balancers that advertise; `None` until something was.
+    pub discovery: Option<DiscoveryStatus>,
+}
+
+/// What discovery has heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiscoveryStatus {
+    /// Datagrams that were believed.
+    pub heard: u64,
+    /// Datagrams that were not, or could not be read.
+    pub refused: u64,
+    /// Why the last one was not.
+    pub last_refusal: Option<String>,
+}
+
+/// How this node knows of a balancer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The builder named it.
+    Configured,
+    /// It advertised itself.
+    Advertised,
 }
 
 /// One balancer, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalancerStatus {
-    /// `host:port`, as configured.
+    /// `host:port`, as configured or advertised.
     pub address: String,
+    /// How this node knows of it.
+    pub origin: Origin,
+    /// Whether it answered the last message, with whatever answer.
+    pub answers: bool,
     /// How the node stands with it.
     pub state: BalancerState,
     /// How each context stands with it.
@@ -89,9 +115,10 @@ pub struct Drained {
 // === impl Status ===
 
 impl Status {
-    /// Whether every balancer knows the node and its contexts and reaches it.
+    /// Whether every balancer knows the node and its contexts and reaches it; false while there
+    /// is none, because none was found yet.
     pub fn is_registered(&self) -> bool {
-        self.balancers.iter().all(BalancerStatus::is_registered)
+        !self.balancers.is_empty() && self.balancers.iter().all(BalancerStatus::is_registered)
     }
 }
 

@@ -6,7 +6,7 @@ mod answer;
 mod sessions;
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use clap::Parser;
 use muster_agent::names::Route;
-use muster_agent::{Agent, Load, LoadMetric};
+use muster_agent::{Agent, Discovery, Load, LoadMetric};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -44,8 +44,15 @@ pub struct Options {
     #[arg(long)]
     pub port: Option<u16>,
     /// Where balancers take registrations
-    #[arg(long, value_name = "HOST:PORT", num_args = 1.., default_value = "127.0.0.1:6666")]
+    /// [default: 127.0.0.1:6666, or none with --discover]
+    #[arg(long, value_name = "HOST:PORT", num_args = 1..)]
     pub balancer: Vec<String>,
+    /// Follow balancers that advertise themselves to this multicast group
+    #[arg(long, value_name = "GROUP:PORT", num_args = 0..=1, default_missing_value = "224.0.1.105:23364")]
+    pub discover: Option<SocketAddrV4>,
+    /// With --discover: what the balancers know too; nobody else is believed
+    #[arg(long, value_name = "KEY", requires = "discover")]
+    pub security_key: Option<String>,
     /// A name of the virtual host [default: localhost]
     #[arg(long, num_args = 1..)]
     pub alias: Vec<String>,
@@ -138,10 +145,23 @@ impl Options {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     }
 
+    fn discovery(&self) -> Option<Discovery> {
+        let discovery = Discovery::multicast().group(self.discover?);
+        Some(match &self.security_key {
+            Some(key) => discovery.security_key(key),
+            None => discovery,
+        })
+    }
+
     fn agent(&self, route: &Route, address: SocketAddr) -> muster_agent::Builder {
         let agent = Agent::builder().node_name(route.as_str()).listen(address).context("/counter");
         let agent = agent.status_interval(self.status_interval);
         let agent = self.balancer.iter().fold(agent, |agent, balancer| agent.balancer(balancer));
+        let agent = match self.discovery() {
+            Some(discovery) => agent.discovery(discovery),
+            None if self.balancer.is_empty() => agent.balancer("127.0.0.1:6666"),
+            None => agent,
+        };
         let agent = self.alias.iter().fold(agent, |agent, alias| agent.alias(alias));
         let agent = self.domain.iter().fold(agent, |agent, domain| agent.domain(domain));
         let agent = self.balancer_name.iter().fold(agent, |agent, name| agent.balancer_name(name));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a story that goes wrong says so by a panic")]
 
 mod system {
+    mod advertise;
     mod ajp;
     mod bridge;
     mod clients;

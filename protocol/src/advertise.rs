@@ -71,7 +71,7 @@ pub enum Phase {
 }
 
 /// Where a balancer takes messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manager {
     /// Its address.
     pub address: SocketAddr,

@@ -7,6 +7,7 @@ use muster_protocol::names::{Alias, ContextPath, NameError, NodeHost, Route};
 
 use super::Builder;
 use crate::agent::Setup;
+use crate::discovery::Discovery;
 use crate::load::{Averaging, LoadMetric, LoadSource};
 use crate::registrar::client::{Bounds, Target};
 use crate::registrar::life::Plan;
@@ -43,6 +44,15 @@ pub enum Fault {
     /// A metric's capacity is not a positive number.
     #[error("the capacity of a metric has the bad value {0}: it must be greater than 0")]
     Capacity(f64),
+    /// The group of discovery is none.
+    #[error("the group of discovery has the bad value {0}: it is no IPv4 multicast address")]
+    Group(std::net::SocketAddrV4),
+    /// The key of discovery is none.
+    #[error("the security key of discovery is not usable: {0}")]
+    SecurityKey(muster_protocol::advertise::KeyError),
+    /// Discovery may follow nobody.
+    #[error("most_balancers must be 1 or more")]
+    NoBalancers,
     /// The decay is below 1.
     #[error("decay has the bad value {0}: it must be 1 or more")]
     Decay(f64),
@@ -95,6 +105,11 @@ impl Builder {
         let contexts: Vec<ContextPath> = faults.names(&self.contexts);
         let excluded: Vec<ContextPath> = faults.names(&self.excluded);
         let balancers = self.check_balancers(&mut faults);
+        let discovery = self.discovery.take().map(Discovery::check).transpose();
+        let discovery = discovery.unwrap_or_else(|found| {
+            faults.0.extend(found);
+            None
+        });
         self.check_numbers(&mut faults);
         if let LoadSource::Metrics(metrics) = &mut self.load
             && metrics.is_empty()
@@ -117,6 +132,7 @@ impl Builder {
         Ok(Setup {
             plan,
             balancers,
+            discovery,
             bounds: Bounds { socket_timeout, answer_limit },
             contexts,
             excluded,
@@ -159,7 +175,7 @@ impl Builder {
     }
 
     fn check_balancers(&self, faults: &mut Faults) -> Vec<Target> {
-        if self.balancers.is_empty() {
+        if self.balancers.is_empty() && self.discovery.is_none() {
             faults.0.push(Fault::Missing("balancer"));
         }
         let mut targets: Vec<Target> = Vec::new();

@@ -1,5 +1,6 @@
 //! The agent against a fake balancer that records every byte: what a node says, and when.
 
+mod discovers;
 mod drains;
 mod fake;
 mod lives;
@@ -13,7 +14,7 @@ use fake::Fake;
 use muster_agent::{Agent, Builder};
 
 /// The bound of every wait in these tests; none is expected to come near it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An agent for a node that listens nowhere, with short pauses.
 fn agent(name: &str) -> Builder {

@@ -81,6 +81,10 @@ pub struct CounterOptions {
     pub domain: Option<String>,
     /// How often it reports; 1 s when not said.
     pub status_interval: Option<&'static str>,
+    /// The multicast group where it finds its balancers; it is told of none then.
+    pub discover: Option<String>,
+    /// What its balancers know too.
+    pub security_key: Option<String>,
 }
 
 // === impl Farm ===
@@ -134,11 +138,17 @@ impl Farm {
         let mut option = |key: &str, value: String| arguments.extend([key.to_owned(), value]);
         option("--node-name", name.to_owned());
         option("--port", address.port().to_string());
-        option("--balancer", balancer.mcmp.to_string());
+        match &options.discover {
+            Some(group) => option("--discover", group.clone()),
+            None => option("--balancer", balancer.mcmp.to_string()),
+        }
         option("--status-interval", interval.to_owned());
         option("--request-log", request_log.display().to_string());
         if let Some(load) = options.load {
             option("--load", load.to_string());
+        }
+        if let Some(key) = &options.security_key {
+            option("--security-key", key.clone());
         }
         if let Some(domain) = &options.domain {
             option("--domain", domain.clone());

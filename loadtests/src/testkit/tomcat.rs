@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,6 +36,20 @@ pub enum Connector {
     Ajp,
 }
 
+/// How a Tomcat knows its balancers.
+#[derive(Debug, Clone)]
+pub enum Balancers {
+    /// By a list of one.
+    At(SocketAddr),
+    /// By their advertise on loopback.
+    Advertised {
+        /// The multicast group.
+        group: SocketAddrV4,
+        /// What the balancers know too.
+        key: String,
+    },
+}
+
 /// A running Tomcat with the counter application at `/counter`.
 #[derive(Debug)]
 pub struct Tomcat {
@@ -48,7 +62,7 @@ pub struct Tomcat {
     more: Vec<PathBuf>,
     worker: PathBuf,
     runs: PathBuf,
-    balancer: SocketAddr,
+    balancers: Balancers,
     pid: u32,
 }
 
@@ -58,6 +72,17 @@ impl Tomcat {
         Tomcat::start_with(farm, name, balancer, Connector::Http, &[]).await
     }
 
+    /// The same without a list: it follows balancers that advertise themselves.
+    pub async fn follow(
+        farm: &Farm,
+        name: &str,
+        group: SocketAddrV4,
+        key: &str,
+    ) -> Result<Tomcat, FarmError> {
+        let balancers = Balancers::Advertised { group, key: key.to_owned() };
+        Tomcat::start_knowing(farm, name, balancers, Connector::Http, &[]).await
+    }
+
     /// Starts a Tomcat with this connector, and with an application for each of these servlets
     /// (Java sources) beside the counter: `Echo.java` is mounted at `/echo`. Over HTTP it waits
     /// until the counter answers, over AJP only until the connector does.
@@ -65,6 +90,16 @@ impl Tomcat {
         farm: &Farm,
         name: &str,
         balancer: SocketAddr,
+        connector: Connector,
+        servlets: &[&Path],
+    ) -> Result<Tomcat, FarmError> {
+        Tomcat::start_knowing(farm, name, Balancers::At(balancer), connector, servlets).await
+    }
+
+    async fn start_knowing(
+        farm: &Farm,
+        name: &str,
+        balancers: Balancers,
         connector: Connector,
         servlets: &[&Path],
     ) -> Result<Tomcat, FarmError> {
@@ -79,7 +114,7 @@ impl Tomcat {
             more: Vec::new(),
             worker,
             runs: farm.folder().join("tomcat"),
-            balancer,
+            balancers,
             pid: 0,
         };
         for servlet in servlets {
@@ -168,8 +203,9 @@ impl Tomcat {
         };
         // The worker takes how far its port is from the usual one.
         let offset = self.address.port() - base;
-        let started = Command::new(self.worker.join("worker.sh"))
-            .args([&self.name, &offset.to_string(), &self.balancer.to_string(), word])
+        let (script, balancers) = self.script()?;
+        let started = Command::new(script)
+            .args([&self.name, &offset.to_string(), &balancers, word])
             .env("RUN_DIR", &self.runs)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -196,6 +232,37 @@ impl Tomcat {
             }
         });
         Ok(answers.await?)
+    }
+
+    /// The worker's script, and what it takes for its balancers.
+    fn script(&self) -> io::Result<(PathBuf, String)> {
+        let script = self.worker.join("worker.sh");
+        let (group, key) = match &self.balancers {
+            Balancers::At(balancer) => return Ok((script, balancer.to_string())),
+            Balancers::Advertised { group, key } => (group, key),
+        };
+        // The script knows lists only, so a copy is told to take the attributes as they come.
+        let text = fs::read_to_string(&script)?;
+        let mut own = text.clone();
+        for (from, to) in [
+            ("L=$(dirname \"$(readlink -f \"$0\")\")", format!("L={}", self.worker.display())),
+            ("advertise=\"false\" proxyList=\"$BAL\"", "$BAL".to_owned()),
+        ] {
+            if !own.contains(from) {
+                return Err(io::Error::other(format!("worker.sh has no {from}")));
+            }
+            own = own.replace(from, &to);
+        }
+        fs::create_dir_all(&self.runs)?;
+        let copy = self.runs.join(format!("{}.sh", self.name));
+        fs::write(&copy, own)?;
+        fs::set_permissions(&copy, fs::metadata(&script)?.permissions())?;
+        let (address, port) = (group.ip(), group.port());
+        let attributes = format!(
+            "advertise=\"true\" advertiseGroupAddress=\"{address}\" advertisePort=\"{port}\" \
+             advertiseInterface=\"127.0.0.1\" advertiseSecurityKey=\"{key}\""
+        );
+        Ok((copy, attributes))
     }
 
     fn kill(&mut self) {

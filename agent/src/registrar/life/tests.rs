@@ -540,6 +540,8 @@ fn a_node_on_all_addresses_names_the_one_it_is_reached_from() {
 fn a_drain_that_was_cut_off_is_not_complete() {
     let balancer = |told| crate::status::BalancerStatus {
         address: "a:1".to_owned(),
+        origin: crate::status::Origin::Configured,
+        answers: true,
         state: BalancerState::Left,
         contexts: BTreeMap::from([(path("/a"), told)]),
     };
