@@ -50,13 +50,31 @@ pub(crate) fn bind_shared(
     socket(address)?.bind(address)?;
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {
-        let socket = socket(address)?;
-        socket.set_reuseport(true)?;
-        socket.bind(address)?;
-        address = socket.local_addr()?;
-        listeners.push(socket.listen(BACKLOG)?.into_std()?);
+        let listener = share(address)?;
+        address = listener.local_addr()?;
+        listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// Adds to sockets of one address until there are so many.
+pub(crate) fn share_more(
+    mut listeners: Vec<std::net::TcpListener>,
+    count: usize,
+) -> std::io::Result<Vec<std::net::TcpListener>> {
+    let Some(first) = listeners.first() else { return Ok(listeners) };
+    let address = first.local_addr()?;
+    while listeners.len() < count {
+        listeners.push(share(address)?);
+    }
+    Ok(listeners)
+}
+
+fn share(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn socket(address: SocketAddr) -> std::io::Result<tokio::net::TcpSocket> {

@@ -56,6 +56,9 @@ pub struct Line<'r> {
     pub how: &'static str,
 }
 
+/// What lines are written to.
+pub struct Output(Box<dyn Write + Send>);
+
 /// Where lines go. Dropping it writes what is left, and waits a second at most for that: the
 /// reader of a pipe may have stopped to read, and no balancer stays for it.
 #[derive(Debug)]
@@ -78,6 +81,8 @@ struct Waiting {
     second: u64,
     clock: String,
     is_closed: bool,
+    /// What the lines to come are written to.
+    next: Option<Output>,
     /// The writer has written everything.
     is_ended: bool,
 }
@@ -88,14 +93,13 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened or the thread not started.
     pub fn open(target: &config::AccessLog) -> io::Result<Option<AccessLog>> {
-        let output: Box<dyn Write + Send> = match target {
-            config::AccessLog::Off => return Ok(None),
-            config::AccessLog::Stdout => Box::new(io::stdout()),
-            config::AccessLog::File(path) => {
-                Box::new(OpenOptions::new().append(true).create(true).open(path)?)
-            }
-        };
-        AccessLog::to(output).map(Some)
+        Output::open(target)?.map(|Output(output)| AccessLog::to(output)).transpose()
+    }
+
+    /// Lines that come from now on go there.
+    pub fn switch(&self, output: Output) {
+        self.shared.lock().next = Some(output);
+        self.shared.wake.notify_one();
     }
 
     fn to(output: Box<dyn Write + Send>) -> io::Result<AccessLog> {
@@ -129,6 +133,28 @@ impl AccessLog {
     }
 }
 
+impl Output {
+    /// Opens it; `None` when the log is off.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(target: &config::AccessLog) -> io::Result<Option<Output>> {
+        Ok(Some(Output(match target {
+            config::AccessLog::Off => return Ok(None),
+            config::AccessLog::Stdout => Box::new(io::stdout()),
+            config::AccessLog::File(path) => {
+                Box::new(OpenOptions::new().append(true).create(true).open(path)?)
+            }
+        })))
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
 impl Drop for AccessLog {
     fn drop(&mut self) {
         let mut waiting = self.shared.lock();
@@ -151,16 +177,21 @@ fn write_until_closed(shared: &Shared, mut output: Box<dyn Write + Send>) {
     let mut lines = Vec::new();
     loop {
         let mut waiting = shared.lock();
-        if waiting.lines.is_empty() && !waiting.is_closed {
+        if waiting.lines.is_empty() && !waiting.is_closed && waiting.next.is_none() {
             let woken = shared.wake.wait_timeout(waiting, FLUSH_INTERVAL);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::swap(&mut lines, &mut waiting.lines);
         let (dropped, is_closed) = (std::mem::take(&mut waiting.dropped), waiting.is_closed);
+        let next = waiting.next.take();
         drop(waiting);
 
         if let Err(error) = output.write_all(&lines).and_then(|()| output.flush()) {
             tracing::error!(%error, "cannot write the access log");
+        }
+        // What had come by then belongs to the one before.
+        if let Some(Output(next)) = next {
+            output = next;
         }
         if dropped > 0 {
             tracing::warn!(dropped, "the access log is too slow: lines are lost");

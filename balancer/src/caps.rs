@@ -29,10 +29,16 @@ pub struct Caps {
     /// 0 is no limit.
     most: usize,
     uncounted: Networks,
+    shards: Arc<Shards>,
+    refused: Counter,
+}
+
+/// Who has how many; outlives a change of the limit.
+#[derive(Debug)]
+struct Shards {
     shards: [Mutex<Counts>; SHARDS],
     /// Keyed, so that no client can choose addresses that fall into one shard.
     hasher: RandomState,
-    refused: Counter,
 }
 
 type Counts = HashMap<IpAddr, usize>;
@@ -41,7 +47,7 @@ type Counts = HashMap<IpAddr, usize>;
 /// when it is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again when this is dropped"]
-pub struct Place(Option<(Arc<Caps>, IpAddr)>);
+pub struct Place(Option<(Arc<Shards>, IpAddr)>);
 
 /// The client has as many connections as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,8 +66,15 @@ impl Caps {
     /// of `uncounted` are not counted, for many clients come through one of them. Refusals are
     /// added to `refused`.
     pub fn new(most: usize, uncounted: Networks, refused: Counter) -> Arc<Caps> {
-        let (shards, hasher) = (std::array::from_fn(|_| Mutex::default()), RandomState::new());
-        Arc::new(Caps { most, uncounted, shards, hasher, refused })
+        let shards = std::array::from_fn(|_| Mutex::default());
+        let shards = Arc::new(Shards { shards, hasher: RandomState::new() });
+        Arc::new(Caps { most, uncounted, shards, refused })
+    }
+
+    /// The same with another limit: whoever has a place keeps it, and is counted.
+    pub fn after_reload(&self, most: usize, uncounted: Networks) -> Arc<Caps> {
+        let (shards, refused) = (self.shards.clone(), self.refused.clone());
+        Arc::new(Caps { most, uncounted, shards, refused })
     }
 
     /// Takes a place for a connection of that address: the peer's, or the one that the PROXY
@@ -74,7 +87,7 @@ impl Caps {
         if self.most == 0 || client_is_near(address) || self.uncounted.contains(address) {
             return Ok(Place(None));
         }
-        let mut counts = self.counts(client);
+        let mut counts = self.shards.counts(client);
         let count = counts.entry(client).or_insert(0);
         if *count >= self.most {
             drop(counts);
@@ -83,9 +96,13 @@ impl Caps {
         }
         *count += 1;
         drop(counts);
-        Ok(Place(Some((self.clone(), client))))
+        Ok(Place(Some((self.shards.clone(), client))))
     }
+}
 
+// === impl Shards ===
+
+impl Shards {
     fn leave(&self, client: IpAddr) {
         let mut counts = self.counts(client);
         if let Entry::Occupied(mut count) = counts.entry(client) {
@@ -108,8 +125,8 @@ fn client_is_near(address: IpAddr) -> bool {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some((caps, client)) = self.0.take() {
-            caps.leave(client);
+        if let Some((shards, client)) = self.0.take() {
+            shards.leave(client);
         }
     }
 }
@@ -141,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_changes_counts_those_who_were_there_before() {
+        let before = caps(2);
+        let first = before.admit(ip("192.0.2.7")).unwrap();
+        let after = before.after_reload(1, Networks::NONE);
+        assert!(after.admit(ip("192.0.2.7")).is_err());
+        drop(first);
+        let _next = after.admit(ip("192.0.2.7")).unwrap();
+        assert!(after.admit(ip("192.0.2.7")).is_err());
+    }
+
+    #[test]
     fn addresses_of_one_ipv6_network_are_one_client() {
         let caps = caps(1);
         let _place = caps.admit(ip("2001:db8:0:1::1")).unwrap();
@@ -161,7 +189,7 @@ mod tests {
     fn without_a_limit_everybody_is_admitted_and_nobody_remembered() {
         let caps = caps(0);
         let _places: Vec<_> = (0..100).map(|_| caps.admit(ip("192.0.2.7")).unwrap()).collect();
-        assert!(caps.shards.iter().all(|counts| counts.lock().unwrap().is_empty()));
+        assert!(caps.shards.shards.iter().all(|counts| counts.lock().unwrap().is_empty()));
     }
 
     #[test]
@@ -172,7 +200,7 @@ mod tests {
             .map(|address| caps.admit(address).unwrap())
             .collect();
         drop(places);
-        assert!(caps.shards.iter().all(|counts| counts.lock().unwrap().is_empty()));
+        assert!(caps.shards.shards.iter().all(|counts| counts.lock().unwrap().is_empty()));
     }
 
     #[test]

@@ -8,14 +8,16 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Fault, Faults};
+use crate::reload::Again;
 use crate::tls;
 
 /// What `muster run` does with a good configuration.
-pub type Serve = fn(Config) -> anyhow::Result<()>;
+pub type Serve = fn(Config, Again) -> anyhow::Result<()>;
 
 /// An edge proxy whose nodes register themselves over MCMP.
 #[derive(Debug, Parser)]
@@ -95,7 +97,10 @@ fn answer(result: anyhow::Result<()>) -> ExitCode {
 
 fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Result<()> {
     match command {
-        Command::Run(run) => serve(run.config()?),
+        Command::Run(run) => {
+            let config = run.config()?;
+            serve(config, Arc::new(move || run.config()))
+        }
         Command::Check { file } => {
             let config = Config::read(&file)?;
             check_files(&config, &file)?;
@@ -152,7 +157,7 @@ mod tests {
         let args = ["muster"].iter().chain(args);
         let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
         let mut out = Vec::new();
-        let serve: Serve = |config| anyhow::bail!("http is {:?}", config.http.listen);
+        let serve: Serve = |config, _| anyhow::bail!("http is {:?}", config.http.listen);
         execute(cli.command, &mut out, serve).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }

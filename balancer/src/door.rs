@@ -14,12 +14,13 @@ use crate::engine::{Caller, Stream, WorkerEngine};
 use crate::proxy_protocol::receive;
 use crate::tls::TlsFront;
 use crate::trusted::Networks;
+use crate::world::Worlds;
 
 /// The rules of a public listener, the same for all workers.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     /// Where clients speak TLS.
-    pub(crate) tls: Option<Arc<TlsFront>>,
+    pub(crate) tls: Option<TlsFront>,
     pub(crate) caps: Arc<Caps>,
     /// Who tells us the client's address first.
     pub(crate) proxies: Networks,
@@ -27,34 +28,63 @@ pub(crate) struct Entrance {
     pub(crate) header_timeout: Duration,
 }
 
+/// Where a public listener leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Clients speak HTTP.
+    Plain,
+    /// Clients speak TLS first.
+    Secure,
+}
+
+impl Kind {
+    /// The configuration's key of such listeners.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Kind::Plain => "http.listen",
+            Kind::Secure => "tls.listen",
+        }
+    }
+}
+
 /// One worker's end of a public listener.
 pub(crate) struct Door {
     pub(crate) engine: Rc<WorkerEngine>,
-    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) worlds: Worlds,
+    pub(crate) kind: Kind,
 }
 
 impl accept::Engine for Door {
     async fn serve(self: Rc<Self>, mut stream: TcpStream, peer: SocketAddr) {
-        let caller = match self.entrance.proxies.contains(peer.ip()) {
+        let world = self.worlds.kept();
+        let entrance = match self.kind {
+            Kind::Plain => &world.plain,
+            Kind::Secure => match &world.secure {
+                Some(entrance) => entrance,
+                // The listener is on its way out, and its certificates are gone already.
+                None => return,
+            },
+        };
+        let caller = match entrance.proxies.contains(peer.ip()) {
             false => Ok(Caller { address: peer, is_tls: false }),
-            true => Box::pin(self.entrance.named(&mut stream, peer)).await,
+            true => Box::pin(entrance.named(&mut stream, peer)).await,
         };
         let caller = match caller {
             Ok(caller) => caller,
             Err(error) => return tracing::debug!(%peer, %error, "no PROXY header"),
         };
-        let place = match self.entrance.caps.admit(caller.address.ip()) {
+        let place = match entrance.caps.admit(caller.address.ip()) {
             Ok(place) => place,
             Err(error) => return tracing::debug!(%error, "a connection is refused"),
         };
-        let stream = match &self.entrance.tls {
+        let stream = match &entrance.tls {
             None => Stream::Plain(stream),
             Some(front) => match Box::pin(front.accept(stream)).await {
                 Ok(stream) => Stream::Tls(Box::new(stream)),
                 Err(error) => return tracing::debug!(%peer, %error, "no TLS with a client"),
             },
         };
-        self.engine.serve(stream, caller).await;
+        self.engine.serve(stream, caller, &world).await;
         drop(place);
     }
 }

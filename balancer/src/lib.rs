@@ -7,7 +7,10 @@
 //! | module | idea |
 //! |---|---|
 //! | `start`, `running`, `serve` | the life: from a configuration to a balancer that runs, its end, and what the binary does |
-//! | `side` | the tasks beside the traffic, and how they end |
+//! | `life`, `reload` | what it consists of while it runs, and how that is changed |
+//! | `side` | the parts beside the traffic: how they begin, begin anew, and end |
+//! | `world` | what the configuration makes of traffic: one value, replaced whole |
+//! | `listeners` | the sockets |
 //! | `worker` | the threads that carry it |
 //! | `accept`, `server` | listeners: the public one, and those that we answer ourselves |
 //! | `proxy` | what is done with a request: choose, wait, retry, headers, refusals |
@@ -30,6 +33,7 @@ pub mod probe;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod published;
+pub mod reload;
 pub mod tls;
 pub mod trusted;
 
@@ -38,6 +42,8 @@ mod advertise;
 mod door;
 mod engine;
 mod health;
+mod life;
+mod listeners;
 mod manager;
 mod mcmp;
 mod running;
@@ -49,7 +55,9 @@ mod start;
 mod telemetry;
 mod text;
 mod worker;
+mod world;
 
+pub use reload::{Reloaded, Reloader};
 pub use running::Running;
 pub use serve::serve;
 pub use start::{Balancer, StartError};

@@ -247,7 +247,7 @@ mod tests {
         // Only the bound of a message can end one that has come in part.
         let bounds = server::Bounds { max_connections: 2, idle_timeout: PATIENCE * 60 };
         let stop = CancellationToken::new();
-        let running = tokio::spawn(server::run(listener, routes, bounds, stop.clone()));
+        let running = tokio::spawn(server::run(listener.into(), routes, bounds, stop.clone()));
 
         let broken = "CONFIG / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nJVMRoute=a";
         let whole = "INFO / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";

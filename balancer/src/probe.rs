@@ -11,6 +11,7 @@ mod ask;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ type Names = std::collections::HashMap<(NodeHost, u16), SocketAddr>;
 /// Asks nodes, and remembers where host names lead.
 #[derive(Debug)]
 pub struct Prober {
-    /// The bound of a probe where the node names no shorter one.
-    within: Duration,
+    /// The bound of a probe where the node names no shorter one, in microseconds.
+    within_us: AtomicU64,
     /// How nodes prove who they are; without it those of https and h2 are never there.
     tls: Option<Arc<NodeTls>>,
     names: ArcSwap<Names>,
@@ -50,6 +51,10 @@ pub struct Prober {
 
 /// How long a probe takes at most, where nothing else is configured.
 const WITHIN: Duration = Duration::from_secs(2);
+
+fn microseconds(within: Duration) -> u64 {
+    u64::try_from(within.as_micros()).unwrap_or(u64::MAX)
+}
 
 impl Default for Prober {
     fn default() -> Self {
@@ -62,7 +67,7 @@ impl Prober {
     /// are refused: see [`Prober::with_tls`].
     pub fn new(within: Duration) -> Prober {
         Prober {
-            within,
+            within_us: AtomicU64::new(microseconds(within)),
             tls: None,
             names: ArcSwap::default(),
             asked: Semaphore::new(MAX_PROBES),
@@ -92,8 +97,14 @@ impl Prober {
         self.ask_until(address, Instant::now() + self.within(ping)).await
     }
 
+    /// From now on probes take that long at most.
+    pub fn set_within(&self, within: Duration) {
+        self.within_us.store(microseconds(within), Ordering::Relaxed);
+    }
+
     fn within(&self, ping: Duration) -> Duration {
-        if ping.is_zero() { self.within } else { ping.min(self.within) }
+        let within = Duration::from_micros(self.within_us.load(Ordering::Relaxed));
+        if ping.is_zero() { within } else { ping.min(within) }
     }
 
     async fn ask_until(&self, address: &Address, until: Instant) -> Option<Probed> {
@@ -127,7 +138,7 @@ impl Prober {
     /// a probe.
     pub async fn learn(&self, address: &Address) {
         // Too late is no loss: probes look it up again.
-        let _ = timeout(self.within, self.resolve(address)).await;
+        let _ = timeout(self.within(Duration::ZERO), self.resolve(address)).await;
     }
 
     /// Looks the address's host name up, if it is one. A failure keeps what was known.

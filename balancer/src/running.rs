@@ -6,15 +6,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use muster_web_ui::page::BalancerState;
-use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::Engines;
+use crate::life::Life;
 use crate::operate::Operators;
 use crate::published::Published;
-use crate::side::Side;
-use crate::tls::{NodeTls, TlsError, TlsFront};
+use crate::reload::Reloader;
+use crate::worker::Worker;
 
 /// While it drains, how long clients that keep a connection are given to use it once more and
 /// hear `Connection: close`, before connections without a request are closed.
@@ -25,7 +23,7 @@ const SIDE_GRACE: Duration = Duration::from_secs(2);
 
 /// A balancer that carries traffic.
 pub struct Running {
-    /// Where clients connect.
+    /// Where clients connect, as of the start.
     pub http: Vec<SocketAddr>,
     /// Where clients connect with TLS.
     pub https: Vec<SocketAddr>,
@@ -33,80 +31,73 @@ pub struct Running {
     pub mcmp: Vec<SocketAddr>,
     /// Where operators look.
     pub manager: Vec<SocketAddr>,
-    pub(crate) published: Arc<Published>,
-    pub(crate) operators: Arc<Operators>,
-    /// TLS to clients, if there is any, and to nodes.
-    pub(crate) front: Option<Arc<TlsFront>>,
-    pub(crate) node_tls: Arc<NodeTls>,
-    pub(crate) engines: Engines,
-    pub(crate) phase: watch::Sender<BalancerState>,
-    pub(crate) connections: TaskTracker,
-    /// The loops of the public listeners.
-    pub(crate) accepting: TaskTracker,
-    /// Ends the public listeners.
-    pub(crate) stop_public: CancellationToken,
-    /// Ends the workers' threads, when it is dropped at the latest.
-    pub(crate) end_workers: CancellationToken,
-    pub(crate) _end_workers: DropGuard,
-    pub(crate) workers: Vec<JoinHandle<()>>,
-    /// Everything else.
-    pub(crate) side: Side,
+    pub(crate) life: Arc<Life>,
 }
 
 impl Running {
     /// The nodes as they stand.
     pub fn published(&self) -> &Arc<Published> {
-        &self.published
+        &self.life.published
     }
 
     /// Who does what operators ask for.
     pub fn operators(&self) -> &Arc<Operators> {
-        &self.operators
+        &self.life.operators
     }
 
-    /// Reads the files of certificates again, for the handshakes to come; connections that are
-    /// there go on.
-    ///
-    /// # Errors
-    /// What cannot be used, with its key and file. Of the listener and of the nodes each keeps what
-    /// it had, where it is at fault.
-    pub fn reload_certificates(&self) -> Result<(), Vec<TlsError>> {
-        let front = self.front.as_ref().map_or(Ok(()), |front| front.reload());
-        let faults: Vec<_> =
-            [front, self.node_tls.reload()].into_iter().filter_map(Result::err).collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    /// Reads the configuration again when asked to.
+    pub fn reloader(&self) -> Reloader {
+        self.life.reloader()
+    }
+
+    /// How long requests in flight may take at the end, as the configuration says now.
+    pub async fn drain_timeout(&self) -> Duration {
+        self.life.state.lock().await.config.drain_timeout
     }
 
     /// Ends in an order that loses nothing: `/readyz` says no, nobody new is accepted, answers
     /// say `Connection: close`, idle connections are closed, and requests in flight have until
     /// `deadline`. A connection that has only half a head when the idle ones go is as idle as they
     /// are, and closed with them.
-    pub async fn drain(mut self, deadline: Duration) {
-        let until = tokio::time::Instant::now() + deadline;
-        self.phase.send_replace(BalancerState::Draining);
-        self.engines.close_after_answers();
-        self.stop_public.cancel();
-        self.accepting.close();
-        self.accepting.wait().await;
-        self.connections.close();
-        let grace = tokio::time::Instant::now() + IDLE_GRACE;
-        let _ = tokio::time::timeout_at(grace.min(until), self.connections.wait()).await;
-        self.engines.close_idle().await;
-        if tokio::time::timeout_at(until, self.connections.wait()).await.is_err() {
-            let left = self.connections.len();
+    pub async fn drain(self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        let Life { phase, engines, connections, end_workers, state, .. } = &*self.life;
+        phase.send_replace(BalancerState::Draining);
+        engines.close_after_answers();
+        let (closed, side, workers) = {
+            let mut state = state.lock().await;
+            let public = std::mem::take(&mut state.public);
+            let closed: Vec<_> = public.into_iter().map(|public| public.close()).collect();
+            (closed, state.side.take(), std::mem::take(&mut state.workers))
+        };
+        for accepting in closed {
+            accepting.wait().await;
+        }
+        connections.close();
+        let grace = Instant::now() + IDLE_GRACE;
+        let _ = timeout_at(grace.min(until), connections.wait()).await;
+        engines.close_idle().await;
+        if timeout_at(until, connections.wait()).await.is_err() {
+            let left = connections.len();
             tracing::warn!(left, "the drain's deadline is over: connections are cut");
         }
-        self.end_workers.cancel();
-        let side = self.side;
+        end_workers.cancel();
         let ended = async {
-            side.end().await;
-            // The last lines of the access log are theirs.
-            let workers = std::mem::take(&mut self.workers);
-            let joined = move || workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
-            if !matches!(tokio::task::spawn_blocking(joined).await, Ok(true)) {
-                tracing::error!("a worker's thread has ended by a defect");
+            if let Some(side) = side {
+                side.end().await;
             }
+            end_of(workers).await;
         };
-        let _ = tokio::time::timeout(SIDE_GRACE, ended).await;
+        let _ = timeout(SIDE_GRACE, ended).await;
+        state.lock().await.access = None;
+    }
+}
+
+/// The last lines of the access log are theirs.
+async fn end_of(workers: Vec<Worker>) {
+    let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
+    let joined = move || threads.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
+    if !matches!(tokio::task::spawn_blocking(joined).await, Ok(true)) {
+        tracing::error!("a worker's thread has ended by a defect");
     }
 }

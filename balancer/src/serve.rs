@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config::Config;
+use crate::reload::Again;
 use crate::running::Running;
 use crate::shutdown::{self, Told};
 use crate::start::Balancer;
@@ -19,14 +20,14 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 const SIDE_THREADS: usize = 2;
 
 /// Carries traffic until SIGTERM or SIGINT, then drains; a second signal ends at once. SIGHUP reads
-/// the certificates again.
+/// the configuration again, by `again`.
 ///
 /// The first line on standard output says where it listens, once it does:
 /// `listening http=ADDR https=ADDR mcmp=ADDR manager=ADDR` (each key once for each of its addresses).
 ///
 /// # Errors
 /// When a listener cannot be bound or the runtime not started.
-pub fn serve(config: Config) -> anyhow::Result<()> {
+pub fn serve(config: Config, again: Again) -> anyhow::Result<()> {
     telemetry::init(config.log.level);
     raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -34,36 +35,26 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(carry(config));
+    let ended = runtime.block_on(carry(config, again));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     ended
 }
 
-async fn carry(config: Config) -> anyhow::Result<()> {
+async fn carry(config: Config, again: Again) -> anyhow::Result<()> {
     let mut signals = shutdown::Signals::listen().context("cannot listen for signals")?;
-    let deadline = config.drain_timeout;
-    let running = Balancer::start(config).await?;
+    let running = Balancer::start_again(config, again).await?;
     announce(&running).context("cannot write to standard output")?;
     while signals.next().await == Told::Reload {
-        reload(&running);
+        // What came of it stands in the log.
+        let _ = running.reloader().reload().await;
     }
+    let deadline = running.drain_timeout().await;
     tracing::info!(?deadline, "draining; a second signal ends at once");
     tokio::select! {
         _ = running.drain(deadline) => tracing::info!("drained"),
         _ = signals.end() => tracing::warn!("ended before the drain was over"),
     }
     Ok(())
-}
-
-/// A fault is logged, and the old certificates stay.
-fn reload(running: &Running) {
-    match running.reload_certificates() {
-        Ok(()) => tracing::info!("the certificates were read again"),
-        Err(faults) => faults.into_iter().for_each(|fault| {
-            let error = format!("{:#}", anyhow::Error::from(fault));
-            tracing::error!(error, "the old certificates stay");
-        }),
-    }
 }
 
 /// Each connection is a file. The usual soft limit of 1,024 is for programs of another kind, and

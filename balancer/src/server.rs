@@ -37,7 +37,7 @@ pub(crate) struct Bounds {
 
 /// Serves the routes until `stop`; open connections finish the request that they are at.
 pub(crate) async fn run(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     routes: Router,
     bounds: Bounds,
     stop: CancellationToken,
@@ -188,7 +188,7 @@ mod tests {
         let routes = Router::new().fallback(|| async { "small" });
         let routes = routes.route("/large", axum::routing::get(large));
         let stop = CancellationToken::new();
-        let running = tokio::spawn(run(listener, routes, NARROW, stop.clone()));
+        let running = tokio::spawn(run(Arc::new(listener), routes, NARROW, stop.clone()));
 
         let ask = async |path| {
             let mut stream = TcpStream::connect(address).await.unwrap();

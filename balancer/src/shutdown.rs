@@ -1,5 +1,5 @@
 //! What signals say: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reads the
-//! certificates again.
+//! configuration again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,7 +15,7 @@ pub(crate) struct Signals {
 pub(crate) enum Told {
     /// To end.
     End,
-    /// To read the certificates again.
+    /// To read the configuration again.
     Reload,
 }
 

@@ -4,35 +4,38 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use muster_protocol::advertise::{Key, Protocol};
+use muster_protocol::advertise::Protocol;
 use muster_routing::health::Timing;
 use muster_routing::registry::{ApplyError, Registry};
 use muster_routing::{Limits, Moment};
-use muster_web_ui::csrf::{Csrf, KEY_BYTES};
+use muster_web_ui::csrf::Csrf;
 use muster_web_ui::page::BalancerState;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
 use crate::advertise::Herald;
 use crate::audit::Audit;
-use crate::caps::Caps;
 use crate::config::advertise::KeyFileError;
 use crate::config::{self, Config};
-use crate::door::Entrance;
+use crate::door::Kind;
 use crate::engine::Engines;
+use crate::life::{Life, State};
+use crate::listeners::{self, Inherited, Own, Public};
 use crate::mcmp::Mcmp;
 use crate::metrics::Metrics;
 use crate::operate::{self, Operators};
 use crate::probe::Prober;
 use crate::proxy::Edge;
 use crate::published::Published;
+use crate::reload::Again;
 use crate::running::Running;
-use crate::side::Side;
+use crate::side::{Ground, Part, Rest, Side, Tasks};
 use crate::tls::{NodeTls, TlsError, TlsFront};
-use crate::{accept, advertise, health, manager, mcmp, server, worker};
+use crate::worker::Worker;
+use crate::world::{World, Worlds};
+use crate::{advertise, health, manager, mcmp, server, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -82,122 +85,207 @@ pub struct Balancer;
 impl Balancer {
     /// Binds all listeners and starts to serve, on the current runtime. Port 0 takes a free port:
     /// [`Running`] says which. Static nodes are asked once before, so this may take as long as
-    /// `health.probe_timeout`.
+    /// `health.probe_timeout`. A reload finds the same configuration again.
     ///
     /// # Errors
     /// A [`StartError`]; nothing listens then.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let http = bind_shared("http.listen", &config.http.listen, config.threads)?;
-        let https = bind_shared("tls.listen", &config.tls.listen, config.threads)?;
-        let front = match https.is_empty() {
+        let same = config.clone();
+        Balancer::start_again(config, Arc::new(move || Ok(same.clone()))).await
+    }
+
+    /// The same, where a reload reads the configuration by `again`.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing listens then.
+    pub async fn start_again(config: Config, again: Again) -> Result<Running, StartError> {
+        let running = Prepared::new(config, again, Inherited::default())?.set_up().await?;
+        running.open().await?;
+        Ok(running)
+    }
+}
+
+/// All that a start may fail to get, before anybody is served.
+pub(crate) struct Prepared {
+    config: Config,
+    again: Again,
+    public: Vec<Public>,
+    mcmp: Vec<Own>,
+    manager: Vec<Own>,
+    front: Option<TlsFront>,
+    access: Option<Arc<AccessLog>>,
+    audit: Arc<Audit>,
+    node_tls: Arc<NodeTls>,
+}
+
+impl Prepared {
+    /// Binds what was not `inherited`, and reads all files.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing is bound then.
+    pub(crate) fn new(
+        config: Config,
+        again: Again,
+        mut inherited: Inherited,
+    ) -> Result<Prepared, StartError> {
+        let threads = config.threads;
+        let mut bind = |(kind, wanted)| Public::bind(kind, wanted, threads, &mut inherited);
+        let public = listeners::public(&config).into_iter().map(&mut bind);
+        let public = public.collect::<Result<_, _>>()?;
+        let front = match config.tls.listen.is_empty() {
             true => None,
-            false => Some(Arc::new(TlsFront::load(&config.tls).map_err(StartError::Tls)?)),
+            false => Some(TlsFront::load(&config.tls).map_err(StartError::Tls)?),
         };
-        let mcmp = bind("mcmp.listen", &config.mcmp.listen)?;
-        let manager = bind("manager.listen", &config.manager.listen)?;
-        let advertise_key = config.advertise.key().map_err(StartError::AdvertiseKey)?;
+        let mut own = |key, wanted: &[SocketAddr]| -> Result<Vec<_>, _> {
+            wanted.iter().map(|wanted| Own::bind(key, *wanted, &mut inherited)).collect()
+        };
+        let mcmp = own("mcmp.listen", &config.mcmp.listen)?;
+        let manager = own("manager.listen", &config.manager.listen)?;
+        config.advertise.key().map_err(StartError::AdvertiseKey)?;
         let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
         let audit = Audit::open(config.log.audit_entries, config.log.audit.file());
         let audit = Arc::new(audit.map_err(StartError::AuditLog)?);
         let node_tls = Arc::new(NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?);
+        let access = access.map(Arc::new);
+        Ok(Prepared { config, again, public, mcmp, manager, front, access, audit, node_tls })
+    }
+
+    /// Everything but the listeners works then.
+    ///
+    /// # Errors
+    /// When a static node does not fit, or a thread cannot be had.
+    pub(crate) async fn set_up(self) -> Result<Running, StartError> {
+        let Prepared { config, again, public, mcmp, manager, front, access, audit, node_tls } =
+            self;
         let published = Arc::new(published(&config, node_tls.clone())?);
         published.audited_by(audit.clone());
         let operators = Arc::new(Operators::of(&config, published.clone(), audit));
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
-        let edge = Edge::new(&config, known, counted, access, node_tls.clone());
+        let edge = Edge::new(&config, known, counted, access.clone(), node_tls.clone());
         let end_workers = CancellationToken::new();
-        let mut running = Running {
-            http: http.iter().map(|(address, _)| *address).collect(),
-            https: https.iter().map(|(address, _)| *address).collect(),
-            mcmp: addresses(&mcmp),
-            manager: addresses(&manager),
-            published,
+        let life = Arc::new(Life {
+            published: published.clone(),
             operators,
-            front: front.clone(),
             node_tls,
-            engines: Engines::new(Arc::new(edge), &config),
+            metrics,
+            engines: Engines::new(Worlds::new(World::new(edge, &config, front))),
             phase: watch::Sender::new(BalancerState::Starting),
             connections: TaskTracker::new(),
-            accepting: TaskTracker::new(),
-            stop_public: CancellationToken::new(),
+            permits: Arc::new(Semaphore::new(config.http.max_connections)),
             _end_workers: end_workers.clone().drop_guard(),
             end_workers,
-            workers: Vec::new(),
-            side: Side::default(),
+            csrf: rand::random(),
+            started: Instant::now(),
+            again,
+            state: Mutex::new(State {
+                config: Arc::new(config),
+                public,
+                mcmp,
+                manager,
+                workers: Vec::new(),
+                side: None,
+                access,
+            }),
+        });
+        let mut state = life.state.lock().await;
+        state.workers = life.workers(state.config.threads).map_err(StartError::Worker)?;
+        let mut watching = Tasks::default();
+        watching.spawn(|stop| health::run(published, probes, stop));
+        let mut side = Side::default();
+        side.adopt(watching);
+        state.side = Some(side);
+        let public = |kind| {
+            let of_kind = state.public.iter().filter(move |public| public.kind == kind);
+            of_kind.map(|public| public.own).collect()
         };
-        let Running { side, published, operators, phase, mcmp: mcmp_addresses, .. } = &mut running;
-        side.spawn(|stop| health::run(published.clone(), probes, stop));
-        side.spawn(|stop| operate::run(operators.clone(), stop));
-        serve_mcmp(side, mcmp, &config, published, &metrics);
-        for herald in heralds(&config, advertise_key, mcmp_addresses, &metrics) {
-            let state = phase.subscribe();
-            side.spawn(|stop| herald.run(state, stop));
-        }
-        let page =
-            Page { phase: phase.subscribe(), csrf: rand::random(), operators: operators.clone() };
-        serve_manager(side, manager, &config, published, &metrics, &page);
-        let caps = Caps::new(
-            config.http.max_connections_per_address,
-            config.http.trusted_proxies.clone(),
-            metrics.capped.clone(),
-        );
-        let entrance = |tls| {
-            Arc::new(Entrance {
-                tls,
-                caps: caps.clone(),
-                proxies: config.http.proxy_protocol_from.clone(),
-                header_timeout: config.http.header_timeout,
-            })
+        let own = |own: &[Own]| own.iter().map(|own| own.own).collect();
+        let (http, https) = (public(Kind::Plain), public(Kind::Secure));
+        let (mcmp, manager) = (own(&state.mcmp), own(&state.manager));
+        drop(state);
+        Ok(Running { http, https, mcmp, manager, life })
+    }
+}
+
+impl Life {
+    fn workers(&self, threads: usize) -> std::io::Result<Vec<Worker>> {
+        let shared = worker::Shared {
+            engines: self.engines.clone(),
+            metrics: self.metrics.clone(),
+            permits: self.permits.clone(),
+            connections: self.connections.clone(),
+            end: self.end_workers.clone(),
         };
-        let (plain, secure) = (entrance(None), entrance(front));
-        let plain = http.into_iter().map(|(_, sockets)| (sockets, plain.clone()));
-        let secure = https.into_iter().map(|(_, sockets)| (sockets, secure.clone()));
-        running.serve_public(plain.chain(secure).collect(), &config, &metrics)?;
-        running.phase.send_replace(BalancerState::Ready);
-        Ok(running)
+        (0..threads).map(|number| worker::start(number, shared.clone())).collect()
     }
 }
 
 impl Running {
-    /// Starts the workers, each with its socket on every address.
-    fn serve_public(
-        &mut self,
-        listeners: Vec<(Vec<std::net::TcpListener>, Arc<Entrance>)>,
-        config: &Config,
-        metrics: &Arc<Metrics>,
-    ) -> Result<(), StartError> {
-        let shared = worker::Shared {
-            engines: self.engines.clone(),
-            metrics: metrics.clone(),
-            permits: Arc::new(Semaphore::new(config.http.max_connections)),
-            connections: self.connections.clone(),
-            accepting: self.accepting.clone(),
-            stop: self.stop_public.clone(),
-            end: self.end_workers.clone(),
-        };
-        let mut of_worker: Vec<Vec<_>> = (0..config.threads).map(|_| Vec::new()).collect();
-        for (sockets, entrance) in listeners {
-            for (own, socket) in of_worker.iter_mut().zip(sockets) {
-                own.push(worker::Listener { socket, entrance: entrance.clone() });
-            }
+    /// Lets clients, nodes and operators in.
+    ///
+    /// # Errors
+    /// When this process may have no more files.
+    pub(crate) async fn open(&self) -> Result<(), StartError> {
+        let mut state = self.life.state.lock().await;
+        for public in &state.public {
+            public.open(&state.workers).map_err(StartError::Worker)?;
         }
-        for (number, listeners) in of_worker.into_iter().enumerate() {
-            let worker = worker::start(number, listeners, shared.clone());
-            self.workers.push(worker.map_err(StartError::Worker)?);
+        let ground = self.life.ground(&state);
+        let reloader = ground.reloader.clone();
+        self.life.operators.reload_by(Box::new(move || reloader.told()));
+        if let Some(side) = &mut state.side {
+            side.start(&PARTS, &ground);
         }
+        drop(state);
+        self.life.phase.send_replace(BalancerState::Ready);
         Ok(())
     }
 }
 
-fn serve_mcmp(
-    side: &mut Side,
-    listeners: Vec<TcpListener>,
-    config: &Config,
-    published: &Arc<Published>,
-    metrics: &Arc<Metrics>,
-) {
+/// What works beside the traffic. A part that is added here is started, started anew when its
+/// section of the configuration changes, and waited for at the end.
+pub(crate) static PARTS: [Part; 4] = [
+    Part {
+        name: "mcmp",
+        is_concerned: |old, new| old.mcmp != new.mcmp,
+        check: |_| Ok(()),
+        rest: Rest::Ends,
+        start: serve_mcmp,
+    },
+    Part {
+        name: "operators",
+        is_concerned: |_, _| false,
+        check: |_| Ok(()),
+        rest: Rest::Ends,
+        start: |ground, tasks| tasks.spawn(|stop| operate::run(ground.operators.clone(), stop)),
+    },
+    Part {
+        name: "advertise",
+        is_concerned: |old, new| {
+            old.advertise != new.advertise || old.mcmp.listen != new.mcmp.listen
+        },
+        check: |config| match config.advertise.key() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+        },
+        // Without a last word: for the nodes it is the same balancer that goes on.
+        rest: Rest::Cut,
+        start: advertise,
+    },
+    Part {
+        name: "manager",
+        is_concerned: |old, new| {
+            old.manager != new.manager || old.http.idle_timeout != new.http.idle_timeout
+        },
+        check: |_| Ok(()),
+        rest: Rest::Ends,
+        start: serve_manager,
+    },
+];
+
+fn serve_mcmp(ground: &Ground, tasks: &mut Tasks) {
+    let Ground { config, published, metrics, .. } = ground;
     let routes = mcmp::router(Mcmp {
         published: published.clone(),
         metrics: metrics.clone(),
@@ -208,115 +296,84 @@ fn serve_mcmp(
         max_connections: config.mcmp.max_connections,
         idle_timeout: config.mcmp.idle_timeout,
     };
-    for listener in listeners {
-        side.spawn(|stop| server::run(listener, routes.clone(), bounds, stop));
+    for listener in &ground.mcmp {
+        tasks.spawn(|stop| server::run(listener.clone(), routes.clone(), bounds, stop));
     }
 }
 
-/// Who tells nodes of the listeners, each of one.
-fn heralds(
-    config: &Config,
-    key: Option<Key>,
-    listeners: &[SocketAddr],
-    metrics: &Arc<Metrics>,
-) -> Vec<Herald> {
-    let (places, left_out) = advertise::places(&config.advertise, listeners);
+/// Tells nodes of the listeners, each by a herald of its own.
+fn advertise(ground: &Ground, tasks: &mut Tasks) {
+    let Ground { config, metrics, .. } = ground;
+    let key = match config.advertise.key() {
+        Ok(key) => key,
+        // It was looked at before, and has gone since.
+        Err(error) => return tracing::error!(%error, "not advertised"),
+    };
+    let listeners: Vec<SocketAddr> =
+        ground.mcmp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let (places, left_out) = advertise::places(&config.advertise, &listeners);
     for address in left_out {
         tracing::warn!(%address, "not advertised: an IPv6 address needs advertise.interface");
     }
-    let herald = |place| {
+    for place in places {
         let (key, metrics) = (key.clone(), metrics.clone());
-        Herald::new(place, &config.advertise, key, Protocol::Http, metrics)
-    };
-    places.into_iter().map(herald).collect()
+        let herald = Herald::new(place, &config.advertise, key, Protocol::Http, metrics);
+        let phase = ground.phase.clone();
+        tasks.spawn(|stop| herald.run(phase, stop));
+    }
 }
 
-/// What the pages of all manager listeners share.
-struct Page {
-    phase: watch::Receiver<BalancerState>,
-    csrf: [u8; KEY_BYTES],
-    operators: Arc<Operators>,
-}
-
-fn serve_manager(
-    side: &mut Side,
-    listeners: Vec<TcpListener>,
-    config: &Config,
-    published: &Arc<Published>,
-    metrics: &Arc<Metrics>,
-    page: &Page,
-) {
+fn serve_manager(ground: &Ground, tasks: &mut Tasks) {
+    let Ground { config, published, metrics, .. } = ground;
     let shown = Arc::new(metrics.registry(published));
     let bounds = server::Bounds {
         max_connections: config.manager.max_connections,
         idle_timeout: config.http.idle_timeout,
     };
-    let own_addresses = addresses(&listeners);
-    for (listener, own) in listeners.into_iter().zip(own_addresses) {
+    for listener in &ground.manager {
+        let Ok(own) = listener.local_addr() else { continue };
         let routes = manager::router(manager::ManagerState {
             published: published.clone(),
-            operators: page.operators.clone(),
+            operators: ground.operators.clone(),
             metrics: shown.clone(),
-            phase: page.phase.clone(),
-            csrf: Csrf::new(page.csrf),
+            phase: ground.phase.clone(),
+            csrf: Csrf::new(ground.csrf),
             own,
             hosts: Vec::new(),
-            started: Instant::now(),
+            started: ground.started,
             max_form_bytes: manager::MAX_FORM_BYTES,
             request_timeout: manager::REQUEST_TIMEOUT,
         });
-        side.spawn(|stop| server::run(listener, routes, bounds, stop));
+        tasks.spawn(|stop| server::run(listener.clone(), routes, bounds, stop));
     }
 }
 
 fn published(config: &Config, node_tls: Arc<NodeTls>) -> Result<Published, StartError> {
-    let limits =
-        Limits { nodes: config.mcmp.max_nodes, contexts: config.mcmp.max_contexts, gone: MAX_GONE };
-    let config::Health {
-        probe_interval,
-        revive_interval,
-        silent_after,
-        forget_after,
-        slow_start,
-        ..
-    } = config.health;
-    let timing = Timing { probe_interval, revive_interval, silent_after, forget_after, slow_start };
-    let mut registry = Registry::new(limits, timing, config.mcmp.use_alias);
-    for node in &config.nodes {
-        registry
-            .add_static(node.config.clone(), node.load, Moment::ZERO)
-            .map_err(|source| StartError::Node { route: node.config.route.to_string(), source })?;
-    }
+    let mut registry = Registry::new(limits(config), timing(config), config.mcmp.use_alias);
+    let nodes: Vec<_> = config.nodes.iter().map(|node| (node.config.clone(), node.load)).collect();
+    registry
+        .set_static(&nodes, Moment::ZERO)
+        .map_err(|(route, source)| StartError::Node { route: route.to_string(), source })?;
     // Nodes notice a restart by it.
     let id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let prober = Prober::with_tls(config.health.probe_timeout, node_tls);
     Ok(Published::new(registry, prober, id as u64))
 }
 
-fn bind(key: &'static str, wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
-    let bind = |address: &SocketAddr| {
-        let address = *address;
-        accept::bind(address).map_err(|source| StartError::Bind { key, address, source })
-    };
-    wanted.iter().map(bind).collect()
+/// The registry's bounds.
+pub(crate) fn limits(config: &Config) -> Limits {
+    Limits { nodes: config.mcmp.max_nodes, contexts: config.mcmp.max_contexts, gone: MAX_GONE }
 }
 
-/// The sockets of each address, one for each worker.
-fn bind_shared(
-    key: &'static str,
-    wanted: &[SocketAddr],
-    workers: usize,
-) -> Result<Vec<(SocketAddr, Vec<std::net::TcpListener>)>, StartError> {
-    let bind = |address: &SocketAddr| {
-        let bound = accept::bind_shared(*address, workers).and_then(|sockets| {
-            let own = sockets.first().map_or(Ok(*address), std::net::TcpListener::local_addr)?;
-            Ok((own, sockets))
-        });
-        bound.map_err(|source| StartError::Bind { key, address: *address, source })
-    };
-    wanted.iter().map(bind).collect()
-}
-
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+/// The registry's clockwork.
+pub(crate) fn timing(config: &Config) -> Timing {
+    let config::Health {
+        probe_interval,
+        revive_interval,
+        silent_after,
+        forget_after,
+        slow_start,
+        probe_timeout: _,
+    } = config.health;
+    Timing { probe_interval, revive_interval, silent_after, forget_after, slow_start }
 }

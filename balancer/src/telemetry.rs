@@ -1,19 +1,40 @@
 //! The log: our own records and, through `log`, those of Pingora, on standard error.
 //!
-//! Standard output belongs to the access log.
+//! Standard output belongs to the access log. The level can be changed while the process runs.
 
-use tracing_subscriber::EnvFilter;
+use std::sync::OnceLock;
+
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::LogLevel;
+
+/// How the level is changed; empty where the process has a subscriber of its own.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sends records to standard error; `RUST_LOG` overrides the level. A process that has a
 /// subscriber already keeps it.
 pub(crate) fn init(level: LogLevel) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if tracing::subscriber::set_global_default(subscriber.finish()).is_ok() {
+    let (filter, handle) = reload::Layer::new(filter);
+    let subscriber = Registry::default().with(filter);
+    let subscriber = subscriber.with(fmt::layer().with_writer(std::io::stderr));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = FILTER.set(handle);
         let bridge = tracing_log::LogTracer::builder().with_max_level(log_level(level));
         let _ = bridge.init();
+    }
+}
+
+/// From now on that level holds, unless `RUST_LOG` says another.
+pub(crate) fn set_level(level: LogLevel) {
+    if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
+        return;
+    }
+    if let Some(handle) = FILTER.get() {
+        // It fails only where the subscriber is gone, and then there is no log.
+        let _ = handle.reload(filter(level));
+        tracing_log::log::set_max_level(log_level(level));
     }
 }
 

@@ -1,21 +1,24 @@
 //! The threads that carry traffic: each has a runtime, listening sockets and an engine of its own,
 //! and shares nothing with the others on the way of a request but the routing table and counters.
+//!
+//! A worker listens where it is told to, from its start or later, and each of its sockets until the
+//! listener's end.
 
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::accept;
-use crate::door::{Door, Entrance};
-use crate::engine::Engines;
+use crate::door::{Door, Kind};
+use crate::engine::{Engines, WorkerEngine};
 use crate::metrics::Metrics;
 
 /// What the workers have in common.
@@ -27,66 +30,79 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// The open connections.
     pub(crate) connections: TaskTracker,
-    /// The accept loops.
-    pub(crate) accepting: TaskTracker,
-    /// Ends the accept loops.
-    pub(crate) stop: CancellationToken,
     /// Ends the threads, and cuts what connections are left.
     pub(crate) end: CancellationToken,
+}
+
+/// What a worker is told.
+pub(crate) enum Order {
+    /// To accept from this listener.
+    Listen(Listener),
+    #[allow(dead_code, reason = "an upgrade uses it")]
+    /// To say that it is there.
+    Answer(oneshot::Sender<()>),
 }
 
 /// A worker's socket of a public listener.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) kind: Kind,
+    /// Ends it, once what waits in its backlog is served.
+    pub(crate) stop: CancellationToken,
+    /// Held until it has ended.
+    pub(crate) accepting: TaskTrackerToken,
 }
 
-type Adopted = (tokio::net::TcpListener, Arc<Entrance>);
+/// A worker's thread, and how it is spoken to.
+pub(crate) struct Worker {
+    pub(crate) thread: JoinHandle<()>,
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+}
 
-/// Starts a worker that accepts from these listeners.
+/// Starts a worker, which does nothing until it is told where to listen.
 ///
 /// # Errors
 /// When there can be no thread, or no runtime on it.
-pub(crate) fn start(
-    number: usize,
-    listeners: Vec<Listener>,
-    shared: Shared,
-) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn start(number: usize, shared: Shared) -> std::io::Result<Worker> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let listeners = adopt(&runtime, listeners)?;
-    // Held from before the thread runs: an end that comes at once waits for its loops too.
-    let token = shared.accepting.token();
+    let (orders, told) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-    thread.spawn(move || {
-        LocalSet::new().block_on(&runtime, work(listeners, shared, token));
-    })
+    let thread = thread.spawn(move || LocalSet::new().block_on(&runtime, work(told, shared)))?;
+    Ok(Worker { thread, orders })
 }
 
-fn adopt(runtime: &Runtime, listeners: Vec<Listener>) -> std::io::Result<Vec<Adopted>> {
-    let _entered = runtime.enter();
-    let adopt =
-        |Listener { socket, entrance }| Ok((tokio::net::TcpListener::from_std(socket)?, entrance));
-    listeners.into_iter().map(adopt).collect()
-}
-
-async fn work(listeners: Vec<Adopted>, shared: Shared, accepting: TaskTrackerToken) {
+async fn work(mut orders: mpsc::UnboundedReceiver<Order>, shared: Shared) {
     let engine = Rc::new(shared.engines.worker());
     tokio::task::spawn_local(engine.clone().keep_time());
-    for (listener, entrance) in listeners {
-        let accepting = accepting.clone();
-        let accept = accept::run(
-            listener,
-            Rc::new(Door { engine: engine.clone(), entrance }),
-            shared.permits.clone(),
-            shared.connections.clone(),
-            shared.metrics.connections.clone(),
-            shared.stop.clone(),
-        );
-        tokio::task::spawn_local(async move {
-            accept.await;
-            drop(accepting);
-        });
+    loop {
+        let order = tokio::select! {
+            () = shared.end.cancelled() => return,
+            Some(order) = orders.recv() => order,
+        };
+        match order {
+            Order::Listen(listener) => listen(listener, engine.clone(), &shared),
+            // Who asked may not wait any more.
+            Order::Answer(reply) => drop(reply.send(())),
+        }
     }
-    drop(accepting);
-    shared.end.cancelled().await;
+}
+
+fn listen(listener: Listener, engine: Rc<WorkerEngine>, shared: &Shared) {
+    let Listener { socket, kind, stop, accepting } = listener;
+    let listener = match tokio::net::TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a worker cannot listen"),
+    };
+    let accept = accept::run(
+        listener,
+        Rc::new(Door { engine, worlds: shared.engines.worlds.clone(), kind }),
+        shared.permits.clone(),
+        shared.connections.clone(),
+        shared.metrics.connections.clone(),
+        stop,
+    );
+    tokio::task::spawn_local(async move {
+        accept.await;
+        drop(accepting);
+    });
 }

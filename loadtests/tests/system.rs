@@ -23,6 +23,7 @@ mod system {
     mod newcomer;
     mod proxy;
     mod refusals;
+    mod reload;
     mod restart;
     mod shares;
     mod slow_clients;

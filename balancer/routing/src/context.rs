@@ -128,6 +128,16 @@ impl Hosts {
         }
     }
 
+    /// Looks at the state of every context of every host, and may change it.
+    pub(crate) fn for_each_state(
+        &mut self,
+        mut change: impl FnMut(&ContextPath, &mut ContextState),
+    ) {
+        for host in &mut self.0 {
+            host.contexts.iter_mut().for_each(|(path, state)| change(path, state));
+        }
+    }
+
     /// What requests find here, each with the state of the host that takes most. No context takes
     /// more than its `ceiling`.
     pub fn keys(

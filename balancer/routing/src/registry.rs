@@ -6,6 +6,7 @@
 
 mod apps;
 mod config;
+mod fixed;
 mod lookup;
 mod publish;
 mod watch;

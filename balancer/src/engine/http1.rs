@@ -40,6 +40,7 @@ use self::stream::Stream;
 use self::timer::{Clock, TICK};
 use crate::engine::bridge::Order;
 use crate::proxy::Edge;
+use crate::world::Worlds;
 
 /// Between two looks for idle connections that ended, in ticks.
 const SWEEP: u64 = 10;
@@ -48,13 +49,14 @@ const SWEEP: u64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Phase(AtomicU8);
 
-/// One thread's part of the engine.
-#[derive(Debug)]
+/// One thread's part of the engine, by one reading of the configuration.
+#[derive(Debug, Clone)]
 pub(crate) struct Worker {
     edge: Arc<Edge>,
+    worlds: Worlds,
     buffers: Rc<Buffers>,
     clock: Rc<Clock>,
-    pool: Pool,
+    pool: Rc<Pool>,
     phase: Arc<Phase>,
 }
 
@@ -101,9 +103,22 @@ impl Phase {
 }
 
 impl Worker {
-    /// A worker that keeps up to `idle` connections to nodes.
-    pub(crate) fn new(edge: Arc<Edge>, phase: Arc<Phase>, idle: usize) -> Worker {
-        Worker { edge, buffers: Rc::default(), clock: Clock::new(), pool: Pool::new(idle), phase }
+    /// A worker of the world as it is now.
+    pub(crate) fn new(worlds: Worlds, phase: Arc<Phase>) -> Worker {
+        let world = worlds.now();
+        let (edge, pool) = (world.edge.clone(), Rc::new(Pool::new(world.idle)));
+        drop(world);
+        Worker { edge, worlds, buffers: Rc::default(), clock: Clock::new(), pool, phase }
+    }
+
+    /// The same worker by the configuration as it is now, where that is another one.
+    pub(crate) fn renewed(&self) -> Option<Rc<Worker>> {
+        let world = self.worlds.now();
+        if Arc::ptr_eq(&world.edge, &self.edge) {
+            return None;
+        }
+        self.pool.set_limit(world.idle);
+        Some(Rc::new(Worker { edge: world.edge.clone(), ..self.clone() }))
     }
 
     /// Serves a connection to its end, or until it is to be handed over: then with the bytes that
@@ -114,7 +129,7 @@ impl Worker {
         caller: Caller,
     ) -> Option<HandedOver> {
         let client = Client::new(stream, caller, &self);
-        let client = client::serve(client, &self).await?;
+        let client = client::serve(client, self).await?;
         let read = client.data().to_vec();
         let is_h2 = read.starts_with(b"PRI ");
         Some(HandedOver { stream: client.stream, read, is_h2 })

@@ -48,7 +48,7 @@ use crate::proxy::{Edge, Ending, Refused};
 /// Most attempts that Pingora makes, whatever our policy says.
 const MAX_ATTEMPTS: usize = 32;
 
-/// Serves connections through Pingora.
+/// Serves connections through Pingora, by one reading of the configuration.
 pub(crate) struct PingoraEngine {
     proxy: Arc<HttpProxy<Hooks>>,
     /// Turns true when no connection is to be reused any more.
@@ -60,6 +60,21 @@ pub(crate) struct PingoraEngine {
 
 impl PingoraEngine {
     pub(crate) fn new(edge: Arc<Edge>, config: &Config) -> PingoraEngine {
+        let (closing, idle_closed) = (watch::Sender::new(false), CancellationToken::new());
+        PingoraEngine::with(edge, config, closing, idle_closed)
+    }
+
+    /// What it becomes by a reload, for the connections to come. Both end when one is told to.
+    pub(crate) fn after_reload(&self, edge: Arc<Edge>, config: &Config) -> PingoraEngine {
+        PingoraEngine::with(edge, config, self.closing.clone(), self.idle_closed.clone())
+    }
+
+    fn with(
+        edge: Arc<Edge>,
+        config: &Config,
+        closing: watch::Sender<bool>,
+        idle_closed: CancellationToken,
+    ) -> PingoraEngine {
         let server = ServerConf {
             upstream_keepalive_pool_size: config.upstream.idle_connections,
             max_retries: MAX_ATTEMPTS,
@@ -71,12 +86,7 @@ impl PingoraEngine {
         let mut options = HttpServerOptions::default();
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        PingoraEngine {
-            proxy: Arc::new(proxy),
-            closing: watch::Sender::new(false),
-            idle_closed: CancellationToken::new(),
-            edge,
-        }
+        PingoraEngine { proxy: Arc::new(proxy), closing, idle_closed, edge }
     }
 
     /// From now on answers say `Connection: close`, and clients of HTTP/2 hear GOAWAY.

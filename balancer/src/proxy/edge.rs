@@ -22,16 +22,23 @@ use crate::tls::NodeTls;
 /// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
 const MAX_LOOKS: usize = 16;
 
-/// What all requests share.
+/// What all requests share, by one reading of the configuration. A reload makes another one of it,
+/// which goes on with the same nodes, counters and queue.
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) published: Arc<Published>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy: Policy,
     pub(crate) node_tls: Arc<NodeTls>,
-    rates: RateLimits,
-    access: Option<AccessLog>,
-    budget: Budget,
+    rates: Arc<RateLimits>,
+    access: Option<Arc<AccessLog>>,
+    budget: Arc<Budget>,
+    queue: Arc<Queue>,
+}
+
+/// The requests that wait for a node.
+#[derive(Debug, Default)]
+struct Queue {
     waiting: AtomicUsize,
     freed: Notify,
 }
@@ -54,20 +61,44 @@ impl Edge {
         config: &Config,
         published: Arc<Published>,
         metrics: Arc<Metrics>,
-        access: Option<AccessLog>,
+        access: Option<Arc<AccessLog>>,
         node_tls: Arc<NodeTls>,
     ) -> Edge {
-        let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
         Edge {
             published,
             metrics,
             policy: Policy::of(config),
             node_tls,
-            rates: RateLimits::new(&config.rate_limits),
+            rates: Arc::new(RateLimits::new(&config.rate_limits)),
             access,
-            budget: Budget::new(config.retry.budget_ratio, floor),
-            waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
+            budget: Arc::new(budget(config)),
+            queue: Arc::default(),
+        }
+    }
+
+    /// What it becomes by a reload. Limits of rates and the budget that stay the same remember
+    /// what they have counted.
+    pub(crate) fn after_reload(
+        &self,
+        old: &Config,
+        new: &Config,
+        access: Option<Arc<AccessLog>>,
+    ) -> Edge {
+        Edge {
+            published: self.published.clone(),
+            metrics: self.metrics.clone(),
+            policy: Policy::of(new),
+            node_tls: self.node_tls.clone(),
+            rates: match old.rate_limits == new.rate_limits {
+                true => self.rates.clone(),
+                false => Arc::new(RateLimits::new(&new.rate_limits)),
+            },
+            access,
+            budget: match old.retry == new.retry {
+                true => self.budget.clone(),
+                false => Arc::new(budget(new)),
+            },
+            queue: self.queue.clone(),
         }
     }
 
@@ -264,7 +295,7 @@ impl Edge {
         let mut changes = self.published.changes();
         loop {
             // Listening before looking, so that nothing that happens between the two is missed.
-            let mut freed = std::pin::pin!(self.freed.notified());
+            let mut freed = std::pin::pin!(self.queue.freed.notified());
             freed.as_mut().enable();
             changes.mark_unchanged();
             let refusal = match self.choose_now(exchange, asked) {
@@ -283,7 +314,7 @@ impl Edge {
     fn take_place(&self) -> Option<Place<'_>> {
         let limit = self.policy.queue_length;
         let one_more = |waiting| (waiting < limit).then_some(waiting + 1);
-        let taken = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        let taken = self.queue.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         taken.ok().map(|_| {
             self.metrics.waiting.inc();
             Place(self)
@@ -298,9 +329,9 @@ impl Edge {
     }
 
     fn wake_who_waits(&self) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        if self.queue.waiting.load(Ordering::Relaxed) > 0 {
             // All of them: the first may wait for another node than the one that has room now.
-            self.freed.notify_waiters();
+            self.queue.freed.notify_waiters();
         }
     }
 
@@ -311,9 +342,14 @@ impl Edge {
     }
 }
 
+fn budget(config: &Config) -> Budget {
+    let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
+    Budget::new(config.retry.budget_ratio, floor)
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.queue.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.waiting.dec();
     }
 }

@@ -36,8 +36,6 @@ const MAX_SESSIONS: usize = 4_096;
 /// TLS to nodes. Share it; it is replaced within by a reload.
 #[derive(Debug)]
 pub struct NodeTls {
-    settings: config::NodeTls,
-    named: Option<ServerName<'static>>,
     current: ArcSwap<Connectors>,
 }
 
@@ -48,6 +46,7 @@ pub struct BadServerName(String);
 
 #[derive(Debug)]
 struct Connectors {
+    named: Option<ServerName<'static>>,
     http1: Arc<ClientConfig>,
     h2: Arc<ClientConfig>,
 }
@@ -61,23 +60,12 @@ impl NodeTls {
     /// The first file that cannot be used, with its key. A system without authorities is no error:
     /// nodes of https then fail to connect, and the log says why now.
     pub fn load(settings: &config::NodeTls) -> Result<NodeTls, TlsError> {
-        let named = settings.server_name.clone().map(ServerName::try_from).transpose();
-        let named = named.map_err(|_| TlsError::Authorities {
-            key: "upstream.tls.server_name".to_owned(),
-            file: settings.server_name.clone().unwrap_or_default(),
-            reason: "it is no host name and no address".to_owned(),
-        })?;
-        let current = ArcSwap::from_pointee(Connectors::load(settings)?);
-        Ok(NodeTls { settings: settings.clone(), named, current })
+        Ok(NodeTls { current: ArcSwap::from_pointee(Connectors::load(settings)?) })
     }
 
-    /// Reads the files again, for the connections to come.
-    ///
-    /// # Errors
-    /// As for [`NodeTls::load`]; nothing has changed then.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Arc::new(Connectors::load(&self.settings)?));
-        Ok(())
+    /// Takes over what another one has read, for the connections to come.
+    pub fn replace(&self, other: NodeTls) {
+        self.current.store(other.current.into_inner());
     }
 
     /// What the next connection uses, offering one protocol.
@@ -94,7 +82,7 @@ impl NodeTls {
     /// # Errors
     /// A host with characters that no certificate holds.
     pub fn server_name(&self, address: &Address) -> Result<ServerName<'static>, BadServerName> {
-        if let Some(named) = &self.named {
+        if let Some(named) = &self.current.load().named {
             return Ok(named.clone());
         }
         let bad = |_| BadServerName(address.host.as_str().to_owned());
@@ -126,6 +114,12 @@ impl NodeTls {
 
 impl Connectors {
     fn load(settings: &config::NodeTls) -> Result<Connectors, TlsError> {
+        let named = settings.server_name.clone().map(ServerName::try_from).transpose();
+        let named = named.map_err(|_| TlsError::Authorities {
+            key: "upstream.tls.server_name".to_owned(),
+            file: settings.server_name.clone().unwrap_or_default(),
+            reason: "it is no host name and no address".to_owned(),
+        })?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(TlsVersion::V1_2))
             .map_err(TlsError::Setup)?;
@@ -144,7 +138,7 @@ impl Connectors {
             config.alpn_protocols = vec![wire(alpn)];
             Arc::new(config)
         };
-        Ok(Connectors { http1: offering(Alpn::Http1), h2: offering(Alpn::H2) })
+        Ok(Connectors { named, http1: offering(Alpn::Http1), h2: offering(Alpn::H2) })
     }
 }
 

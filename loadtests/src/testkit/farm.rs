@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::binaries::{self, Missing};
 use super::client::Client;
+use super::faults::Fault;
 use super::mcmp;
 use super::ports::free_address;
 use super::process::{Process, ProcessError, Spec};
@@ -57,6 +58,8 @@ pub struct Balancer {
     pub mcmp: SocketAddr,
     /// Where operators look.
     pub manager: SocketAddr,
+    /// Its configuration.
+    pub file: PathBuf,
 }
 
 /// A running `counter`.
@@ -120,7 +123,7 @@ impl Farm {
             process.listening(what).ok_or(silent)
         };
         let (http, mcmp, manager) = (said("http")?, said("mcmp")?, said("manager")?);
-        Ok(Balancer { process, http, mcmp, manager })
+        Ok(Balancer { process, http, mcmp, manager, file })
     }
 
     /// Starts a counter that registers itself; that it is registered is another matter, see
@@ -177,6 +180,12 @@ impl Balancer {
     /// A client of the public listener.
     pub fn client(&self) -> Client {
         Client::new(self.http)
+    }
+
+    /// Lets it read another configuration (SIGHUP). Nothing is waited for.
+    pub fn reload(&self, toml: &str) -> Result<(), FarmError> {
+        fs::write(&self.file, toml)?;
+        Ok(self.process.inflict(Fault::HangUp)?)
     }
 
     /// Waits until INFO shows each of these nodes with a load that takes traffic.

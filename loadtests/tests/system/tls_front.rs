@@ -92,7 +92,7 @@ async fn sighup_brings_the_new_certificate_and_connections_go_on() {
     balancer.process.inflict(Fault::HangUp).unwrap();
     let told = eventually("the fault is logged", SOON, || async {
         let errors = balancer.process.errors();
-        let line = errors.lines().find(|line| line.contains("the old certificates stay"));
+        let line = errors.lines().find(|line| line.contains("the old configuration stays"));
         line.map(str::to_owned).ok_or(errors.clone())
     });
     let told = told.await.unwrap();

@@ -157,7 +157,7 @@ impl Registry {
         }
     }
 
-    fn add(&mut self, config: &NodeConfig, is_static: bool, now: Moment) -> NodeId {
+    pub(super) fn add(&mut self, config: &NodeConfig, is_static: bool, now: Moment) -> NodeId {
         let id = NodeId(self.next_id);
         self.next_id += 1;
         self.by_route.insert(config.route.clone(), id);
@@ -168,7 +168,7 @@ impl Registry {
 
     /// The last CONFIG's settings hold for all nodes of the balancer name: for those other than
     /// its own node from here.
-    fn adopt_settings(&mut self, config: &NodeConfig, own: NodeId, now: Moment) {
+    pub(super) fn adopt_settings(&mut self, config: &NodeConfig, own: NodeId, now: Moment) {
         let known = self.reported.get(&config.balancer);
         if known.is_some_and(|settings| **settings == config.settings) {
             return;
@@ -177,7 +177,7 @@ impl Registry {
         self.settle_settings(&config.balancer, Some(own), now);
     }
 
-    fn at_address(&self, config: &NodeConfig) -> Option<NodeId> {
+    pub(super) fn at_address(&self, config: &NodeConfig) -> Option<NodeId> {
         let address = &config.address;
         self.by_address.get(&(address.host.clone(), address.port)).copied()
     }
@@ -207,7 +207,7 @@ impl Member {
     }
 
     /// Whether a CONFIG may change this node in place.
-    fn is_same(&self, config: &NodeConfig) -> bool {
+    pub(super) fn is_same(&self, config: &NodeConfig) -> bool {
         self.config.address == config.address && self.config.balancer == config.balancer
     }
 }

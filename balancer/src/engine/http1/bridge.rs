@@ -38,11 +38,12 @@ enum Outcome {
 }
 
 /// Serves the orders of this thread, for as long as its connections are served.
-pub(crate) async fn run(worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>) {
+pub(crate) async fn run(mut worker: Rc<Worker>, mut orders: mpsc::Receiver<Order>) {
     // When this ends, what is on the bridge ends too.
     let mut crossings = JoinSet::new();
     while let Some(order) = orders.recv().await {
         while crossings.try_join_next().is_some() {}
+        worker = worker.renewed().unwrap_or(worker);
         let worker = worker.clone();
         crossings.spawn_local(async move { cross(&worker, order).await });
     }

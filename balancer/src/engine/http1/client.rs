@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::Poll;
 
 use muster_http1::{BadRequest, RequestHead, parse_request, worth_parsing};
@@ -59,15 +60,21 @@ pub(super) enum Next {
     Over,
 }
 
-/// Serves a connection to its end; gives it back where the other engine is to go on.
-pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client> {
+/// Serves a connection to its end; gives it back where the other engine is to go on. Each request
+/// is served by the configuration as it is when its head is there.
+pub(super) async fn serve(mut client: Client, mut worker: Rc<Worker>) -> Option<Client> {
     loop {
-        let after = match client.next(worker).await {
+        let next = client.next(&worker).await;
+        if let Some(renewed) = worker.renewed() {
+            worker = renewed;
+            client.judge(&worker);
+        }
+        let after = match next {
             // Boxed: what a request needs is not there while the connection is idle.
-            Next::Head(head) => Box::pin(request::serve(&mut client, &head, worker)).await,
+            Next::Head(head) => Box::pin(request::serve(&mut client, &head, &worker)).await,
             // HTTP/2 with prior knowledge.
             Next::Bad(BadRequest::Preface) if !client.stream.is_tls() => return Some(client),
-            Next::Bad(bad) => Box::pin(request::refuse(&mut client, bad, worker)).await,
+            Next::Bad(bad) => Box::pin(request::refuse(&mut client, bad, &worker)).await,
             Next::Over => return None,
         };
         match after {
@@ -76,7 +83,7 @@ pub(super) async fn serve(mut client: Client, worker: &Worker) -> Option<Client>
             After::End if !client.stream.is_tls() && client.buffer.is_empty() => return None,
             After::End | After::Close => {
                 let waits = after == After::Close || !client.buffer.is_empty();
-                Box::pin(answer::linger(client, worker, waits)).await;
+                Box::pin(answer::linger(client, &worker, waits)).await;
                 return None;
             }
             After::Cut => return None,
@@ -93,6 +100,12 @@ impl Client {
         let is_trusted = worker.edge.policy.trusted.contains(address.ip());
         let told = Told::default();
         Client { stream, buffer: Held::default(), timer, address, is_tls, is_trusted, told }
+    }
+
+    /// Looks anew whether its word is taken.
+    fn judge(&mut self, worker: &Worker) {
+        self.is_trusted = worker.edge.policy.trusted.contains(self.address.ip());
+        self.told = Told::default();
     }
 
     /// What is in the buffer.

@@ -16,7 +16,7 @@ pub(crate) struct Pool {
     idle: RefCell<HashMap<NodeId, Vec<Idle>, RandomState>>,
     count: Cell<usize>,
     /// Most of them at once.
-    limit: usize,
+    limit: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,12 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(limit: usize) -> Pool {
-        Pool { idle: RefCell::default(), count: Cell::new(0), limit }
+        Pool { idle: RefCell::default(), count: Cell::new(0), limit: Cell::new(limit) }
+    }
+
+    /// From now on that many are kept at most; those that are here stay until they are too old.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.set(limit);
     }
 
     /// The connection to the node that was used last and can be used again, and for how many
@@ -56,7 +61,7 @@ impl Pool {
         now: u64,
         ttl: Duration,
     ) {
-        if self.count.get() < self.limit {
+        if self.count.get() < self.limit.get() {
             let until = now.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
             self.idle.borrow_mut().entry(node).or_default().push(Idle {
                 stream,

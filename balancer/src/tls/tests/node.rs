@@ -99,18 +99,18 @@ async fn a_node_that_asks_for_our_certificate_gets_it_and_a_reload_brings_the_ne
     let node = TlsFront::load(&settings).unwrap();
     let without = NodeTls::load(&trusting(&world)).unwrap();
     assert!(connect(&node, &without, "node.internal", Alpn::Http1).await.is_err());
-    let with = config::NodeTls { certificate: Some(chain), key: Some(key), ..trusting(&world) };
-    let with = NodeTls::load(&with).unwrap();
+    let own = config::NodeTls { certificate: Some(chain), key: Some(key), ..trusting(&world) };
+    let with = NodeTls::load(&own).unwrap();
     let shown = async || {
         let met = connect(&node, &with, "node.internal", Alpn::Http1).await.unwrap();
         TlsFacts::of(met.server.get_ref().1).unwrap().client_certificate.unwrap()
     };
     let first = shown().await;
     world.certificate("own", &["balancer.internal"]);
-    with.reload().unwrap();
+    with.replace(NodeTls::load(&own).unwrap());
     assert_ne!(shown().await, first);
     world.write("own.key", "");
-    assert!(matches!(with.reload(), Err(TlsError::Lacks { .. })));
+    assert!(matches!(NodeTls::load(&own), Err(TlsError::Lacks { .. })));
 }
 
 #[test]
