@@ -67,7 +67,12 @@ enum ConfigCommand {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Print the JSON schema of the configuration file, for editors
+    Schema,
 }
+
+/// What a configuration file may say, as a JSON schema; written from the code by its test.
+const SCHEMA: &str = include_str!("../muster.schema.json");
 
 /// Does what the command line asks for. `args` begins with the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
@@ -106,6 +111,7 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
             check_files(&config, &file)?;
             Ok(writeln!(out, "{}: good", file.display())?)
         }
+        Command::Config { command: ConfigCommand::Schema } => Ok(out.write_all(SCHEMA.as_bytes())?),
         Command::Config { command: ConfigCommand::Show { config } } => {
             Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
         }

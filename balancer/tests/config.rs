@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "config/reference.rs"]
+mod reference;
+
 use std::time::Duration;
 
 use muster_balancer::config::{AccessLog, Alpn, ClientAuth, Config, LogLevel, RateBy, TlsVersion};

@@ -26,6 +26,11 @@ pub struct Ajp {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// `[[upstream.ajp.node]]`: nodes whose secret is another, up to 10,000.
+    ///
+    /// | key | meaning | default |
+    /// |---|---|---|
+    /// | route | the node's name | mandatory |
+    /// | secret | what it demands, 1 to 255 bytes | mandatory |
     #[serde(
         rename = "node",
         serialize_with = "show_secrets",
