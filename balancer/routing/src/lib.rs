@@ -17,6 +17,7 @@
 //! | `word` | what operators said, and which of two words holds |
 //! | `drain` | no new sessions until nothing is left or a deadline is over |
 //! | `overrides` | what an operator says of a property instead of its node |
+//! | `owner` | whose a route is, and who else may speak for it |
 //! | `retry` | which failures may be tried again, and the budget |
 //! | `session` | where a request carries its session id |
 //! | `rows` | one set of rows for page, INFO and DUMP |
@@ -29,6 +30,7 @@ pub mod health;
 pub mod load;
 pub mod node;
 pub mod overrides;
+pub mod owner;
 pub mod registry;
 pub mod retry;
 pub mod rows;
@@ -38,6 +40,7 @@ pub mod word;
 
 pub use decide::{Decision, How, Refusal, Request, decide};
 pub use node::{InFlight, NodeId};
+pub use owner::{Owner, Sender};
 pub use registry::{Limits, Registry};
 pub use table::RoutingTable;
 

@@ -26,6 +26,7 @@ use crate::health::{Health, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Live, Node, NodeId, Slot};
 use crate::overrides::NodeOverride;
+use crate::owner::{Claim, Right, Sender};
 use crate::table::{Placement, RoutingTable};
 use crate::word::{Subject, Words};
 
@@ -97,6 +98,8 @@ pub(crate) struct Member {
     pub(crate) held: words::Held,
     /// Whether it stands in the configuration file.
     pub(crate) is_static: bool,
+    /// Who registered it; of a static node nobody.
+    pub(crate) claim: Option<Claim>,
     pub(crate) hosts: Hosts,
     pub(crate) slots: BTreeMap<ContextPath, Arc<Slot>>,
     pub(crate) live: Arc<Live>,
@@ -105,6 +108,8 @@ pub(crate) struct Member {
     since: Moment,
     /// The load last reported.
     pub(crate) load: Option<Load>,
+    /// The sessions last reported.
+    pub(crate) sessions: Option<u64>,
     warming: Option<SlowStart>,
     pub(crate) last_status: Option<Moment>,
     next_probe: Moment,
@@ -176,6 +181,9 @@ pub enum ApplyError {
         /// The address.
         address: Address,
     },
+    /// The node belongs to somebody else, who still answers or whose right outlives it.
+    #[error("Node \"{0}\" belongs to another: only its owner may change it")]
+    NotOwner(Route),
     /// The node stands in the configuration file, and only that may change or remove it.
     #[error("Node \"{0}\" is static: only the configuration file changes it")]
     Static(Route),
@@ -236,8 +244,17 @@ impl Registry {
     /// Whom to ask before this command is applied. Asking nobody is always safe: a node that was
     /// not asked counts as one that still answers.
     pub fn questions(&self, command: &Command) -> Vec<Question> {
+        self.questions_of(command, None)
+    }
+
+    /// The same for a command of somebody else than an operator.
+    pub fn questions_from(&self, sender: &Sender, command: &Command) -> Vec<Question> {
+        self.questions_of(command, Some(sender))
+    }
+
+    fn questions_of(&self, command: &Command, by: Option<&Sender>) -> Vec<Question> {
         let asked: Vec<NodeId> = match command {
-            Command::Config(config) => self.rivals(config),
+            Command::Config(config) => self.rivals(config, by),
             Command::Status(status) => {
                 status.route.as_ref().and_then(|route| self.id(route)).into_iter().collect()
             }
@@ -257,7 +274,7 @@ impl Registry {
         asked.into_iter().map(|id| self.question(id)).collect()
     }
 
-    /// Applies a command, and leaves the table that follows from it.
+    /// Applies an operator's command, and leaves the table that follows from it.
     ///
     /// # Errors
     /// An [`ApplyError`]; nothing has changed then.
@@ -267,15 +284,54 @@ impl Registry {
         heard: &Heard,
         now: Moment,
     ) -> Result<Outcome, ApplyError> {
+        self.apply_of(command, None, heard, now)
+    }
+
+    /// Applies a command of a node, which may change its own routes only.
+    ///
+    /// # Errors
+    /// An [`ApplyError`]; nothing has changed then.
+    pub fn apply_from(
+        &mut self,
+        sender: &Sender,
+        command: &Command,
+        heard: &Heard,
+        now: Moment,
+    ) -> Result<Outcome, ApplyError> {
+        self.apply_of(command, Some(sender), heard, now)
+    }
+
+    fn apply_of(
+        &mut self,
+        command: &Command,
+        by: Option<&Sender>,
+        heard: &Heard,
+        now: Moment,
+    ) -> Result<Outcome, ApplyError> {
         let outcome = match command {
-            Command::Config(config) => self.configure(config, heard, now),
-            Command::App(app) => self.apply_verb(app, now),
-            Command::Status(status) => self.status(status, heard, now),
+            Command::Config(config) => self.configure(config, by, heard, now),
+            Command::App(app) => {
+                self.check_owner(&app.route, by).and_then(|()| self.apply_verb(app, now))
+            }
+            Command::Status(status) => self.status(status, by, heard, now),
             Command::Ping(ping) => self.ping(ping, heard),
             Command::Info | Command::Dump | Command::Version => Ok(Outcome::Report),
         };
         self.publish();
         outcome
+    }
+
+    /// Whether the sender may speak for this route; an operator may for any.
+    fn check_owner(&self, route: &Route, by: Option<&Sender>) -> Result<(), ApplyError> {
+        let (Some(id), Some(sender)) = (self.id(route), by) else { return Ok(()) };
+        let member = &self.members[&id];
+        match member.right_of(sender, false) {
+            Right::Own => Ok(()),
+            Right::WhenGone | Right::None if member.is_static => {
+                Err(ApplyError::Static(route.clone()))
+            }
+            Right::WhenGone | Right::None => Err(ApplyError::NotOwner(route.clone())),
+        }
     }
 
     fn ping(&self, ping: &Ping, heard: &Heard) -> Result<Outcome, ApplyError> {
@@ -297,5 +353,17 @@ impl Registry {
 
     fn id(&self, route: &Route) -> Option<NodeId> {
         self.by_route.get(route).copied()
+    }
+}
+
+impl Member {
+    /// What a sender may do with this node. One of the configuration file is spoken for from this
+    /// machine only.
+    fn right_of(&self, sender: &Sender, is_in_place: bool) -> Right {
+        match &self.claim {
+            Some(claim) => claim.right_of(sender, is_in_place),
+            None if self.is_static && !sender.from.is_loopback() => Right::None,
+            None => Right::Own,
+        }
     }
 }

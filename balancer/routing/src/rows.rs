@@ -11,6 +11,7 @@ use crate::drain::Drain;
 use crate::health::Health;
 use crate::node::{Availability, NodeId};
 use crate::overrides::{BalancerOverride, NodeOverride};
+use crate::owner::Owner;
 use crate::registry::{Member, Registry};
 use crate::word::{About, Key, Say, Subject, UnixMs};
 
@@ -34,6 +35,8 @@ pub struct NodeRow {
     pub config: NodeConfig,
     /// Whether it stands in the configuration file.
     pub is_static: bool,
+    /// Who registered it; of a static node nobody.
+    pub owner: Option<Owner>,
     /// How it stands.
     pub health: Health,
     /// The load factor to show: 1 to 100, 0 standby, -1 in an error state or down, -2 while it is
@@ -51,6 +54,8 @@ pub struct NodeRow {
     pub read: u64,
     /// Bytes of request bodies to it.
     pub transferred: u64,
+    /// Sessions that it holds, where it says so.
+    pub sessions: Option<u64>,
     /// How long ago its last STATUS came.
     pub status_age: Option<Moment>,
     /// Its virtual hosts.
@@ -139,6 +144,7 @@ impl Registry {
             id,
             config: (*member.effective).clone(),
             is_static: member.is_static,
+            owner: member.claim.as_ref().map(|claim| claim.owner.clone()),
             health: member.health,
             load: match (member.health, member.load()) {
                 (Health::Checking, _) | (_, None) => -2,
@@ -151,6 +157,7 @@ impl Registry {
             in_flight: member.live.in_flight(),
             read: member.live.read(),
             transferred: member.live.transferred(),
+            sessions: member.sessions,
             status_age: member.last_status.map(|then| now.saturating_sub(then)),
             hosts: self.host_rows(member),
             told: self.told(member),

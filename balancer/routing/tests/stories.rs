@@ -7,6 +7,7 @@ mod stories {
     mod cost;
     mod election;
     mod health;
+    mod owning;
     mod registering;
     mod words;
     mod world;

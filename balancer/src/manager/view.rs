@@ -116,6 +116,7 @@ mod tests {
             id: NodeId(0),
             config: NodeConfig::new("n".parse().unwrap(), address),
             is_static: false,
+            owner: None,
             health,
             load,
             availability: Availability::Unusable,
@@ -124,6 +125,7 @@ mod tests {
             in_flight: 0,
             read: 0,
             transferred: 0,
+            sessions: None,
             status_age: Some(Duration::from_millis(3_999)),
             hosts: vec![HostRow {
                 aliases: vec!["localhost".parse().unwrap()],

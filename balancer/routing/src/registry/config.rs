@@ -9,6 +9,7 @@ use crate::Moment;
 use crate::context::{ContextState, Hosts, MAX_ALIASES};
 use crate::health::{Health, Probed};
 use crate::node::{Live, NodeId};
+use crate::owner::{Claim, Right, Sender};
 
 impl Registry {
     /// Adds a node of the configuration file with its contexts enabled.
@@ -21,7 +22,7 @@ impl Registry {
         load: Load,
         now: Moment,
     ) -> Result<(), ApplyError> {
-        let id = self.configure_as(&config, &Heard::default(), true, now)?;
+        let id = self.configure_as(&config, None, &Heard::default(), true, now)?;
         let member = self.members.get_mut(&id).expect("it was just added");
         member.load = Some(load);
         if let Some(message) = &config.virtual_host {
@@ -35,17 +36,22 @@ impl Registry {
     pub(super) fn configure(
         &mut self,
         config: &NodeConfig,
+        by: Option<&Sender>,
         heard: &Heard,
         now: Moment,
     ) -> Result<Outcome, ApplyError> {
-        self.configure_as(config, heard, false, now).map(|_| Outcome::Done)
+        self.configure_as(config, by, heard, false, now).map(|_| Outcome::Done)
     }
 
-    /// Nodes that stand in the way: the route's own at another address or for another balancer
-    /// name, and another's at this address. Never two nodes of one route. Each gives way when it
+    /// Nodes that stand in the way: the route's own at another address, for another balancer name
+    /// or of another owner, and another's at this address. Never two nodes of one route. Each gives way when it
     /// does not answer; the one at this address also when it has sent no STATUS for long.
-    pub(super) fn rivals(&self, config: &NodeConfig) -> Vec<NodeId> {
-        let of_route = self.id(&config.route).filter(|id| !self.members[id].is_same(config));
+    pub(super) fn rivals(&self, config: &NodeConfig, by: Option<&Sender>) -> Vec<NodeId> {
+        let is_foreign = |id: &NodeId| {
+            let member = &self.members[id];
+            !member.is_same(config) || member.right_to(config, by) != Right::Own
+        };
+        let of_route = self.id(&config.route).filter(is_foreign);
         let at_address =
             self.at_address(config).filter(|id| self.members[id].config.route != config.route);
         of_route.into_iter().chain(at_address).collect()
@@ -54,13 +60,14 @@ impl Registry {
     fn configure_as(
         &mut self,
         config: &NodeConfig,
+        by: Option<&Sender>,
         heard: &Heard,
         is_static: bool,
         now: Moment,
     ) -> Result<NodeId, ApplyError> {
-        let rivals = self.rivals(config);
+        let rivals = self.rivals(config, by);
         for rival in &rivals {
-            self.check_rival(config, *rival, heard, now)?;
+            self.check_rival(config, by, *rival, heard, now)?;
         }
         let known = self.id(&config.route).filter(|id| !rivals.contains(id));
         if let Some(id) = known
@@ -80,6 +87,7 @@ impl Registry {
         let held = self.held(&config.route);
         let member = self.members.get_mut(&id).expect("it is known or was just added");
         member.held = held;
+        member.claim = by.map(Claim::of).or(member.claim.take());
         if let Some(message) = &config.virtual_host {
             let before = member.hosts.key_count(self.table.use_alias);
             member.hosts.create(message);
@@ -90,12 +98,13 @@ impl Registry {
         Ok(id)
     }
 
-    /// A rival gives way when it was asked and did not answer. One at the same address gives way
+    /// A rival gives way to whoever has a right to it, when it was asked and did not answer. One at the same address gives way
     /// also when it has sent no STATUS for `silent_after`: a worker that came back under a new
     /// route answers the probe of the old one itself.
     fn check_rival(
         &self,
         config: &NodeConfig,
+        by: Option<&Sender>,
         rival: NodeId,
         heard: &Heard,
         now: Moment,
@@ -105,6 +114,10 @@ impl Registry {
         if member.is_static {
             return Err(ApplyError::Static(own.route.clone()));
         }
+        let right = member.right_to(config, by);
+        if right == Right::None {
+            return Err(ApplyError::NotOwner(own.route.clone()));
+        }
         if heard.of(rival).is_some_and(|probed| probed != Probed::Answered) {
             return Ok(());
         }
@@ -113,6 +126,7 @@ impl Registry {
             return Ok(());
         }
         Err(match own.route == config.route {
+            true if right != Right::Own => ApplyError::NotOwner(own.route.clone()),
             true => ApplyError::RouteTaken {
                 route: own.route.clone(),
                 address: own.address.clone(),
@@ -191,12 +205,14 @@ impl Member {
             overrides: Default::default(),
             held: Default::default(),
             is_static,
+            claim: None,
             hosts: Hosts::default(),
             slots: Default::default(),
             live: Arc::new(Live::default()),
             health: Health::Checking,
             since: now,
             load: None,
+            sessions: None,
             warming: None,
             last_status: None,
             next_probe: now,
@@ -204,6 +220,12 @@ impl Member {
             answered: 0,
             node: None,
         }
+    }
+
+    /// What whoever sends this CONFIG may do with this node.
+    fn right_to(&self, config: &NodeConfig, by: Option<&Sender>) -> Right {
+        let is_in_place = self.config.address == config.address;
+        by.map_or(Right::Own, |sender| self.right_of(sender, is_in_place))
     }
 
     /// Whether a CONFIG may change this node in place.

@@ -8,6 +8,7 @@ use crate::Moment;
 use crate::health::{Health, OUT_FOR_LONG, Probed, Timing};
 use crate::load::SlowStart;
 use crate::node::{Availability, NodeId};
+use crate::owner::Sender;
 
 /// How long elections remember: the real ones close a window every 5 s.
 const WINDOW: Moment = Moment::from_secs(5);
@@ -27,14 +28,17 @@ impl Registry {
     pub(super) fn status(
         &mut self,
         status: &Status,
+        by: Option<&Sender>,
         heard: &Heard,
         now: Moment,
     ) -> Result<Outcome, ApplyError> {
         let Some(route) = &status.route else { return Ok(Outcome::Alive(false)) };
         let id = self.id(route).ok_or_else(|| ApplyError::Unknown(route.clone()))?;
+        self.check_owner(route, by)?;
         let member = self.member_mut(id);
         if !member.is_static {
             member.last_status = Some(now);
+            member.sessions = by.and_then(|sender| sender.sessions);
         }
         let probed = heard.of(id);
         if let Some(probed) = probed {

@@ -7,6 +7,8 @@
 //! silent a / slow a / answers a   from now on node a is gone / answers too late / answers
 //! refused a                       a request could not connect to a
 //! hold a 3                        three requests stay at a
+//! by instance:a 10.0.0.1          what follows is of this owner, from this address
+//! by operator                     ... of an operator again
 //! wait 5s                         time passes, and probes are made
 //! ```
 
@@ -18,7 +20,7 @@ use muster_protocol::mcmp::{Address, Command, Load, NodeConfig, Scheme, VirtualH
 use muster_routing::health::{Probed, Timing};
 use muster_routing::registry::{ApplyError, Heard, Outcome};
 use muster_routing::{
-    Decision, InFlight, Limits, Moment, NodeId, Refusal, Registry, Request, decide,
+    Decision, InFlight, Limits, Moment, NodeId, Refusal, Registry, Request, Sender, decide,
 };
 
 pub(crate) struct World {
@@ -27,6 +29,8 @@ pub(crate) struct World {
     silent: HashSet<String>,
     slow: HashSet<String>,
     held: Vec<InFlight>,
+    /// Who tells; an operator where there is nobody.
+    sender: Option<Sender>,
     /// Probes that were due while time passed.
     pub(crate) probes: usize,
     pub(crate) max_in_flight: u32,
@@ -52,6 +56,7 @@ impl World {
             silent: HashSet::new(),
             slow: HashSet::new(),
             held: Vec::new(),
+            sender: None,
             probes: 0,
             max_in_flight: 0,
         }
@@ -118,6 +123,15 @@ impl World {
                 self.slow.remove(name);
                 String::new()
             }
+            ["by", "operator"] => {
+                self.sender = None;
+                String::new()
+            }
+            ["by", owner, from] => {
+                let (owner, from) = (owner.parse().unwrap(), from.parse().unwrap());
+                self.sender = Some(Sender { owner, from, sessions: Some(7) });
+                String::new()
+            }
             ["refused", name] => {
                 let id = self.id(name);
                 self.registry.connect_failed(id, self.now);
@@ -145,9 +159,15 @@ impl World {
 
     fn try_tell(&mut self, method: &str, uri: &str, body: &str) -> Result<Outcome, Refused> {
         let command: Command = parse(method, uri, body.as_bytes())?;
-        let questions = self.registry.questions(&command);
-        let heard = questions.iter().map(|q| (q.id, self.probe(q.id))).collect();
-        Ok(self.registry.apply(&command, &Heard(heard), self.now)?)
+        let questions = match &self.sender {
+            Some(sender) => self.registry.questions_from(sender, &command),
+            None => self.registry.questions(&command),
+        };
+        let heard = Heard(questions.iter().map(|q| (q.id, self.probe(q.id))).collect());
+        Ok(match &self.sender {
+            Some(sender) => self.registry.apply_from(sender, &command, &heard, self.now)?,
+            None => self.registry.apply(&command, &heard, self.now)?,
+        })
     }
 
     fn wait(&mut self, seconds: u64) -> String {
