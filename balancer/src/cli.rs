@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
-use crate::tls;
+use crate::{mcmp, tls};
 
 /// What `muster run` does with a good configuration.
 pub type Serve = fn(Config, Again) -> anyhow::Result<()>;
@@ -118,16 +118,18 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
     }
 }
 
-/// Names all certificates and keys that cannot be used.
+/// Names all certificates, keys and secrets that cannot be used.
 fn check_files(config: &Config, file: &Path) -> Result<(), Faults> {
-    let fault = |error| Fault {
+    let fault = |error: anyhow::Error| Fault {
         file: file.display().to_string(),
         line: None,
         // It stands in the text, as the log tells it at a start.
         key: String::new(),
-        message: format!("{:#}", anyhow::Error::from(error)),
+        message: format!("{error:#}"),
     };
-    Faults::check(tls::faults(config).into_iter().map(fault).collect())
+    let tls = tls::faults(config).into_iter().map(anyhow::Error::from);
+    let secrets = mcmp::secrets::load(&config.mcmp).err().map(anyhow::Error::from);
+    Faults::check(tls.chain(secrets).map(fault).collect())
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Faults> {

@@ -43,7 +43,7 @@ pub use health::Health;
 pub use limits::{Retry, Upstream};
 pub use listen::{Http, Manager};
 pub use log::{AccessLog, Log, LogLevel};
-pub use mcmp::Mcmp;
+pub use mcmp::{Mcmp, McmpTls};
 pub use node::StaticNode;
 pub use rate::{RateBy, RateLimit};
 pub use tls::{Alpn, ClientAuth, NodeTls, Tls, TlsVersion};
@@ -151,7 +151,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks that no two listeners want the same port; for a configuration that was changed
+    /// Checks that no two listeners want the same port, and that the one of nodes is locked; for a configuration that was changed
     /// after reading, as the command line does.
     pub fn check(&self, name: &str) -> Result<(), Faults> {
         let source = Source::new(name, "");
@@ -196,7 +196,8 @@ impl Config {
         config
     }
 
-    /// Listeners that want the same port: the key of the later one, and what is wrong.
+    /// Listeners that want the same port, and that of nodes where it is not locked: the key, and
+    /// what is wrong.
     fn conflicts(&self) -> Vec<(String, String)> {
         let lists = [
             ("http.listen", &self.http.listen),
@@ -210,6 +211,8 @@ impl Config {
         let all: Vec<(&str, usize, SocketAddr)> =
             lists.into_iter().flat_map::<Vec<_>, _>(numbered).collect();
         let mut conflicts = Vec::new();
+        let unlocked = self.mcmp.unlocked();
+        conflicts.extend(unlocked.map(|(at, message)| (format!("mcmp.listen[{at}]"), message)));
         for (index, &(key, at, address)) in all.iter().enumerate() {
             let earlier =
                 all[..index].iter().find(|(_, _, other)| listen::overlap(address, *other));

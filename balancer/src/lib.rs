@@ -45,7 +45,7 @@ mod health;
 mod life;
 mod listeners;
 mod manager;
-mod mcmp;
+pub mod mcmp;
 mod running;
 mod serve;
 mod server;

@@ -63,6 +63,8 @@ impl Life {
     /// What the parts beside the traffic stand on now.
     pub(crate) fn ground(self: &Arc<Self>, state: &State) -> Ground {
         let sockets = |own: &[Own]| own.iter().map(|own| own.socket.clone()).collect();
+        let public = state.public.iter().map(|public| public.own);
+        let own = state.mcmp.iter().chain(&state.manager).map(|own| own.own);
         Ground {
             config: state.config.clone(),
             published: self.published.clone(),
@@ -72,6 +74,7 @@ impl Life {
             csrf: self.csrf,
             started: self.started,
             reloader: self.reloader(),
+            listeners: public.chain(own).collect(),
             mcmp: sockets(&state.mcmp),
             manager: sockets(&state.manager),
         }

@@ -1,122 +1,235 @@
 //! The MCMP listener: bytes to a [`Command`], the command to the registry, the outcome back.
 //!
 //! It has a listener of its own; nothing that comes in on the public one ever gets here.
+//!
+//! | module | idea |
+//! |---|---|
+//! | `door` | who may connect: allowed networks, TLS |
+//! | `lock`, `secrets` | whom a message is from: signature, certificate, address |
+//! | `guard` | which addresses a node may register |
+//! | `refusal` | why a message is refused, and what it is answered |
+//! | `quiet` | a log that a flood cannot fill |
 
-use std::net::SocketAddr;
+mod door;
+mod guard;
+mod lock;
+mod quiet;
+mod refusal;
+pub mod secrets;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
+use axum::{Extension, Router};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use muster_protocol::mcmp::parse::{ParseError, parse_within};
-use muster_protocol::mcmp::reply::{Answer, Format, Refused, Reply};
+use muster_protocol::mcmp::parse::parse_within;
+use muster_protocol::mcmp::reply::{Answer, Format, Reply};
 use muster_protocol::mcmp::{App, Command, Ping, Scope};
-use muster_routing::registry::{ApplyError, Outcome};
+use muster_protocol::signature::{Secrets, Signed};
+use muster_routing::Sender;
+use muster_routing::registry::Outcome;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::PRODUCT;
 use crate::audit::{Entry, Kind};
+use crate::config;
 use crate::metrics::Metrics;
 use crate::published::Published;
+use crate::server;
+use crate::side::Ground;
+use crate::tls::TlsMcmp;
+use door::NodeDoor;
+use guard::Guard;
+use lock::{Known, Lock};
+use quiet::Quiet;
+use refusal::Refusal;
 
-/// What the listener needs.
+const SIGNATURE: HeaderName = HeaderName::from_static("x-muster-signature");
+
+/// What the listener needs. Clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct Mcmp {
-    /// The registry.
-    pub(crate) published: Arc<Published>,
-    /// Counters.
-    pub(crate) metrics: Arc<Metrics>,
+    published: Arc<Published>,
+    metrics: Arc<Metrics>,
+    lock: Arc<Lock>,
+    guard: Guard,
+    quiet: Arc<Quiet>,
     /// Most bytes of a message's body.
-    pub(crate) max_body_bytes: usize,
+    max_body_bytes: usize,
     /// How long a message may take to come once its head is there.
-    pub(crate) read_timeout: Duration,
+    read_timeout: Duration,
 }
 
-/// Why a message did not become an outcome.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Parse(#[from] ParseError),
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    #[error("the body is longer than {0} bytes")]
-    TooLong(usize),
-    #[error("the body broke off")]
-    BrokenOff,
-    #[error("the body did not come within {0:?}")]
-    TooLate(Duration),
+/// What became of a message.
+struct Told {
+    /// Set where the answer is to be signed.
+    signed: Option<Signed>,
+    result: Result<(Command, Outcome), Refusal>,
+}
+
+/// Serves nodes until `stop`.
+pub(crate) async fn run(
+    mcmp: Mcmp,
+    listener: Arc<TcpListener>,
+    settings: config::Mcmp,
+    tls: Option<Arc<TlsMcmp>>,
+    stop: CancellationToken,
+) {
+    let bounds = server::Bounds {
+        max_connections: settings.max_connections,
+        idle_timeout: settings.idle_timeout,
+    };
+    let (metrics, quiet) = (mcmp.metrics.clone(), mcmp.quiet.clone());
+    let door = NodeDoor::new(settings.allow, tls, metrics, quiet);
+    server::run_behind(door, listener, router(mcmp), bounds, stop).await;
 }
 
 /// The routes: every method and every uri.
-pub(crate) fn router(mcmp: Mcmp) -> Router {
+fn router(mcmp: Mcmp) -> Router {
     Router::new().fallback(answer).with_state(mcmp)
 }
 
 async fn answer(
     State(mcmp): State<Mcmp>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Extension(known): Extension<Known>,
     request: Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let (method, uri) = (head.method.as_str(), head.uri.path());
     let before = mcmp.published.version();
-    let told = match mcmp.read(body).await {
-        Ok(body) => mcmp.told(client, method, uri, &body).await,
-        Err(failure) => Err(failure),
-    };
-    let answer = match told {
+    let told = mcmp.told(client.ip().to_canonical(), &known, &head, body).await;
+    let answer = match told.result {
         Ok((command, outcome)) => {
             log(client, &command, mcmp.published.version() != before);
             mcmp.reply(&command, outcome).answer(format(&head.headers))
         }
-        Err(failure) => {
-            tracing::warn!(%client, method, uri, %failure, "MCMP message refused");
-            mcmp.write_down(client, method, uri, &failure);
-            failure.answer()
+        Err(refusal) => {
+            mcmp.note(client, &head, &refusal);
+            refusal.answer()
         }
     };
-    mcmp.metrics.mcmp(method, answer.status);
-    response(answer)
+    mcmp.metrics.mcmp(head.method.as_str(), answer.status);
+    mcmp.response(answer, told.signed)
 }
 
 impl Mcmp {
-    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
-        let (limit, within) = (self.max_body_bytes, self.read_timeout);
-        let body = tokio::time::timeout(within, Limited::new(body, limit).collect()).await;
-        match body.map_err(|_| Failure::TooLate(within))? {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong(limit)),
-            Err(_) => Err(Failure::BrokenOff),
+    /// A listener's state.
+    pub(crate) fn new(ground: &Ground, secrets: Option<Secrets>) -> Mcmp {
+        let Ground { config, published, metrics, listeners, .. } = ground;
+        let (published, metrics) = (published.clone(), metrics.clone());
+        Mcmp::of(&config.mcmp, secrets, listeners.clone(), published, metrics)
+    }
+
+    /// `own` are all of our listeners, as they are bound: none of them is a node.
+    fn of(
+        settings: &config::Mcmp,
+        secrets: Option<Secrets>,
+        own: Vec<SocketAddr>,
+        published: Arc<Published>,
+        metrics: Arc<Metrics>,
+    ) -> Mcmp {
+        Mcmp {
+            published,
+            metrics,
+            lock: Arc::new(Lock::new(settings, secrets)),
+            guard: Guard::new(settings.allow_addresses.clone(), own),
+            quiet: Arc::default(),
+            max_body_bytes: settings.max_body_bytes,
+            read_timeout: settings.idle_timeout,
         }
     }
 
-    async fn told(
+    async fn told(&self, from: IpAddr, known: &Known, head: &Parts, body: Body) -> Told {
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return Told { signed: None, result: Err(refusal) },
+        };
+        let verdict = self.lock.look(head, &body, from, known);
+        let result = match verdict.sender {
+            Ok(sender) => self.obey(&sender, head, &body).await,
+            Err(reason) => Err(Refusal::Signature { reason, now: lock::now() }),
+        };
+        Told { signed: verdict.signed, result }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let (limit, within) = (self.max_body_bytes, self.read_timeout);
+        let body = tokio::time::timeout(within, Limited::new(body, limit).collect()).await;
+        match body.map_err(|_| Refusal::TooLate(within))? {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLong(limit)),
+            Err(_) => Err(Refusal::BrokenOff),
+        }
+    }
+
+    /// Does what somebody asks for whose word counts.
+    async fn obey(
         &self,
-        client: SocketAddr,
-        method: &str,
-        uri: &str,
+        sender: &Sender,
+        head: &Parts,
         body: &[u8],
-    ) -> Result<(Command, Outcome), Failure> {
+    ) -> Result<(Command, Outcome), Refusal> {
+        let (method, uri) = (head.method.as_str(), head.uri.path());
         let command = parse_within(method, uri, body, self.max_body_bytes)?;
-        let outcome = self.published.tell_from(&command, Some(client)).await?;
+        let checked = match &command {
+            Command::Config(config) => self.guard.check(&config.address, sender.from).await?,
+            _ => None,
+        };
+        let outcome = self.published.tell_from(sender, &command, checked).await?;
         Ok((command, outcome))
     }
 
+    fn note(&self, client: SocketAddr, head: &Parts, refusal: &Refusal) {
+        let reason = refusal.word();
+        self.metrics.mcmp_refused(reason);
+        let Some(left_out) = self.quiet.line(Instant::now()) else { return };
+        let (method, uri) = (head.method.as_str(), head.uri.path());
+        tracing::warn!(%client, method, uri, reason, %refusal, left_out, "MCMP message refused");
+        self.write_down(client, method, uri, refusal);
+    }
+
     /// What the registry refuses it has written down itself.
-    fn write_down(&self, client: SocketAddr, method: &str, uri: &str, failure: &Failure) {
+    fn write_down(&self, client: SocketAddr, method: &str, uri: &str, refusal: &Refusal) {
         let Some(audit) = self.published.audit() else { return };
-        match failure {
-            Failure::Apply(_) => {}
-            Failure::Parse(_) | Failure::TooLong(_) | Failure::BrokenOff | Failure::TooLate(_) => {
-                let from = client.to_string();
-                let entry = Entry::new(Kind::Node, from.as_str(), method, uri);
-                audit.record(entry.from(Some(from.into())).refused(failure));
-            }
+        if !matches!(refusal, Refusal::Apply(_)) {
+            let from = client.to_string();
+            let entry = Entry::new(Kind::Node, from.as_str(), method, uri);
+            audit.record(entry.from(Some(from.into())).refused(refusal));
         }
+    }
+
+    fn response(&self, answer: Answer, signed: Option<Signed>) -> Response {
+        let status = StatusCode::from_u16(answer.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+        let mut set = |name: &str, value: &str| {
+            let named = HeaderName::from_bytes(name.as_bytes()).ok();
+            if let (Some(name), Ok(value)) = (named, HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        };
+        answer.headers.iter().for_each(|(name, value)| set(name, value));
+        let body = answer.body.as_bytes();
+        // Over the headers as they leave: one that cannot be sent is not signed.
+        if let Some(value) = signed
+            .and_then(|signed| self.lock.sign(signed, status.as_u16(), &headers, body))
+            .and_then(|value| HeaderValue::from_str(&value).ok())
+        {
+            headers.insert(SIGNATURE, value);
+        }
+        let mut response = Response::new(Body::from(answer.body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
     }
 
     fn reply(&self, command: &Command, outcome: Outcome) -> Reply {
@@ -149,28 +262,6 @@ impl Mcmp {
     }
 }
 
-impl Failure {
-    fn answer(&self) -> Answer {
-        match self {
-            Failure::Parse(error) => error.answer(),
-            // Any kind but SYNTAX lets the node register again.
-            Failure::Apply(error) => Refused::mem(error.to_string()).answer(),
-            Failure::TooLong(_) => self.plain(StatusCode::PAYLOAD_TOO_LARGE),
-            Failure::BrokenOff => self.plain(StatusCode::BAD_REQUEST),
-            Failure::TooLate(_) => self.plain(StatusCode::REQUEST_TIMEOUT),
-        }
-    }
-
-    fn plain(&self, status: StatusCode) -> Answer {
-        Answer {
-            status: status.as_u16(),
-            content_type: "text/plain",
-            headers: Vec::new(),
-            body: format!("{self}\n"),
-        }
-    }
-}
-
 /// What changed nothing (most of it comes again and again) is told to those only who look closer.
 fn log(client: SocketAddr, command: &Command, has_changed: bool) {
     match command {
@@ -193,71 +284,5 @@ fn format(headers: &HeaderMap) -> Format {
     Format::from_accept(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()))
 }
 
-fn response(answer: Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    for (name, value) in answer.headers {
-        let named = HeaderName::from_bytes(name.as_bytes()).ok();
-        if let (Some(name), Ok(value)) = (named, HeaderValue::from_str(&value)) {
-            headers.insert(name, value);
-        }
-    }
-    response
-}
-
 #[cfg(test)]
-mod tests {
-    use muster_routing::health::Timing;
-    use muster_routing::{Limits, Registry};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-    use crate::probe::Prober;
-    use crate::server;
-
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    /// Sends a message and gives the whole answer.
-    async fn tell(to: SocketAddr, message: &str) -> String {
-        let mut stream = TcpStream::connect(to).await.unwrap();
-        stream.write_all(message.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
-        answer
-    }
-
-    #[tokio::test]
-    async fn messages_without_their_bodies_do_not_block_the_listener() {
-        let limits = Limits { nodes: 1, contexts: 1, gone: 1 };
-        let registry = Registry::new(limits, Timing::default(), false);
-        let routes = router(Mcmp {
-            published: Arc::new(Published::new(registry, Prober::default(), 1)),
-            metrics: Arc::default(),
-            max_body_bytes: 1024,
-            read_timeout: Duration::from_millis(100),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        // Only the bound of a message can end one that has come in part.
-        let bounds = server::Bounds { max_connections: 2, idle_timeout: PATIENCE * 60 };
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(server::run(listener.into(), routes, bounds, stop.clone()));
-
-        let broken = "CONFIG / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nJVMRoute=a";
-        let whole = "INFO / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-        let told = [tell(address, broken), tell(address, broken), tell(address, whole)];
-        let [first, second, third] = futures_util::future::join_all(told).await.try_into().unwrap();
-        assert!(first.starts_with("HTTP/1.1 408 "), "{first}");
-        assert!(second.starts_with("HTTP/1.1 408 "), "{second}");
-        assert!(third.starts_with("HTTP/1.1 200 "), "{third}");
-
-        stop.cancel();
-        tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -31,6 +31,7 @@ pub struct Metrics {
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     retries: Family<[(&'static str, &'static str); 1], Counter>,
     mcmp: Family<[(&'static str, String); 2], Counter>,
+    mcmp_refused: Family<[(&'static str, &'static str); 1], Counter>,
     /// Open connections of clients.
     pub(crate) connections: Gauge,
     /// Requests that wait for a node.
@@ -59,6 +60,11 @@ impl Metrics {
             "mcmp_messages",
             "MCMP messages, by method and status",
             self.mcmp.clone(),
+        );
+        registry.register(
+            "mcmp_refused",
+            "MCMP messages and connections refused, by reason",
+            self.mcmp_refused.clone(),
         );
         registry.register("connections", "Open connections of clients", self.connections.clone());
         registry.register("waiting", "Requests that wait for a node", self.waiting.clone());
@@ -97,6 +103,15 @@ impl Metrics {
 
     pub(crate) fn retried(&self, cause: &'static str) {
         self.retries.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    pub(crate) fn mcmp_refused(&self, reason: &'static str) {
+        self.mcmp_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mcmp_refusals(&self, reason: &'static str) -> u64 {
+        self.mcmp_refused.get_or_create(&[("reason", reason)]).get()
     }
 
     /// Methods that are none of MCMP's share one label: a client must not make up labels.

@@ -34,7 +34,16 @@ const MAX_PROBES: usize = 256;
 /// Most addresses that are remembered as unproven, so that each is logged once.
 const MAX_WARNED: usize = 10_000;
 
-type Names = std::collections::HashMap<(NodeHost, u16), SocketAddr>;
+type Names = std::collections::HashMap<(NodeHost, u16), Found>;
+
+/// Where a host name leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    socket: SocketAddr,
+    /// Whether it was checked when the node registered: no later look-up takes its place, so that
+    /// nobody registers a name of its own and then lets it lead elsewhere.
+    is_pinned: bool,
+}
 
 /// Asks nodes, and remembers where host names lead.
 #[derive(Debug)]
@@ -130,8 +139,7 @@ impl Prober {
 
     /// Where to connect to; `None` while a host name leads nowhere. Does not wait.
     pub fn socket(&self, address: &Address) -> Option<SocketAddr> {
-        let looked_up = || self.names.load().get(&(address.host.clone(), address.port)).copied();
-        address.socket().or_else(looked_up)
+        address.socket().or_else(|| self.found(address).map(|found| found.socket))
     }
 
     /// Looks a node's name up before the first request needs it, and gives up after the bound of
@@ -146,24 +154,45 @@ impl Prober {
         if let Some(socket) = address.socket() {
             return Some(socket);
         }
+        if let Some(Found { socket, is_pinned: true }) = self.found(address) {
+            return Some(socket);
+        }
         let Ok(found) = lookup_host((address.bare_host(), address.port)).await else {
             return self.socket(address);
         };
         // An IPv4 address first: a node that listens on 0.0.0.0 does not hear ::1.
         let found = found.min_by_key(|socket| socket.is_ipv6())?;
-        if self.socket(address) != Some(found) {
-            self.names.rcu(|names| {
-                let mut names = Names::clone(names);
-                names.insert((address.host.clone(), address.port), found);
-                names
-            });
-        }
+        self.note(address, Found { socket: found, is_pinned: false });
         Some(found)
+    }
+
+    /// From now on the address's host name leads there, whatever a look-up says.
+    pub fn pin(&self, address: &Address, socket: SocketAddr) {
+        self.note(address, Found { socket, is_pinned: true });
+    }
+
+    fn found(&self, address: &Address) -> Option<Found> {
+        self.names.load().get(&(address.host.clone(), address.port)).copied()
+    }
+
+    fn note(&self, address: &Address, found: Found) {
+        if self.found(address) == Some(found) {
+            return;
+        }
+        self.names.rcu(|names| {
+            let mut names = Names::clone(names);
+            let known = names.entry((address.host.clone(), address.port)).or_insert(found);
+            // It may have been pinned while somebody looked it up.
+            if found.is_pinned || !known.is_pinned {
+                *known = found;
+            }
+            names
+        });
     }
 
     /// Forgets host names that no node has any more.
     pub fn keep_names(&self, is_used: impl Fn(&NodeHost, u16) -> bool) {
-        let used = |((host, port), _): &(&(NodeHost, u16), &SocketAddr)| is_used(host, *port);
+        let used = |((host, port), _): &(&(NodeHost, u16), &Found)| is_used(host, *port);
         if !self.names.load().iter().all(|name| used(&name)) {
             self.names.rcu(|names| -> Names {
                 names.iter().filter(used).map(|(name, at)| (name.clone(), *at)).collect()

@@ -4,7 +4,7 @@
 //! writer; the writer holds its lock for the length of one change and never across an await.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use muster_protocol::mcmp::{App, Command, Dump, Info, Scope};
 use muster_protocol::names::Route;
 use muster_routing::registry::{ApplyError, Heard, Outcome, Standing};
 use muster_routing::rows::Rows;
-use muster_routing::{Moment, Registry, RoutingTable};
+use muster_routing::{Moment, Registry, RoutingTable, Sender};
 use tokio::sync::watch;
 
 use crate::audit::{Audit, Entry, Kind};
@@ -111,7 +111,7 @@ impl Published {
         self.rows().dump()
     }
 
-    /// Asks the nodes that the command depends on, then applies it.
+    /// Asks the nodes that an operator's command depends on, then applies it.
     ///
     /// Takes as long as the slowest of them, which is at most their `ping`, and for a node that
     /// comes as long as the look-up of its name; a probe's bound holds for both. Other commands go
@@ -120,20 +120,34 @@ impl Published {
     /// # Errors
     /// An [`ApplyError`]; nothing has changed then.
     pub async fn tell(&self, command: &Command) -> Result<Outcome, ApplyError> {
-        self.tell_from(command, None).await
+        self.tell_of(None, command, None).await
     }
 
-    /// The same for a node that spoke from there; what it changes, and what is refused to it, is
-    /// written down.
+    /// The same for a node, which may change its own routes only; what it changes, and what is
+    /// refused to it, is written down. `checked` is where its host name was found to lead, and will
+    /// lead as long as it is registered.
     ///
     /// # Errors
     /// An [`ApplyError`]; nothing has changed then.
     pub async fn tell_from(
         &self,
+        sender: &Sender,
         command: &Command,
-        from: Option<SocketAddr>,
+        checked: Option<SocketAddr>,
     ) -> Result<Outcome, ApplyError> {
-        let questions = self.lock().questions(command);
+        self.tell_of(Some(sender), command, checked).await
+    }
+
+    async fn tell_of(
+        &self,
+        by: Option<&Sender>,
+        command: &Command,
+        checked: Option<SocketAddr>,
+    ) -> Result<Outcome, ApplyError> {
+        let questions = match by {
+            Some(sender) => self.lock().questions_from(sender, command),
+            None => self.lock().questions(command),
+        };
         let answers = questions.iter().map(async |question| {
             let probed = self.prober.probe(&question.address, question.within).await?;
             Some((question.id, probed))
@@ -141,7 +155,15 @@ impl Published {
         let heard = Heard(join_all(answers).await.into_iter().flatten().collect());
         let outcome = self.change(|registry, now| {
             let before = registry.standing(command);
-            let outcome = registry.apply(command, &heard, now);
+            let outcome = match by {
+                Some(sender) => registry.apply_from(sender, command, &heard, now),
+                None => registry.apply(command, &heard, now),
+            };
+            // Under the lock, so that nobody meets the node under an address not checked.
+            if let (Ok(_), Command::Config(config), Some(socket)) = (&outcome, command, checked) {
+                self.prober.pin(&config.address, socket);
+            }
+            let from = by.map(|sender| sender.from);
             self.write_down(command, from, before, registry.standing(command), &outcome);
             outcome
         });
@@ -162,7 +184,7 @@ impl Published {
     fn write_down(
         &self,
         command: &Command,
-        from: Option<SocketAddr>,
+        from: Option<IpAddr>,
         before: Option<Standing>,
         after: Option<Standing>,
         outcome: &Result<Outcome, ApplyError>,
@@ -183,7 +205,10 @@ impl Published {
 
     /// Forgets where the host names of nodes lead that are gone.
     pub fn forget_names(&self) {
-        let nodes = self.rows().nodes;
+        let now = self.now();
+        // Under the lock to the end: a node that comes now brings its name.
+        let registry = self.lock();
+        let nodes = registry.rows(now).nodes;
         let addresses = nodes.iter().map(|node| &node.config.address);
         let used: HashSet<_> = addresses.map(|address| (&address.host, address.port)).collect();
         self.prober.keep_names(|host, port| used.contains(&(host, port)));

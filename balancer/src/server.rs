@@ -35,8 +35,47 @@ pub(crate) struct Bounds {
     pub(crate) idle_timeout: Duration,
 }
 
+/// What a connection goes through before its first request.
+pub(crate) trait Door: Clone + Send + Sync + 'static {
+    /// What requests are read from.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What was learned of the client; each request carries it as an extension.
+    type Known: Clone + Send + Sync + 'static;
+
+    /// Lets a connection in, or not. It must come to an end by itself.
+    fn enter(
+        &self,
+        stream: TcpStream,
+        client: SocketAddr,
+    ) -> impl Future<Output = Option<(Self::Stream, Self::Known)>> + Send;
+}
+
+/// Everybody is let in.
+#[derive(Debug, Clone, Copy)]
+struct Open;
+
+impl Door for Open {
+    type Stream = TcpStream;
+    type Known = ();
+
+    async fn enter(&self, stream: TcpStream, _: SocketAddr) -> Option<(TcpStream, ())> {
+        Some((stream, ()))
+    }
+}
+
 /// Serves the routes until `stop`; open connections finish the request that they are at.
 pub(crate) async fn run(
+    listener: Arc<TcpListener>,
+    routes: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
+    run_behind(Open, listener, routes, bounds, stop).await;
+}
+
+/// The same for those whom the door lets in.
+pub(crate) async fn run_behind(
+    door: impl Door,
     listener: Arc<TcpListener>,
     routes: Router,
     bounds: Bounds,
@@ -55,7 +94,8 @@ pub(crate) async fn run(
         };
         match accepted {
             Some((permit, Ok((stream, client)))) => {
-                let serve = serve(stream, client, routes.clone(), bounds, stop.clone());
+                let serve =
+                    serve(door.clone(), stream, client, routes.clone(), bounds, stop.clone());
                 connections.spawn(async move {
                     serve.await;
                     drop(permit);
@@ -73,6 +113,7 @@ pub(crate) async fn run(
 }
 
 async fn serve(
+    door: impl Door,
     stream: TcpStream,
     client: SocketAddr,
     routes: Router,
@@ -80,9 +121,15 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
+    let entered = tokio::select! {
+        entered = door.enter(stream, client) => entered,
+        _ = stop.cancelled() => None,
+    };
+    let Some((stream, known)) = entered else { return };
     let stream = Taken { stream, within: bounds.idle_timeout, stuck: None };
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));
+        request.extensions_mut().insert(known.clone());
         request
     });
     let connection = http1::Builder::new()

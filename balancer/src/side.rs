@@ -5,6 +5,7 @@
 //! begins again on the same sockets with what the configuration says now. Nothing needs to change
 //! within a part that runs. Each task is told to stop by a token, and all are waited for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub(crate) struct Ground {
     #[allow(dead_code, reason = "an upgrade uses it")]
     /// Reads the configuration again.
     pub(crate) reloader: Reloader,
+    /// All addresses that we listen on.
+    pub(crate) listeners: Vec<SocketAddr>,
     /// The listeners of nodes.
     pub(crate) mcmp: Vec<Arc<TcpListener>>,
     /// The listeners of operators.

@@ -32,7 +32,7 @@ use crate::published::Published;
 use crate::reload::Again;
 use crate::running::Running;
 use crate::side::{Ground, Part, Rest, Side, Tasks};
-use crate::tls::{NodeTls, TlsError, TlsFront};
+use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
 use crate::{advertise, health, manager, mcmp, server, worker};
@@ -53,6 +53,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The listener of nodes is open to others and not locked.
+    #[error("mcmp.listen: {0}")]
+    Unlocked(String),
+    /// The shared secrets cannot be used.
+    #[error(transparent)]
+    Secrets(mcmp::secrets::SecretsError),
     /// Certificates that cannot be used.
     #[error(transparent)]
     Tls(TlsError),
@@ -128,6 +134,11 @@ impl Prepared {
         again: Again,
         mut inherited: Inherited,
     ) -> Result<Prepared, StartError> {
+        if let Some((_, missing)) = config.mcmp.unlocked() {
+            return Err(StartError::Unlocked(missing));
+        }
+        mcmp::secrets::load(&config.mcmp).map_err(StartError::Secrets)?;
+        TlsMcmp::load(&config.mcmp.tls).map_err(StartError::Tls)?;
         let threads = config.threads;
         let mut bind = |(kind, wanted)| Public::bind(kind, wanted, threads, &mut inherited);
         let public = listeners::public(&config).into_iter().map(&mut bind);
@@ -248,8 +259,18 @@ impl Running {
 pub(crate) static PARTS: [Part; 4] = [
     Part {
         name: "mcmp",
-        is_concerned: |old, new| old.mcmp != new.mcmp,
-        check: |_| Ok(()),
+        is_concerned: |old, new| {
+            let listen = |config: &Config| {
+                let Config { http, tls, manager, .. } = config;
+                [&http.listen, &tls.listen, &manager.listen].map(Clone::clone)
+            };
+            // No node may register an address of ours, and files may have changed.
+            old.mcmp != new.mcmp || listen(old) != listen(new) || new.mcmp.has_files()
+        },
+        check: |config| match mcmp::secrets::load(&config.mcmp) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+        },
         rest: Rest::Ends,
         start: serve_mcmp,
     },
@@ -285,19 +306,18 @@ pub(crate) static PARTS: [Part; 4] = [
 ];
 
 fn serve_mcmp(ground: &Ground, tasks: &mut Tasks) {
-    let Ground { config, published, metrics, .. } = ground;
-    let routes = mcmp::router(Mcmp {
-        published: published.clone(),
-        metrics: metrics.clone(),
-        max_body_bytes: config.mcmp.max_body_bytes,
-        read_timeout: config.mcmp.idle_timeout,
-    });
-    let bounds = server::Bounds {
-        max_connections: config.mcmp.max_connections,
-        idle_timeout: config.mcmp.idle_timeout,
+    let settings = &ground.config.mcmp;
+    let locked = mcmp::secrets::load(settings).map_err(anyhow::Error::from);
+    let locked = locked.and_then(|secrets| Ok((secrets, TlsMcmp::load(&settings.tls)?)));
+    let (secrets, tls) = match locked {
+        Ok((secrets, tls)) => (secrets, tls.map(Arc::new)),
+        // They were looked at before, and have gone since.
+        Err(error) => return tracing::error!("nodes are not heard: {error:#}"),
     };
-    for listener in &ground.mcmp {
-        tasks.spawn(|stop| server::run(listener.clone(), routes.clone(), bounds, stop));
+    let nodes = Mcmp::new(ground, secrets);
+    for listener in ground.mcmp.iter().cloned() {
+        let (nodes, settings, tls) = (nodes.clone(), settings.clone(), tls.clone());
+        tasks.spawn(|stop| mcmp::run(nodes, listener, settings, tls, stop));
     }
 }
 

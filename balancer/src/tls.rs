@@ -5,6 +5,7 @@
 //! | `front` | what clients meet: versions, certificates, tickets, and their reload |
 //! | `certificate` | which certificate answers for which name |
 //! | `facts` | what a finished handshake says, for nodes and their headers |
+//! | `mcmp` | what nodes meet when they register, and who they are |
 //! | `node` | how nodes are connected to, and how they prove who they are |
 //! | `files` | PEM files, bounded, each fault with its key and file |
 //! | `check` | all faults of the files at once |
@@ -17,6 +18,7 @@ mod check;
 mod facts;
 mod files;
 mod front;
+mod mcmp;
 mod node;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use rustls::version::{TLS12, TLS13};
 pub use check::faults;
 pub use facts::{ClientCertificate, TlsFacts};
 pub use front::TlsFront;
+pub use mcmp::TlsMcmp;
 pub use node::{BadServerName, NodeTls};
 
 use crate::config::TlsVersion;

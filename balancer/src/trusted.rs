@@ -66,6 +66,11 @@ impl Networks {
         self.0.iter().any(|network| network.0.contains(&address))
     }
 
+    /// Whether one of them has every address of its kind.
+    pub fn have_everybody(&self) -> bool {
+        self.0.iter().any(|network| network.0.prefix_len() == 0)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

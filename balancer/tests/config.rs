@@ -58,6 +58,20 @@ idle_timeout = "25s"
 max_nodes = 9
 max_contexts = 10
 use_alias = true
+allow = ["10.0.0.0/8"]
+allow_addresses = ["10.2.0.0/16"]
+allow_unsigned = ["10.1.0.0/16"]
+secret = "****************"
+old_secrets = ["****************"]
+max_clock_skew = "31s"
+nonce_cache = 1_001
+
+[mcmp.tls]
+certificate = "/etc/muster/mcmp.pem"
+key = "/etc/muster/mcmp.key"
+client_ca = "/etc/muster/nodes-ca.pem"
+required = false
+handshake_timeout = "4s"
 
 [advertise]
 send = "always"
@@ -619,8 +633,8 @@ fn the_documented_file_has_every_key_at_its_default() {
     };
     let mut documented = keys(DOCUMENTED);
     let mut shown = keys(&good(FULL).to_toml());
-    // It takes the place of another key.
-    shown.push("security_key_file".to_owned());
+    // They take the place of another key.
+    shown.extend(["security_key_file", "secret_file"].map(str::to_owned));
     for keys in [&mut documented, &mut shown] {
         keys.sort();
     }
@@ -646,4 +660,60 @@ fn the_documented_node_is_a_good_node() {
     let (_, node) = DOCUMENTED.split_once("# [[node]]").unwrap();
     let node = format!("[[node]]{}", node.replace("\n# ", "\n"));
     assert_eq!(good(&node).nodes.len(), 1);
+}
+
+#[test]
+fn a_listener_of_nodes_that_others_reach_needs_a_lock() {
+    let open = |more: &str| faults(&format!("[mcmp]\nlisten = [\"0.0.0.0:6666\"]\n{more}"));
+    let lock = "0.0.0.0:6666 is no loopback address, so it needs a lock: missing";
+    let allow = "mcmp.allow (the networks of nodes)";
+    let secret = "mcmp.secret or mcmp.secret_file, or mutual TLS (mcmp.tls with certificate, key, \
+                  client_ca and required = true)";
+    let fault = |missing: &str| [format!("muster.toml:2: mcmp.listen: {lock} {missing}")];
+    assert_eq!(open(""), fault(&format!("{allow}; {secret}")));
+    assert_eq!(open("allow = [\"10.0.0.0/8\"]"), fault(secret));
+    assert_eq!(open("secret = \"a secret of some length\""), fault(allow));
+    let tls = "allow = [\"10.0.0.0/8\"]\n[mcmp.tls]\ncertificate = \"a\"\nkey = \"b\"\n";
+    assert_eq!(open(tls), fault(secret));
+    let optional = format!("{tls}client_ca = \"c\"\nrequired = false");
+    assert_eq!(open(&optional), fault(secret));
+    let locked = |more: &str| good(&format!("[mcmp]\nlisten = [\"0.0.0.0:6666\"]\n{more}"));
+    locked(&format!("{tls}client_ca = \"c\""));
+    locked("allow = [\"10.0.0.0/8\"]\nsecret_file = \"/etc/muster/secret\"");
+    good("[mcmp]\nlisten = [\"127.8.8.8:6666\", \"[::1]:6666\"]");
+    let everybody = "allow = [\"10.0.0.0/8\"]\nsecret = \"a secret of some length\"\n\
+                     allow_unsigned = [\"::/0\"]";
+    assert_eq!(
+        open(everybody),
+        ["muster.toml:2: mcmp.listen: mcmp.allow_unsigned names everybody: name networks"]
+    );
+}
+
+#[test]
+fn the_keys_of_the_lock_belong_together() {
+    assert_eq!(
+        faults("[mcmp]\nsecret = \"short\""),
+        ["muster.toml:2: mcmp.secret: a secret has 16 to 255 bytes, not 5"]
+    );
+    assert_eq!(
+        faults("[mcmp]\nsecret = \"a secret of some length\"\nsecret_file = \"x\""),
+        ["muster.toml:3: mcmp.secret_file: there is mcmp.secret already: one of them"]
+    );
+    let useless = "it has no use without mcmp.secret or mcmp.secret_file";
+    assert_eq!(
+        faults("[mcmp]\nold_secrets = [\"a secret of some length\"]\nallow_unsigned = []"),
+        [
+            format!("muster.toml:2: mcmp.old_secrets: {useless}"),
+            format!("muster.toml:3: mcmp.allow_unsigned: {useless}"),
+        ]
+    );
+    assert_eq!(
+        faults("[mcmp.tls]\nclient_ca = \"c\""),
+        ["muster.toml:1: mcmp.tls.certificate: it is missing: mcmp.tls.client_ca asks for TLS"]
+    );
+    let shown = good("[mcmp]\nsecret = \"a secret of some length\"").to_toml();
+    assert!(
+        shown.contains("secret = \"****************\"") && !shown.contains("of some"),
+        "{shown}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::certificate::read_pair;
 use super::files::{Named, pair};
-use super::{TlsError, front, node};
+use super::{TlsError, front, mcmp, node};
 use crate::config::{Config, NodeTls, Tls};
 
 /// What of the files that the configuration names cannot be used: all of it, where a start names
@@ -12,6 +12,9 @@ pub fn faults(config: &Config) -> Vec<TlsError> {
     let mut faults = of_nodes(&config.upstream.tls);
     if !config.tls.listen.is_empty() {
         faults.extend(of_clients(&config.tls));
+    }
+    if !config.mcmp.listen.is_empty() {
+        faults.extend(mcmp::faults(&config.mcmp.tls));
     }
     faults
 }

@@ -1,0 +1,373 @@
+//! Stories of the listener: who is heard, who is not, and what is said and counted.
+
+use std::net::SocketAddr;
+
+use muster_protocol::signature::{Message, Nonce, Purpose, Stamp, sign, verify_answer};
+use muster_routing::health::Timing;
+use muster_routing::{Limits, Registry};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::probe::Prober;
+use crate::trusted::Networks;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SECRET: &str = "the secret of the stories";
+const OTHER: &str = "the secret of somebody else";
+
+/// A listener of nodes.
+struct World {
+    address: SocketAddr,
+    mcmp: Mcmp,
+    nonces: std::cell::Cell<u8>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+struct Said {
+    status: u16,
+    headers: HeaderMap,
+    body: String,
+    nonce: Nonce,
+}
+
+impl World {
+    async fn new(settings: config::Mcmp) -> World {
+        World::with(settings, |guard| guard).await
+    }
+
+    async fn with(settings: config::Mcmp, guard: impl FnOnce(Guard) -> Guard) -> World {
+        let limits = Limits { nodes: 10, contexts: 100, gone: 1 };
+        let registry = Registry::new(limits, Timing::default(), false);
+        let published = Arc::new(Published::new(registry, Prober::default(), 1));
+        let secrets = secrets::load(&settings).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = vec![address, SocketAddr::from(([127, 0, 0, 1], 8000))];
+        let mut mcmp = Mcmp::of(&settings, secrets, own, published, Arc::default());
+        mcmp.guard = guard(mcmp.guard);
+        let stop = CancellationToken::new();
+        let running =
+            tokio::spawn(run(mcmp.clone(), listener.into(), settings, None, stop.clone()));
+        World { address, mcmp, nonces: std::cell::Cell::new(0), stop, running }
+    }
+
+    async fn locked() -> World {
+        World::new(locked()).await
+    }
+
+    /// How often something was refused for this reason.
+    fn refused(&self, reason: &'static str) -> u64 {
+        self.mcmp.metrics.mcmp_refusals(reason)
+    }
+
+    fn stamp(&self, seconds: i64) -> Stamp {
+        self.nonces.set(self.nonces.get() + 1);
+        let date = lock::now().checked_add_signed(seconds).unwrap();
+        Stamp { date, nonce: Nonce([self.nonces.get(); 16]) }
+    }
+
+    async fn unsigned(&self, line: &str) -> Said {
+        self.send(line, &[], Nonce([0; 16])).await
+    }
+
+    async fn signed(&self, secret: &str, instance: &str, line: &str) -> Said {
+        self.signed_at(self.stamp(0), secret, instance, line).await
+    }
+
+    async fn signed_at(&self, stamp: Stamp, secret: &str, instance: &str, line: &str) -> Said {
+        let (method, uri, body) = words(line);
+        let own = [("X-Muster-Instance", instance.as_bytes()), ("X-Muster-Sessions", b"3")];
+        let message = Message { method, uri, fields: &own, body: body.as_bytes() };
+        let secrets = Secrets::new([secret.parse().unwrap()]);
+        let mut headers: Vec<(&str, String)> = own
+            .iter()
+            .map(|(name, value)| (*name, String::from_utf8_lossy(value).into()))
+            .collect();
+        headers.extend(sign(&secrets, Purpose::Mcmp, &message, stamp));
+        self.send(line, &headers, stamp.nonce).await
+    }
+
+    async fn send(&self, line: &str, headers: &[(&str, String)], nonce: Nonce) -> Said {
+        let (method, uri, body) = words(line);
+        let mut text = format!("{method} {uri} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        read(&tell(self.address, &text).await, nonce)
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
+    }
+}
+
+impl Said {
+    fn is_signed(&self) -> bool {
+        let fields: Vec<_> = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+        let (status, body) = (self.status, self.body.as_bytes());
+        let answer = muster_protocol::signature::Answer { status, fields: &fields, body };
+        let secrets = Secrets::new([SECRET.parse().unwrap()]);
+        verify_answer(&secrets, Purpose::Mcmp, self.nonce, &answer).is_ok()
+    }
+
+    fn message(&self) -> &str {
+        self.headers.get("mess").map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+fn locked() -> config::Mcmp {
+    config::Mcmp { secret: Some(SECRET.parse().unwrap()), ..config::Mcmp::default() }
+}
+
+fn words(line: &str) -> (&str, &str, &str) {
+    let mut words = line.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    (word(), word(), word())
+}
+
+/// Sends a message and gives the whole answer.
+async fn tell(to: SocketAddr, message: &str) -> String {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(message.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
+    answer
+}
+
+fn read(answer: &str, nonce: Nonce) -> Said {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let pairs = lines.map(|line| line.split_once(": ").unwrap());
+    let headers = pairs.map(|(name, value)| {
+        (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+    });
+    Said { status, headers: headers.collect(), body: body.to_owned(), nonce }
+}
+
+const CONFIG: &str = "CONFIG / JVMRoute=a&Host=127.0.0.1&Port=9&Type=http";
+
+#[tokio::test]
+async fn messages_without_their_bodies_do_not_block_the_listener() {
+    let settings = config::Mcmp { max_connections: 2, ..config::Mcmp::default() };
+    // Only the bound of a message can end one that has come in part.
+    let world = World::new(settings).await;
+    let mcmp = Mcmp { read_timeout: Duration::from_millis(100), ..world.mcmp.clone() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bounds = server::Bounds { max_connections: 2, idle_timeout: PATIENCE * 60 };
+    let door = NodeDoor::new(Networks::NONE, None, Arc::default(), Arc::default());
+    let stop = world.stop.clone();
+    let running =
+        tokio::spawn(server::run_behind(door, listener.into(), router(mcmp), bounds, stop));
+
+    let broken = "CONFIG / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nJVMRoute=a";
+    let whole = "INFO / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let told = [tell(address, broken), tell(address, broken), tell(address, whole)];
+    let [first, second, third] = futures_util::future::join_all(told).await.try_into().unwrap();
+    assert!(first.starts_with("HTTP/1.1 408 "), "{first}");
+    assert!(second.starts_with("HTTP/1.1 408 "), "{second}");
+    assert!(third.starts_with("HTTP/1.1 200 "), "{third}");
+
+    world.end().await;
+    tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_a_secret_every_message_of_loopback_is_taken() {
+    let world = World::new(config::Mcmp::default()).await;
+    let said = world.unsigned(CONFIG).await;
+    assert_eq!((said.status, said.body.as_str()), (200, ""));
+    let said = world.signed(SECRET, "one", "STATUS / JVMRoute=a&Load=1").await;
+    assert_eq!(said.status, 200, "a signature that nobody asked for does not matter");
+    assert!(!said.headers.contains_key(SIGNATURE));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn with_a_secret_only_who_knows_it_is_heard_and_it_is_answered_with_a_signature() {
+    let world = World::locked().await;
+    let said = world.signed(SECRET, "one", CONFIG).await;
+    assert_eq!(said.status, 200, "{said:?}");
+    assert!(said.is_signed());
+    let said = world.signed(SECRET, "one", "INFO /").await;
+    assert!(said.is_signed() && said.body.contains("Name: a"), "{said:?}");
+    let mut stranger = said;
+    stranger.nonce = Nonce([99; 16]);
+    assert!(!stranger.is_signed(), "the answer is to this message and to no other");
+
+    for line in [CONFIG, "INFO /", "DUMP /", "VERSION /", "PING /", "GET /", "STATUS / x"] {
+        let said = world.unsigned(line).await;
+        assert_eq!((said.status, said.headers["type"].to_str().unwrap()), (403, "MEM"), "{line}");
+        assert!(!said.headers.contains_key(SIGNATURE), "{line}");
+    }
+    assert_eq!(world.refused("unsigned"), 7);
+    let said = world.signed(OTHER, "one", "REMOVE-APP /* JVMRoute=a").await;
+    assert_eq!((said.status, said.headers.contains_key(SIGNATURE)), (403, false), "{said:?}");
+    assert!(said.message().contains("the signature is wrong"), "{said:?}");
+    assert_eq!(world.refused("wrong_signature"), 1);
+    let nodes = world.mcmp.published.rows().nodes;
+    assert_eq!(
+        (nodes.len(), nodes[0].owner.as_ref().unwrap().to_string().as_str()),
+        (1, "instance:one")
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn old_future_and_repeated_messages_are_refused_with_a_signature_and_counted() {
+    let world = World::locked().await;
+    assert_eq!(world.signed(SECRET, "one", CONFIG).await.status, 200);
+    let remove = "REMOVE-APP /* JVMRoute=a";
+    let status = "STATUS / JVMRoute=a&Load=1";
+    for (seconds, reason, says) in [(-120, "old", "too old"), (120, "future", "in the future")] {
+        let said = world.signed_at(world.stamp(seconds), SECRET, "one", remove).await;
+        assert_eq!((said.status, said.is_signed()), (403, true), "{said:?}");
+        assert!(said.message().contains(says), "{said:?}");
+        assert!(said.message().contains("the clock here says"), "{said:?}");
+        assert_eq!(world.refused(reason), 1);
+    }
+    let stamp = world.stamp(0);
+    assert_eq!(world.signed_at(stamp, SECRET, "one", status).await.status, 200);
+    let again = world.signed_at(stamp, SECRET, "one", status).await;
+    assert_eq!((again.status, again.is_signed()), (403, true), "{again:?}");
+    assert!(again.message().contains("came before"), "{again:?}");
+    assert_eq!(world.refused("replayed"), 1);
+    assert_eq!(world.mcmp.published.rows().nodes.len(), 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_signed_message_that_is_malformed_is_answered_as_ever_but_signed() {
+    let world = World::locked().await;
+    let said = world.signed(SECRET, "one", "CONFIG / JVMRoute").await;
+    assert_eq!((said.status, said.headers["type"].to_str().unwrap()), (500, "SYNTAX"));
+    assert!(said.is_signed());
+    let said = world.signed(SECRET, "no good\tinstance", CONFIG).await;
+    assert_eq!(said.status, 403, "{said:?}");
+    assert_eq!(world.refused("malformed_signature"), 1);
+    let half = [("X-Muster-Signature", "v1=0".to_owned())];
+    assert_eq!(world.send(CONFIG, &half, Nonce([0; 16])).await.status, 403);
+    assert_eq!(world.refused("malformed_signature"), 2);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn secrets_change_without_a_moment_in_which_nobody_is_heard() {
+    let old = vec![OTHER.parse().unwrap()];
+    let world = World::new(config::Mcmp { old_secrets: old, ..locked() }).await;
+    assert_eq!(world.signed(OTHER, "one", CONFIG).await.status, 200);
+    let said = world.signed(SECRET, "one", "STATUS / JVMRoute=a&Load=1").await;
+    assert_eq!((said.status, said.is_signed()), (200, true));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_route_is_its_owners() {
+    let world = World::locked().await;
+    // The node answers, as something does that listens.
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = node.local_addr().unwrap().port();
+    let answering = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = node.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let config = format!("CONFIG / JVMRoute=a&Host=127.0.0.1&Port={port}&Type=http");
+    assert_eq!(world.signed(SECRET, "one", &config).await.status, 200);
+    for line in [
+        "STATUS / JVMRoute=a&Load=-1",
+        "DISABLE-APP /* JVMRoute=a",
+        "STOP-APP / JVMRoute=a&Alias=h&Context=/x",
+        "REMOVE-APP /* JVMRoute=a",
+        "CONFIG / JVMRoute=a&Host=127.0.0.1&Port=7&Type=http",
+    ] {
+        let said = world.signed(SECRET, "two", line).await;
+        assert_eq!((said.status, said.is_signed()), (403, true), "{line}: {said:?}");
+        assert!(said.message().contains("belongs to another"), "{line}: {said:?}");
+    }
+    assert_eq!(world.refused("owner"), 5);
+    let said = world.signed(SECRET, "one", "STATUS / JVMRoute=a&Load=100").await;
+    assert!(said.body.contains("State=OK"), "{said:?}");
+    assert_eq!(world.mcmp.published.rows().nodes[0].sessions, Some(3));
+    assert_eq!(world.signed(SECRET, "one", "REMOVE-APP /* JVMRoute=a").await.status, 200);
+    answering.abort();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn no_node_registers_metadata_services_our_own_ports_or_others_addresses() {
+    let guard = |guard: Guard| {
+        guard.with_names(|name| match name {
+            "metadata.example" => &["169.254.169.254"],
+            "rebound.example" => &["127.0.0.1", "169.254.169.254"],
+            "node.example" => &["127.0.0.1"],
+            _ => &[],
+        })
+    };
+    let world = World::with(config::Mcmp::default(), guard).await;
+    let own = world.address.port().to_string();
+    let hosts = [
+        ("169.254.169.254", "80"),
+        ("[::ffff:169.254.169.254]", "80"),
+        ("metadata.example", "80"),
+        ("rebound.example", "80"),
+        ("[fe80::1]", "80"),
+        ("10.1.2.3", "80"),
+        ("127.0.0.1", "8000"),
+        ("[::ffff:127.0.0.1]", "8000"),
+        ("127.0.0.1", own.as_str()),
+    ];
+    for (host, port) in hosts {
+        let line = format!("CONFIG / JVMRoute=a&Host={host}&Port={port}&Type=http");
+        let said = world.unsigned(&line).await;
+        assert_eq!((said.status, said.headers["type"].to_str().unwrap()), (403, "MEM"), "{line}");
+    }
+    assert_eq!(world.refused("address"), hosts.len() as u64);
+    assert!(world.mcmp.published.rows().nodes.is_empty());
+
+    let line = "CONFIG / JVMRoute=a&Host=node.example&Port=9&Type=http";
+    assert_eq!(world.unsigned(line).await.status, 200);
+    let published = &world.mcmp.published;
+    let address = published.rows().nodes[0].config.address.clone();
+    // The system knows no such name: it is the checked address that is used.
+    let socket = Some(SocketAddr::from(([127, 0, 0, 1], 9)));
+    assert_eq!(published.prober().socket(&address), socket);
+    assert_eq!(published.prober().resolve(&address).await, socket);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn strangers_are_told_so_and_nobody_else_waits_for_them() {
+    let settings = config::Mcmp {
+        allow: Networks::parse(&["10.0.0.0/8"]).unwrap(),
+        max_connections: 1,
+        ..config::Mcmp::default()
+    };
+    let world = World::new(settings).await;
+    for _ in 0..3 {
+        let said = world.unsigned(CONFIG).await;
+        assert_eq!((said.status, said.headers["type"].to_str().unwrap()), (403, "MEM"));
+    }
+    assert_eq!(world.refused("network"), 3);
+    assert!(world.mcmp.published.rows().nodes.is_empty());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn beside_a_secret_named_networks_need_none() {
+    let allow_unsigned = Networks::parse(&["127.0.0.0/8"]).unwrap();
+    let world = World::new(config::Mcmp { allow_unsigned, ..locked() }).await;
+    assert_eq!(world.unsigned(CONFIG).await.status, 200);
+    let said = world.signed(OTHER, "one", CONFIG).await;
+    assert_eq!(said.status, 403, "who signs must sign well: {said:?}");
+    world.end().await;
+}
