@@ -139,6 +139,7 @@ fn get(to: SocketAddr, target: &str) -> String {
 
 const FAULTY: &str = "\
 threads = 0
+[retry]
 color = \"red\"
 
 [http]
@@ -150,13 +151,11 @@ forget_after = \"1s\"
 
 /// What is said about [`FAULTY`].
 fn faults_of(path: &str) -> String {
-    let known = "threads, drain_timeout, http, tls, mcmp, manager, upstream, health, retry, log, \
-                 rate_limit, node";
     format!(
         "{path}:1: threads: 0 is out of bounds: 1 to 1024\n\
-         {path}:2: color: unknown key; known are {known}\n\
-         {path}:5: http.listen: \"localhost\" is no address (ip:port)\n\
-         {path}:8: health.forget_after: 1s is not longer than health.silent_after, 30s\n"
+         {path}:3: retry.color: unknown key; known are budget_ratio, budget_floor, connect_only\n\
+         {path}:6: http.listen: \"localhost\" is no address (ip:port)\n\
+         {path}:9: health.forget_after: 1s is not longer than health.silent_after, 30s\n"
     )
 }
 
@@ -323,4 +322,17 @@ fn help_and_version_are_answers() {
     let help = said(&["run", "--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     assert!(help.out.contains("--manager <ADDR>"), "{help:?}");
+}
+
+#[test]
+fn a_listener_of_nodes_that_others_reach_does_not_start_unlocked_and_says_what_is_missing() {
+    let muster = Muster::run(&["--http", "127.0.0.1:0", "--mcmp", "0.0.0.0:6666"]);
+    let ended = muster.ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for missing in
+        ["command line: mcmp.listen: 0.0.0.0:6666", "mcmp.allow", "mcmp.secret", "mcmp.tls"]
+    {
+        assert!(ended.err.contains(missing), "{missing}: {ended:?}");
+    }
+    assert!(!ended.out.contains("listening"), "{ended:?}");
 }
