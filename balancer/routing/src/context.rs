@@ -63,6 +63,11 @@ pub struct Added {
 pub struct Hosts(Vec<HostEntry>);
 
 impl Hosts {
+    /// Hosts as they stood in an earlier process.
+    pub(crate) fn restored(hosts: Vec<HostEntry>) -> Hosts {
+        Hosts(hosts)
+    }
+
     /// The hosts in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = &HostEntry> {
         self.0.iter()

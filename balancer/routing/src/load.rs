@@ -32,6 +32,11 @@ impl SlowStart {
         now.saturating_sub(self.since) >= self.lasts
     }
 
+    /// Since when, and for how long.
+    pub(crate) fn parts(self) -> (Moment, Moment) {
+        (self.since, self.lasts)
+    }
+
     fn part(&self, now: Moment) -> f64 {
         let passed = now.saturating_sub(self.since);
         if passed >= self.lasts {

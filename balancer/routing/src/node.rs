@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
 
 use crate::context::{ContextKey, ContextState};
+use crate::registry::snapshot::{LiveShot, SlotShot};
 
 /// One registration of a node. Never used twice while the balancer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,6 +129,34 @@ impl Live {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What was counted, for a later process.
+    pub(crate) fn shot(&self) -> LiveShot {
+        let Live { elected, in_flight: _, read, transferred, answered, failed, lost } = self;
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        LiveShot {
+            elected: of(elected),
+            read: of(read),
+            transferred: of(transferred),
+            answered: of(answered),
+            failed: of(failed),
+            lost: of(lost),
+        }
+    }
+
+    /// Goes on counting where an earlier process ended.
+    pub(crate) fn restored(shot: &LiveShot) -> Live {
+        let LiveShot { elected, read, transferred, answered, failed, lost } = *shot;
+        Live {
+            elected: elected.into(),
+            in_flight: AtomicU32::new(0),
+            read: read.into(),
+            transferred: transferred.into(),
+            answered: answered.into(),
+            failed: failed.into(),
+            lost: lost.into(),
+        }
+    }
+
     /// Requests that were lost: see [`Live::lose`].
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -137,6 +166,18 @@ impl Live {
 // === impl Slot ===
 
 impl Slot {
+    /// What was counted, for a later process.
+    pub(crate) fn shot(&self) -> SlotShot {
+        SlotShot { requests: self.requests(), answers: self.answers() }
+    }
+
+    /// Goes on counting where an earlier process ended.
+    pub(crate) fn restored(shot: &SlotShot) -> Slot {
+        let SlotShot { requests, answers } = *shot;
+        let answers = answers.map(AtomicU64::new);
+        Slot { in_flight: AtomicU32::new(0), requests: requests.into(), answers }
+    }
+
     /// Requests of this context that are at the node now. A node that drains asks for it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

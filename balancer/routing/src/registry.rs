@@ -9,6 +9,7 @@ mod config;
 mod fixed;
 mod lookup;
 mod publish;
+pub mod snapshot;
 mod watch;
 mod words;
 

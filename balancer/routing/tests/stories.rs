@@ -9,6 +9,7 @@ mod stories {
     mod health;
     mod owning;
     mod registering;
+    mod succession;
     mod words;
     mod world;
 }
