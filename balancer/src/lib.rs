@@ -39,6 +39,7 @@ pub mod trusted;
 
 mod accept;
 mod advertise;
+mod api;
 mod door;
 mod engine;
 mod health;

@@ -28,6 +28,7 @@ use muster_web_ui::render;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use crate::api::{self, Api};
 use crate::operate::{Actor, Operators};
 use crate::published::Published;
 
@@ -78,7 +79,13 @@ pub(crate) fn router(state: ManagerState) -> Router {
         let answer = ([(header::CONTENT_TYPE, asset.content_type)], asset.body);
         router = router.route(asset.path, get(move || async move { answer }));
     }
+    let api = Api {
+        operators: state.operators.clone(),
+        phase: state.phase.clone(),
+        started: state.started,
+    };
     router
+        .nest_service(api::PREFIX, api::router(api))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is no such page") })
         .layer(DefaultBodyLimit::max(state.max_form_bytes))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::admit))

@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 pub use actor::{Actor, Role};
 pub use error::OperateError;
 pub(crate) use ticking::run;
+pub(crate) use verb::parsed;
 pub use verb::{Target, Verb};
 
 use crate::audit::{Audit, Entry, Kind};
@@ -68,6 +69,9 @@ pub struct Changed {
 /// How the configuration is read again: what has changed, or what is wrong with it.
 pub type Reload = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// The configuration in effect, as a file with its secrets masked.
+pub type Configuration = Box<dyn Fn() -> String + Send + Sync>;
+
 /// Who does what operators ask for.
 pub struct Operators {
     published: Arc<Published>,
@@ -77,6 +81,7 @@ pub struct Operators {
     terms: Terms,
     told: broadcast::Sender<Arc<Word>>,
     reload: OnceLock<Reload>,
+    configuration: OnceLock<Configuration>,
 }
 
 impl Operators {
@@ -88,7 +93,15 @@ impl Operators {
         terms: Terms,
     ) -> Operators {
         let told = broadcast::Sender::new(MOST_UNTOLD);
-        Operators { published, audit, heard_by, terms, told, reload: OnceLock::new() }
+        Operators {
+            published,
+            audit,
+            heard_by,
+            terms,
+            told,
+            reload: OnceLock::new(),
+            configuration: OnceLock::new(),
+        }
     }
 
     /// As the configuration says.
@@ -116,6 +129,24 @@ impl Operators {
     /// Says how the configuration is read again. The first to say so counts.
     pub fn reload_by(&self, reload: Reload) {
         let _ = self.reload.set(reload);
+    }
+
+    /// Says what configuration is in effect. The first to say so counts.
+    pub fn configured_by(&self, configuration: Configuration) {
+        let _ = self.configuration.set(configuration);
+    }
+
+    /// The configuration in effect, as a file with its secrets masked.
+    pub fn configuration(&self) -> String {
+        self.configuration.get().map(|configuration| configuration()).unwrap_or_default()
+    }
+
+    /// The names of the first virtual host of a node that has a context; none where there is none.
+    pub fn aliases_of(&self, route: &str, path: &str) -> Vec<String> {
+        let (Ok(route), Ok(path)) = (route.parse(), path.parse()) else { return Vec::new() };
+        let found = self.published.change(|registry, _| registry.context(&route, &[], &path));
+        let context = found.and_then(|subject| subject.context);
+        context.map(|(alias, _)| alias.to_string()).into_iter().collect()
     }
 
     /// Words as operators say them here, for those who tell other balancers.

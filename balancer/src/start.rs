@@ -171,6 +171,8 @@ impl Prepared {
         let published = Arc::new(published(&config, node_tls.clone())?);
         published.audited_by(audit.clone());
         let operators = Arc::new(Operators::of(&config, published.clone(), audit));
+        let shown = config.to_toml();
+        operators.configured_by(Box::new(move || shown.clone()));
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
