@@ -14,6 +14,7 @@ mod words;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use muster_protocol::mcmp::{App, Command, Scope};
 use muster_protocol::names::Route;
 use muster_routing::drain::Drain;
@@ -69,8 +70,13 @@ pub struct Changed {
 /// How the configuration is read again: what has changed, or what is wrong with it.
 pub type Reload = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// The configuration in effect, as a file with its secrets masked.
-pub type Configuration = Box<dyn Fn() -> String + Send + Sync>;
+/// What the configuration says, until it is read again.
+#[derive(Debug)]
+struct Settings {
+    terms: Terms,
+    /// The configuration in effect, as a file with its secrets masked.
+    shown: String,
+}
 
 /// Who does what operators ask for.
 pub struct Operators {
@@ -78,10 +84,9 @@ pub struct Operators {
     audit: Arc<Audit>,
     /// The name of this balancer among its peers.
     heard_by: Arc<str>,
-    terms: Terms,
+    settings: ArcSwap<Settings>,
     told: broadcast::Sender<Arc<Word>>,
     reload: OnceLock<Reload>,
-    configuration: OnceLock<Configuration>,
 }
 
 impl Operators {
@@ -97,18 +102,18 @@ impl Operators {
             published,
             audit,
             heard_by,
-            terms,
+            settings: ArcSwap::from_pointee(Settings { terms, shown: String::new() }),
             told,
             reload: OnceLock::new(),
-            configuration: OnceLock::new(),
         }
     }
 
     /// As the configuration says.
     pub(crate) fn of(config: &Config, published: Arc<Published>, audit: Arc<Audit>) -> Operators {
-        let terms = Terms { deadline: config.drain.deadline, quiet: config.drain.quiet };
         let name = format!("balancer-{:08x}", rand::random::<u32>());
-        Operators::new(published, audit, name.into(), terms)
+        let operators = Operators::new(published, audit, name.into(), Terms::of(config));
+        operators.configure(config);
+        operators
     }
 
     /// The registry that it speaks to.
@@ -131,14 +136,15 @@ impl Operators {
         let _ = self.reload.set(reload);
     }
 
-    /// Says what configuration is in effect. The first to say so counts.
-    pub fn configured_by(&self, configuration: Configuration) {
-        let _ = self.configuration.set(configuration);
+    /// Takes up what the configuration says now.
+    pub fn configure(&self, config: &Config) {
+        let settings = Settings { terms: Terms::of(config), shown: config.to_toml() };
+        self.settings.store(Arc::new(settings));
     }
 
     /// The configuration in effect, as a file with its secrets masked.
     pub fn configuration(&self) -> String {
-        self.configuration.get().map(|configuration| configuration()).unwrap_or_default()
+        self.settings.load().shown.clone()
     }
 
     /// The names of the first virtual host of a node that has a context; none where there is none.
@@ -188,7 +194,7 @@ impl Operators {
     /// Hears what operators said at another balancer: all of it, again and again, in any order.
     /// Gives how many words were news.
     pub fn hear(&self, peer: &str, words: &[Word]) -> usize {
-        let (wall, quiet) = (wall_ms(), millis(self.terms.quiet));
+        let (wall, quiet) = (wall_ms(), self.quiet_ms());
         let mut news = 0;
         for word in words {
             if let Err(why) = check_foreign(word, wall) {
@@ -256,9 +262,10 @@ impl Operators {
     }
 
     fn say(&self, actor: &Actor, verb: &Verb) -> Result<Done, OperateError> {
-        let (wall, quiet) = (wall_ms(), millis(self.terms.quiet));
+        let (wall, quiet) = (wall_ms(), self.quiet_ms());
+        let deadline = self.settings.load().terms.deadline;
         let (done, words) = self.published.change(|registry, now| {
-            let meant = words::of(verb, registry, self.terms.deadline, wall)?;
+            let meant = words::of(verb, registry, deadline, wall)?;
             let (mut done, mut words) = (Done::default(), Vec::new());
             for about in meant {
                 let before = words::describe(registry, &about);
@@ -302,7 +309,13 @@ impl Operators {
     }
 
     pub(crate) fn quiet_ms(&self) -> u64 {
-        millis(self.terms.quiet)
+        millis(self.settings.load().terms.quiet)
+    }
+}
+
+impl Terms {
+    fn of(config: &Config) -> Terms {
+        Terms { deadline: config.drain.deadline, quiet: config.drain.quiet }
     }
 }
 

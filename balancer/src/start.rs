@@ -171,8 +171,6 @@ impl Prepared {
         let published = Arc::new(published(&config, node_tls.clone())?);
         published.audited_by(audit.clone());
         let operators = Arc::new(Operators::of(&config, published.clone(), audit));
-        let shown = config.to_toml();
-        operators.configured_by(Box::new(move || shown.clone()));
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
@@ -278,10 +276,14 @@ pub(crate) static PARTS: [Part; 4] = [
     },
     Part {
         name: "operators",
-        is_concerned: |_, _| false,
+        // It shows the whole configuration.
+        is_concerned: |old, new| old != new,
         check: |_| Ok(()),
         rest: Rest::Ends,
-        start: |ground, tasks| tasks.spawn(|stop| operate::run(ground.operators.clone(), stop)),
+        start: |ground, tasks| {
+            ground.operators.configure(&ground.config);
+            tasks.spawn(|stop| operate::run(ground.operators.clone(), stop));
+        },
     },
     Part {
         name: "advertise",

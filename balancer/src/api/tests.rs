@@ -41,7 +41,7 @@ impl Desk {
         }
         let terms = Terms { deadline: Duration::from_secs(60), quiet: Duration::from_secs(60) };
         let operators = Operators::new(published, Arc::default(), "A".into(), terms);
-        operators.configured_by(Box::new(|| "threads = 2\n".to_owned()));
+        operators.configure(&crate::config::Config::default());
         operators.reload_by(Box::new(|| Ok("nothing has changed".to_owned())));
         let operators = Arc::new(operators);
         let (_, phase) = watch::channel(BalancerState::Ready);

@@ -10,9 +10,8 @@ use crate::config::Config;
 ///
 /// * `threads`: a worker's sockets and connections are its own to the end.
 /// * `mcmp.use_alias`: the whole table is built by it.
-/// * `drain`, `log.audit`, `log.audit_entries`: who does what operators ask for knows them from the
-///   start.
-const WAITS: [&str; 5] = ["threads", "mcmp.use_alias", "drain", "log.audit", "log.audit_entries"];
+/// * `log.audit`, `log.audit_entries`: who writes down what happens knows them from the start.
+const WAITS: [&str; 4] = ["threads", "mcmp.use_alias", "log.audit", "log.audit_entries"];
 
 /// The keys that differ, each with its section: `http.idle_timeout`. Lists count as one key.
 pub(super) fn changed(old: &Config, new: &Config) -> Vec<String> {
