@@ -25,6 +25,7 @@ pub mod node;
 pub mod rate;
 mod reader;
 pub mod tls;
+pub mod trace;
 mod trust;
 
 use std::io::Read as _;
@@ -42,11 +43,12 @@ pub use fault::{Fault, Faults};
 pub use health::Health;
 pub use limits::{Retry, Upstream};
 pub use listen::{Http, Manager};
-pub use log::{AccessLog, Log, LogLevel};
+pub use log::{AccessFormat, AccessLog, Log, LogLevel};
 pub use mcmp::{Mcmp, McmpTls};
 pub use node::StaticNode;
 pub use rate::{RateBy, RateLimit};
 pub use tls::{Alpn, ClientAuth, NodeTls, Tls, TlsVersion};
+pub use trace::{Endpoint, Trace, TraceContext};
 
 use reader::{Section, Source, count, duration, format_bytes};
 
@@ -92,6 +94,8 @@ pub struct Config {
     pub retry: Retry,
     /// What is written down.
     pub log: Log,
+    /// Which trace a request is part of, and who is told of it.
+    pub trace: Trace,
     /// How fast requests may come to contexts, up to 1,000.
     #[serde(rename = "rate_limit", skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
@@ -118,6 +122,7 @@ impl Default for Config {
             drain: Drain::default(),
             retry: Retry::default(),
             log: Log::default(),
+            trace: Trace::default(),
             rate_limits: Vec::new(),
             nodes: Vec::new(),
         }
@@ -187,6 +192,7 @@ impl Config {
             drain: root.section("drain", Drain::read),
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
+            trace: root.section("trace", Trace::read),
             rate_limits: root.tables("rate_limit", MAX_RATE_LIMITS, |limit| {
                 RateLimit::read(limit, &mut limited)
             }),

@@ -81,7 +81,10 @@ impl accept::Engine for Door {
             None => Stream::Plain(stream),
             Some(front) => match Box::pin(front.accept(stream)).await {
                 Ok(stream) => Stream::Tls(Box::new(stream)),
-                Err(error) => return tracing::debug!(%peer, %error, "no TLS with a client"),
+                Err(error) => {
+                    self.engine.count_unsecured();
+                    return tracing::debug!(%peer, %error, "no TLS with a client");
+                }
             },
         };
         self.engine.serve(stream, caller, &world).await;

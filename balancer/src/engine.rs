@@ -68,6 +68,11 @@ impl WorkerEngine {
         own.clone()
     }
 
+    /// A client's handshake has failed.
+    pub(crate) fn count_unsecured(&self) {
+        self.own.borrow().count_unsecured();
+    }
+
     /// Serves a connection to its end, with whichever engine it is for.
     pub(crate) async fn serve(&self, stream: Stream, caller: Caller, world: &World) {
         let World { pingora, wanted, .. } = world;

@@ -22,7 +22,6 @@
 //! | `operate`, `audit` | what operators ask for, done and written down |
 //! | `manager` | page, API and metrics for operators |
 
-pub mod access_log;
 pub mod audit;
 pub mod caps;
 pub mod cli;
@@ -35,9 +34,11 @@ pub mod proxy_protocol;
 pub mod published;
 pub mod reload;
 pub mod tls;
+pub mod trace;
 pub mod trusted;
 
 mod accept;
+mod access_log;
 mod advertise;
 mod api;
 mod door;

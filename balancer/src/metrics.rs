@@ -20,6 +20,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::published::Published;
+use crate::trace::SpanCounters;
 
 use self::traffic::Traffic;
 pub use self::traffic::{BUCKETS, TrafficTotals};
@@ -38,6 +39,14 @@ pub struct Metrics {
     pub(crate) waiting: Gauge,
     /// Connections of clients that have as many as they may have.
     pub(crate) capped: Counter,
+    /// Lines of the access log that were lost.
+    pub(crate) lost_lines: Counter,
+    /// What became of the spans of requests.
+    pub(crate) spans: SpanCounters,
+    /// Connects to nodes that failed.
+    pub(crate) unconnected: Counter,
+    /// Handshakes of clients that failed.
+    pub(crate) unsecured: Counter,
     /// Datagrams that told nodes of this balancer.
     pub(crate) advertised: Counter,
     /// Datagrams that could not be sent.
@@ -72,6 +81,26 @@ impl Metrics {
             "capped",
             "Connections refused because their client has as many as it may have",
             self.capped.clone(),
+        );
+        registry.register(
+            "connect_failures",
+            "Connects to nodes that failed, their TLS among them",
+            self.unconnected.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes with clients that failed",
+            self.unsecured.clone(),
+        );
+        registry.register(
+            "access_log_lost_lines",
+            "Lines of the access log that were lost, for it is too slow or cannot be written",
+            self.lost_lines.clone(),
+        );
+        registry.register(
+            "traces",
+            "Recorded requests, by what became of their spans",
+            self.spans.clone(),
         );
         registry.register_collector(Box::new(Errors(self.clone())));
         registry.register(
@@ -259,4 +288,36 @@ fn contexts(node: &NodeRow) -> Vec<(&NodeRow, &ContextRow)> {
     contexts.sort_by(|one, other| one.path.cmp(&other.path));
     contexts.dedup_by(|one, other| one.path == other.path);
     contexts.into_iter().map(|context| (node, context)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::probe::Prober;
+    use crate::start::{limits, timing};
+
+    #[test]
+    fn every_metric_stands_in_the_documentation_by_its_name() {
+        const DOCUMENTED: &str = include_str!("../../docs/observability.md");
+        let config = Config::default();
+        let (limits, timing) = (limits(&config), timing(&config));
+        let routes = muster_routing::registry::Registry::new(limits, timing, false);
+        let prober = Prober::new(Duration::from_secs(1));
+        let published = Arc::new(Published::new(routes, prober, 1));
+        let mut shown = String::new();
+        let metrics = Arc::new(Metrics::default()).registry(&published);
+        prometheus_client::encoding::text::encode(&mut shown, &metrics).unwrap();
+        let kinds = shown.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let missing: Vec<String> = kinds
+            .map(|kind| match kind.split_once(' ').unwrap() {
+                (name, "counter") => format!("`{name}_total` | counter |"),
+                (name, kind) => format!("`{name}` | {kind} |"),
+            })
+            .filter(|row| !DOCUMENTED.contains(row))
+            .collect();
+        assert!(missing.is_empty(), "docs/observability.md lacks {missing:?}");
+    }
 }

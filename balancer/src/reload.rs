@@ -10,7 +10,7 @@ mod changes;
 use std::sync::{Arc, Weak};
 
 use crate::access_log::{AccessLog, Output};
-use crate::config::{AccessLog as Target, Config, Fault, Faults};
+use crate::config::{AccessLog as Target, Config, Fault, Faults, Log};
 use crate::life::{Life, State};
 use crate::listeners::{self, Inherited, Own, Public, compare};
 use crate::start::{PARTS, StartError, limits, timing};
@@ -187,7 +187,7 @@ async fn prepare(state: &State, config: Config) -> Result<Prepared, Faults> {
     };
     let node_tls = NodeTls::load(&config.upstream.tls).map_err(|error| fault(chain(error)))?;
     let (public, mcmp, manager) = bind(state, &config).map_err(|error| fault(chain(error)))?;
-    let access = Access::prepare(state, &config.log.access)
+    let access = Access::prepare(state, &config.log)
         .map_err(|error| fault(format!("log.access: {error}")))?;
     Ok(Prepared { config, front, node_tls, access, public, mcmp, manager })
 }
@@ -218,7 +218,8 @@ fn bind(state: &State, config: &Config) -> Result<Changes, StartError> {
 
 impl Access {
     /// A file is opened again, so that it can be moved away before.
-    fn prepare(state: &State, target: &Target) -> std::io::Result<Option<Access>> {
+    fn prepare(state: &State, log: &Log) -> std::io::Result<Option<Access>> {
+        let target = &log.access;
         if *target == Target::Off {
             return Ok(None);
         }
@@ -226,7 +227,7 @@ impl Access {
         Ok(Some(match &state.access {
             Some(log) if is_same_pipe => Access::Switch(log.clone(), None),
             Some(log) => Access::Switch(log.clone(), Output::open(target)?),
-            None => match AccessLog::open(target)? {
+            None => match AccessLog::open(log)? {
                 Some(log) => Access::Begin(Arc::new(log)),
                 None => return Ok(None),
             },

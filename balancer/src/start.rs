@@ -33,6 +33,7 @@ use crate::reload::Again;
 use crate::running::Running;
 use crate::side::{Ground, Part, Rest, Side, Tasks};
 use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
+use crate::trace::Tracer;
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
 use crate::{advertise, health, manager, mcmp, server, worker};
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The key of advertise cannot be read.
     #[error(transparent)]
     AdvertiseKey(KeyFileError),
+    /// The thread that sends spans cannot be started.
+    #[error("trace.endpoint: cannot start to send")]
+    Trace(#[source] std::io::Error),
     /// A static node that does not fit.
     #[error("node {route}")]
     Node {
@@ -153,7 +157,7 @@ impl Prepared {
         let mcmp = own("mcmp.listen", &config.mcmp.listen)?;
         let manager = own("manager.listen", &config.manager.listen)?;
         config.advertise.key().map_err(StartError::AdvertiseKey)?;
-        let access = AccessLog::open(&config.log.access).map_err(StartError::AccessLog)?;
+        let access = AccessLog::open(&config.log).map_err(StartError::AccessLog)?;
         let audit = Audit::open(config.log.audit_entries, config.log.audit.file());
         let audit = Arc::new(audit.map_err(StartError::AuditLog)?);
         let node_tls = Arc::new(NodeTls::load(&config.upstream.tls).map_err(StartError::Tls)?);
@@ -174,7 +178,9 @@ impl Prepared {
         let probes = health::look_once(&published, config.health.probe_timeout).await;
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
-        let edge = Edge::new(&config, known, counted, access.clone(), node_tls.clone());
+        let tracer = Tracer::start(&config.trace, metrics.spans.clone());
+        let tracer = tracer.map_err(StartError::Trace)?.map(Arc::new);
+        let edge = Edge::new(&config, known, counted, access.clone(), tracer, node_tls.clone());
         let end_workers = CancellationToken::new();
         let life = Arc::new(Life {
             published: published.clone(),

@@ -7,7 +7,9 @@ mod reference;
 
 use std::time::Duration;
 
-use muster_balancer::config::{AccessLog, Alpn, ClientAuth, Config, LogLevel, RateBy, TlsVersion};
+use muster_balancer::config::{
+    AccessFormat, AccessLog, Alpn, ClientAuth, Config, LogLevel, RateBy, TlsVersion, TraceContext,
+};
 use muster_protocol::mcmp::Load;
 
 fn good(text: &str) -> Config {
@@ -132,9 +134,20 @@ connect_only = ["/pay/", "/"]
 
 [log]
 access = "/var/log/muster/access.log"
+access_format = "json"
 audit = "/var/log/muster/audit.log"
 audit_entries = 50
 level = "debug"
+
+[trace]
+context = "continue"
+endpoint = "http://[::1]:4318/v1/traces"
+ratio = 1
+service_name = "edge"
+queue = 1
+batch = 10
+interval = "10ms"
+timeout = "1m"
 
 [[rate_limit]]
 context = "/api/"
@@ -179,6 +192,28 @@ fn every_key_can_be_set() {
     assert_eq!(config.retry.connect_only[0].as_str(), "/pay");
     assert_eq!(config.log.access, AccessLog::File("/var/log/muster/access.log".into()));
     assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.log.access_format, AccessFormat::Json);
+    let trace = config.trace;
+    assert!(trace.is_on() && !default.trace.is_on());
+    let endpoint = trace.endpoint.unwrap();
+    assert_eq!((endpoint.address(), endpoint.path()), (("::1", 4318), "/v1/traces"));
+    assert_eq!((trace.ratio, trace.service_name.as_str()), (1.0, "edge"));
+    assert_eq!((trace.queue, trace.batch), (1, 10));
+    assert_eq!(trace.timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn an_endpoint_of_traces_is_a_url_of_http_and_turns_them_on() {
+    let on = good("[trace]\nendpoint = \"http://127.0.0.1:4318/v1/traces\"\n").trace;
+    assert!(on.is_on() && on.context == TraceContext::Pass);
+    let text = "[trace]\nendpoint = \"https://c/\"\nratio = 2\ncontext = \"on\"\nqueue = 0\n";
+    let told = faults(text).join("\n");
+    for part in ["spans are sent over http only", "ratio: 2", "none of pass, continue", "queue: 0"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = faults("[trace]\nendpoint = \"4318\"\n").join("\n");
+    assert!(told.contains("\"4318\" is no URL"), "{told}");
 }
 
 #[test]
@@ -275,7 +310,7 @@ level = \"loud\"
 [metrics]
 ";
     let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, drain, \
-                 retry, log, \
+                 retry, log, trace, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(

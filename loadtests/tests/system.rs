@@ -21,6 +21,7 @@ mod system {
     mod kill9;
     mod mcmp_port;
     mod newcomer;
+    mod observed;
     mod proxy;
     mod refusals;
     mod reload;

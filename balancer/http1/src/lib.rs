@@ -31,8 +31,8 @@ pub use body::{BadChunk, BodyReader, Keep, LAST_CHUNK, Taken, write_chunk_head};
 pub use fault::Syntax;
 pub use lines::{Class, Line, MAX_COOKIES};
 pub use request::{
-    BadRequest, HeadLimits, RequestBody, RequestChanges, RequestHead, Version, parse_request,
-    worth_parsing,
+    BadRequest, HeadLimits, RequestBody, RequestChanges, RequestHead, TraceLines, Version,
+    parse_request, worth_parsing,
 };
 pub use response::{
     BadResponse, Connection, Framing, Question, ResponseBody, ResponseChanges, ResponseHead,

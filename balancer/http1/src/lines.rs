@@ -34,6 +34,10 @@ pub enum Class {
     Host,
     /// `Cookie`.
     Cookie,
+    /// `traceparent`.
+    TraceParent,
+    /// `tracestate`.
+    TraceState,
     /// Everything else, Content-Length and Transfer-Encoding among it.
     Other,
 }
@@ -51,6 +55,8 @@ enum Field {
     Expect,
     Length,
     Encoding,
+    TraceParent,
+    TraceState,
     Other,
 }
 
@@ -76,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) has_several_upgrades: bool,
     pub(crate) expects_continue: bool,
     pub(crate) has_forwarding: bool,
+    pub(crate) traceparent: Option<Span>,
+    pub(crate) has_several_traceparents: bool,
     /// An element of TE or Upgrade is none.
     pub(crate) is_oddly_listed: bool,
 }
@@ -139,6 +147,11 @@ impl Facts {
             Field::Expect => {
                 self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
             }
+            Field::TraceParent => {
+                self.has_several_traceparents |= self.traceparent.is_some();
+                self.traceparent = Some(Span::within(head, value));
+            }
+            Field::TraceState => {}
             Field::Length => self.framing.see_length(value)?,
             Field::Encoding => self.framing.see_encoding(value)?,
         }
@@ -168,6 +181,9 @@ impl Facts {
         }
         if connection::is_named(&self.lines.named, head, b"expect") {
             self.expects_continue = false;
+        }
+        if connection::is_named(&self.lines.named, head, b"traceparent") {
+            self.traceparent = None;
         }
     }
 }
@@ -258,6 +274,8 @@ impl Field {
             (9, b'f') if is("forwarded") => Self::Forwarding,
             (10, b'c') if is("connection") => Self::Connection,
             (10, b'k') if is("keep-alive") => Self::Hop,
+            (10, b't') if is("tracestate") => Self::TraceState,
+            (11, b't') if is("traceparent") => Self::TraceParent,
             (14, b'c') if is("content-length") => Self::Length,
             (14, b'h') if is("http2-settings") => Self::Hop,
             (16, b'p') if is("proxy-connection") => Self::Hop,
@@ -277,6 +295,8 @@ impl Field {
             Self::Expect => Some(Kind::Expect),
             Self::Length => Some(Kind::Length),
             Self::Encoding => Some(Kind::Encoding),
+            Self::TraceParent => Some(Kind::TraceParent),
+            Self::TraceState => Some(Kind::TraceState),
             Self::Other => None,
         }
     }
@@ -291,6 +311,8 @@ impl Kind {
             Self::Forwarding => Class::Forwarding,
             Self::Host => Class::Host,
             Self::Cookie => Class::Cookie,
+            Self::TraceParent => Class::TraceParent,
+            Self::TraceState => Class::TraceState,
             Self::Expect | Self::Length | Self::Encoding => Class::Other,
         }
     }

@@ -21,6 +21,10 @@ pub(crate) enum Kind {
     Length,
     /// Transfer-Encoding.
     Encoding,
+    /// `traceparent`.
+    TraceParent,
+    /// `tracestate`.
+    TraceState,
 }
 
 /// One such line, with its line end.

@@ -16,7 +16,7 @@ use crate::target::Target;
 use crate::{MAX_HEAD_BYTES, MAX_HEADERS};
 
 pub use refuse::BadRequest;
-pub use write::RequestChanges;
+pub use write::{RequestChanges, TraceLines};
 
 /// The first bytes of HTTP/2 without TLS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -88,6 +88,8 @@ pub struct RequestHead {
     /// Values of the Cookie lines, of the first eight: further ones reach the node, but do not
     /// count for routing.
     pub cookies: ArrayVec<Span, MAX_COOKIES>,
+    /// The value of `traceparent`, where there is one line of it.
+    pub traceparent: Option<Span>,
     lines: Lines,
     is_absolute: bool,
     is_oddly_chunked: bool,
@@ -203,6 +205,7 @@ fn checked(
         expects_continue: facts.expects_continue && !is_http10,
         upgrade: facts.upgrade(head).filter(|_| may_upgrade),
         cookies: std::mem::take(&mut facts.cookies),
+        traceparent: facts.traceparent.filter(|_| !facts.has_several_traceparents),
         is_absolute: target.authority.is_some(),
         is_oddly_chunked: facts.framing.is_odd,
         has_host_line: facts.host.is_some(),

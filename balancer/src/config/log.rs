@@ -10,7 +10,7 @@ use super::reader::{Section, count, text};
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Log {
-    /// Where access lines go, in the common log format: `"stdout"`, `"off"`, or the path of a file.
+    /// Where access lines go: `"stdout"`, `"off"`, or the path of a file, which SIGHUP opens again.
     /// Default `"stdout"`.
     pub access: AccessLog,
     /// Where the audit log goes, a line of JSON for each action of an operator and each change by a
@@ -19,6 +19,9 @@ pub struct Log {
     /// How many entries of the audit log stay in memory for page and API, 10 to 100,000. Default
     /// 1,000.
     pub audit_entries: usize,
+    /// What a line looks like: `"common"`, the common log format with what a balancer adds, or
+    /// `"json"`, an object a line, with more in it. Default `"common"`.
+    pub access_format: AccessFormat,
     /// The least severity of the balancer's own log on stderr: `"error"`, `"warn"`, `"info"`,
     /// `"debug"` or `"trace"`. Default `"info"`.
     pub level: LogLevel,
@@ -46,6 +49,17 @@ pub enum AuditLog {
     File(PathBuf),
 }
 
+/// What a line of the access log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessFormat {
+    /// The common log format.
+    #[default]
+    Common,
+    /// A JSON object.
+    Json,
+}
+
 /// The least severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +83,7 @@ impl Default for Log {
     fn default() -> Self {
         Log {
             access: AccessLog::default(),
+            access_format: AccessFormat::default(),
             audit: AuditLog::default(),
             audit_entries: 1_000,
             level: LogLevel::default(),
@@ -87,6 +102,7 @@ impl Log {
                 default.audit_entries,
                 count(10..=100_000),
             ),
+            access_format: section.read("access_format", default.access_format, AccessFormat::read),
             level: section.read("level", default.level, LogLevel::read),
         }
     }
@@ -140,6 +156,18 @@ impl serde::Serialize for AuditLog {
         match self {
             AuditLog::Off => serializer.serialize_str("off"),
             AuditLog::File(path) => serializer.serialize_str(&path.to_string_lossy()),
+        }
+    }
+}
+
+// === impl AccessFormat ===
+
+impl AccessFormat {
+    fn read(value: &DeValue<'_>) -> Result<AccessFormat, String> {
+        match text(value)? {
+            "common" => Ok(AccessFormat::Common),
+            "json" => Ok(AccessFormat::Json),
+            other => Err(format!("{other:?} is none of common, json")),
         }
     }
 }

@@ -141,6 +141,11 @@ impl Worker {
         bridge::run(self, orders).await;
     }
 
+    /// A client's handshake has failed.
+    pub(crate) fn count_unsecured(&self) {
+        self.edge.metrics.unsecured.inc();
+    }
+
     /// Keeps time: to be run beside the connections, for as long as they are served.
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use muster_protocol::names::ContextPath;
 use muster_routing::context::ContextState;
 use muster_routing::retry::{Budget, Failure, Verdict, judge};
 use muster_routing::{NodeId, Refusal, Request, decide};
 use tokio::sync::Notify;
 
-use super::exchange::Target;
+use super::exchange::{Detail, Target, word};
 use super::{Ending, Exchange, Policy, Refused};
 use crate::access_log::{AccessLog, Line};
 use crate::caps::rate::{RateLimits, TooFast};
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::published::Published;
 use crate::tls::NodeTls;
+use crate::trace::{Closing, Opening, Tracer};
 
 /// Most looks at the table for one choice: it may change meanwhile, or a node have no address.
 const MAX_LOOKS: usize = 16;
@@ -32,6 +34,9 @@ pub(crate) struct Edge {
     pub(crate) node_tls: Arc<NodeTls>,
     rates: Arc<RateLimits>,
     access: Option<Arc<AccessLog>>,
+    tracer: Option<Arc<Tracer>>,
+    /// Whether anybody is told more of a request than the short line of the log.
+    is_detailed: bool,
     budget: Arc<Budget>,
     queue: Arc<Queue>,
 }
@@ -62,15 +67,19 @@ impl Edge {
         published: Arc<Published>,
         metrics: Arc<Metrics>,
         access: Option<Arc<AccessLog>>,
+        tracer: Option<Arc<Tracer>>,
         node_tls: Arc<NodeTls>,
     ) -> Edge {
+        access.iter().for_each(|access| access.count_lost(&metrics.lost_lines));
         Edge {
+            is_detailed: is_detailed(&tracer, &access),
             published,
             metrics,
             policy: Policy::of(config),
             node_tls,
             rates: Arc::new(RateLimits::new(&config.rate_limits)),
             access,
+            tracer,
             budget: Arc::new(budget(config)),
             queue: Arc::default(),
         }
@@ -84,7 +93,12 @@ impl Edge {
         new: &Config,
         access: Option<Arc<AccessLog>>,
     ) -> Edge {
+        access.iter().for_each(|access| {
+            access.set_format(new.log.access_format);
+            access.count_lost(&self.metrics.lost_lines);
+        });
         Edge {
+            is_detailed: is_detailed(&self.tracer, &access),
             published: self.published.clone(),
             metrics: self.metrics.clone(),
             policy: Policy::of(new),
@@ -94,6 +108,7 @@ impl Edge {
                 false => Arc::new(RateLimits::new(&new.rate_limits)),
             },
             access,
+            tracer: self.tracer.clone(),
             budget: match old.retry == new.retry {
                 true => self.budget.clone(),
                 false => Arc::new(budget(new)),
@@ -105,7 +120,14 @@ impl Edge {
     /// A request came in.
     pub(crate) fn begin(&self) -> Exchange {
         self.budget.deposit();
-        Exchange::new()
+        Exchange { detail: self.is_detailed.then(Box::default), ..Exchange::new() }
+    }
+
+    /// The request's head is there: where traces are on it gets its own.
+    pub(crate) fn trace<'r>(&self, exchange: &mut Exchange, opening: impl FnOnce() -> Opening<'r>) {
+        if let Some(tracer) = &self.tracer {
+            exchange.trace = Some(Box::new(tracer.begin(opening())));
+        }
     }
 
     /// Finds the node for the next attempt and counts the request there. Waits, within bounds,
@@ -145,6 +167,12 @@ impl Edge {
         replayable: bool,
     ) -> bool {
         self.leave(exchange);
+        if failure == Failure::Connect {
+            self.metrics.unconnected.inc();
+        }
+        if let Some(trace) = &mut exchange.trace {
+            trace.failed(cause(failure));
+        }
         let Some(attempt) = exchange.attempt(method, replayable) else { return false };
         let Some(Target { node, .. }) = &exchange.target else { return false };
         let (id, live) = (node.id, node.live.clone());
@@ -215,11 +243,17 @@ impl Edge {
             self.metrics.refused(refused.word());
         }
         if let Some(access) = &self.access {
-            let Ending { client, method, target, version, status, sent, .. } = ending;
             let node = exchange.target.as_ref().map(|target| target.node.config.route.as_str());
-            let how = exchange.how();
-            let bytes = sent;
-            access.write(&Line { client, method, target, version, status, bytes, took, node, how });
+            let (how, attempts) = (exchange.how(), exchange.attempts);
+            let trace = exchange.trace.as_ref().map(|trace| trace.id());
+            let detail = exchange.detail.as_deref();
+            access.write(&Line { ending, took, node, how, attempts, trace, detail });
+        }
+        if let (Some(tracer), Some(trace)) = (&self.tracer, exchange.trace.take()) {
+            let context = exchange.detail.as_ref().and_then(|detail| detail.context.as_ref());
+            let (started, context) = (exchange.started, context.map(ContextPath::as_str));
+            let refused = exchange.refused.map(Refused::word);
+            tracer.end(*trace, Closing { ending, started, context, refused });
         }
     }
 
@@ -262,6 +296,13 @@ impl Edge {
                 continue;
             }
             exchange.in_flight = Some(in_flight);
+            exchange.attempts += 1;
+            if let Some(detail) = &mut exchange.detail {
+                note(detail, &decision.entry.key.path, exchange.started);
+            }
+            if let Some(trace) = &mut exchange.trace {
+                trace.attempt(node, socket, word(decision.how));
+            }
             exchange.target = Some(Target {
                 node: node.clone(),
                 socket,
@@ -345,6 +386,26 @@ impl Edge {
 fn budget(config: &Config) -> Budget {
     let floor = u32::try_from(config.retry.budget_floor).unwrap_or(u32::MAX);
     Budget::new(config.retry.budget_ratio, floor)
+}
+
+fn is_detailed(tracer: &Option<Arc<Tracer>>, access: &Option<Arc<AccessLog>>) -> bool {
+    tracer.is_some() || access.as_ref().is_some_and(|access| access.is_long())
+}
+
+fn note(detail: &mut Detail, context: &ContextPath, started: Instant) {
+    detail.context = Some(context.clone());
+    detail.chosen_after = Some(started.elapsed());
+}
+
+/// One word for a failed attempt.
+fn cause(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Connect => "connect",
+        Failure::Unanswered { .. } => "unanswered",
+        Failure::TimedOut => "timeout",
+        Failure::Withdrawn => "withdrawn",
+        Failure::Answered => "broken-answer",
+    }
 }
 
 impl Drop for Place<'_> {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use muster_protocol::names::ContextPath;
 
 use muster_routing::node::Node;
 use muster_routing::retry::Attempt;
@@ -10,6 +13,7 @@ use muster_routing::{How, InFlight, NodeId};
 
 use super::Refused;
 use crate::engine::bridge::Broken;
+use crate::trace::Trace;
 
 /// The state of a request between its head and its line in the access log.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Exchange {
     pub(crate) tried: Vec<NodeId>,
     /// Attempts after the first, but for a lost race.
     pub(crate) retries: u32,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
     /// Whether it lost the race for a pooled connection.
     pub(crate) raced: bool,
     /// Where it goes now.
@@ -33,6 +39,21 @@ pub(crate) struct Exchange {
     pub(crate) refused: Option<Refused>,
     /// Where the bridge says why it broke this attempt off, if it goes over one.
     pub(crate) broken: Option<Arc<Broken>>,
+    /// Its trace, where traces are on.
+    pub(crate) trace: Option<Box<Trace>>,
+    /// What is noted only where somebody is told of it.
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// What the log is told of a request in its long form, and traces are.
+#[derive(Debug, Default)]
+pub(crate) struct Detail {
+    /// The context.
+    pub(crate) context: Option<ContextPath>,
+    /// When the last node was chosen, from the start on.
+    pub(crate) chosen_after: Option<Duration>,
+    /// When its answer began, in microseconds from the start on; 0 before.
+    pub(crate) answered_after: AtomicU32,
 }
 
 /// A node, ready to be connected to.
@@ -85,6 +106,7 @@ impl Exchange {
             started: Instant::now(),
             tried: Vec::new(),
             retries: 0,
+            attempts: 0,
             raced: false,
             target: None,
             in_flight: None,
@@ -92,6 +114,8 @@ impl Exchange {
             is_answered: false,
             refused: None,
             broken: None,
+            trace: None,
+            detail: None,
         }
     }
 
@@ -113,21 +137,40 @@ impl Exchange {
         if let Some(in_flight) = &self.in_flight {
             in_flight.answered();
         }
+        if let Some(detail) = &self.detail {
+            let micros = u32::try_from(self.started.elapsed().as_micros()).unwrap_or(u32::MAX);
+            detail.answered_after.store(micros.max(1), Ordering::Relaxed);
+        }
     }
 
     /// One word for the log: why this node, or why none.
     pub(crate) fn how(&self) -> &'static str {
         match (self.refused, &self.target) {
             (Some(refused), _) => refused.word(),
-            (None, Some(target)) => match target.how {
-                How::Owner => "owner",
-                How::Elected => "elected",
-                How::SameDomain => "domain",
-                How::Failover => "failover",
-                How::Standby => "standby",
-                How::LastDisabled => "disabled",
-            },
+            (None, Some(target)) => word(target.how),
             (None, None) => "-",
         }
+    }
+}
+
+/// One word for the log: why this node.
+pub(crate) fn word(how: How) -> &'static str {
+    match how {
+        How::Owner => "owner",
+        How::Elected => "elected",
+        How::SameDomain => "domain",
+        How::Failover => "failover",
+        How::Standby => "standby",
+        How::LastDisabled => "disabled",
+    }
+}
+
+// === impl Detail ===
+
+impl Detail {
+    /// When the answer began, from the start on.
+    pub(crate) fn answered_after(&self) -> Option<Duration> {
+        let micros = self.answered_after.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 }

@@ -11,7 +11,8 @@ use crate::config::Config;
 /// * `threads`: a worker's sockets and connections are its own to the end.
 /// * `mcmp.use_alias`: the whole table is built by it.
 /// * `log.audit`, `log.audit_entries`: who writes down what happens knows them from the start.
-const WAITS: [&str; 4] = ["threads", "mcmp.use_alias", "log.audit", "log.audit_entries"];
+/// * `trace`: one queue to one collector.
+const WAITS: [&str; 5] = ["threads", "mcmp.use_alias", "log.audit", "log.audit_entries", "trace"];
 
 /// The keys that differ, each with its section: `http.idle_timeout`. Lists count as one key.
 pub(super) fn changed(old: &Config, new: &Config) -> Vec<String> {

@@ -17,8 +17,22 @@ pub struct RequestChanges<'c> {
     /// Whether `Forwarded` and `X-Forwarded-*` of the client are believed. If not, they are left
     /// out.
     pub keeps_forwarding: bool,
+    /// What becomes of `traceparent` and `tracestate`.
+    pub trace: TraceLines,
     /// Whole lines, each with its CRLF, added at the end. They are taken as they are.
     pub lines: &'c [&'c [u8]],
+}
+
+/// What becomes of the lines that say which trace a request is part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceLines {
+    /// They stay.
+    #[default]
+    Kept,
+    /// `traceparent` is left out, for another one is among the added lines.
+    Continued,
+    /// Both are left out, for the trace is another one.
+    Begun,
 }
 
 // === impl RequestHead ===
@@ -49,6 +63,8 @@ impl RequestHead {
             Kind::Host => host.is_some(),
             Kind::Cookie => changes.cookies.is_some(),
             Kind::Expect => self.version == Version::Http10,
+            Kind::TraceParent => changes.trace != TraceLines::Kept,
+            Kind::TraceState => changes.trace == TraceLines::Begun,
             Kind::Length => false,
             Kind::Encoding => self.is_oddly_chunked,
         };

@@ -58,7 +58,12 @@ impl ResponseHead {
             Kind::Hop => true,
             Kind::Length => is_bare || framing == Framing::Chunked,
             Kind::Encoding => is_bare || framing != Framing::Keep || self.is_oddly_chunked,
-            Kind::Forwarding | Kind::Host | Kind::Cookie | Kind::Expect => false,
+            Kind::Forwarding
+            | Kind::Host
+            | Kind::Cookie
+            | Kind::Expect
+            | Kind::TraceParent
+            | Kind::TraceState => false,
         };
         self.lines.copy(head, self.lines.start(), leaves, out);
         let is_odd = framing == Framing::Keep && self.is_oddly_chunked;

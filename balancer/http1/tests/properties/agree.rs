@@ -3,7 +3,7 @@
 
 use muster_http1::{
     BadChunk, BodyReader, Framing, HeadLimits, Question, RequestChanges, RequestHead, ResponseBody,
-    ResponseChanges, Version, parse_request, parse_response,
+    ResponseChanges, TraceLines, Version, parse_request, parse_response,
 };
 
 use super::naive;
@@ -50,8 +50,14 @@ pub(crate) fn can_be_written(bytes: &[u8]) {
     }
 }
 
-const TRUSTING: RequestChanges<'_> =
-    RequestChanges { target: None, host: None, cookies: None, keeps_forwarding: true, lines: &[] };
+const TRUSTING: RequestChanges<'_> = RequestChanges {
+    target: None,
+    host: None,
+    cookies: None,
+    keeps_forwarding: true,
+    trace: TraceLines::Kept,
+    lines: &[],
+};
 
 fn written(head: &RequestHead, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();

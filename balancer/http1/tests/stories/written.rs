@@ -1,6 +1,6 @@
 //! What a node gets.
 
-use muster_http1::RequestChanges;
+use muster_http1::{RequestChanges, TraceLines};
 
 use super::words::{get, head, passed, post, text, written};
 
@@ -125,4 +125,34 @@ fn an_odd_spelling_of_chunked_is_not_passed_on() {
 fn what_follows_the_head_is_not_written() {
     let bytes = [get(&[]), b"GET /next HTTP/1.1\r\n".to_vec()].concat();
     assert_eq!(passed(&bytes).as_bytes(), get(&[]));
+}
+
+#[test]
+fn what_a_client_says_of_traces_stays_or_gives_way_to_another() {
+    let bytes = get(&["Traceparent: 00-a", "A: b", "tracestate: c=d", "TraceState: e=f"]);
+    let line: &[u8] = b"traceparent: 00-own\r\n";
+    let lines = [line];
+    let with = |trace, lines| {
+        let changes = RequestChanges { trace, lines, ..RequestChanges::default() };
+        written(&bytes, &changes)
+    };
+    let kept = String::from_utf8(bytes.clone()).unwrap();
+    assert_eq!(with(TraceLines::Kept, &[]), kept);
+    let state = ["GET /shop HTTP/1.1", "Host: shop.example", "A: b", "tracestate: c=d"];
+    let continued = [&state[..], &["TraceState: e=f", "traceparent: 00-own"]].concat();
+    assert_eq!(with(TraceLines::Continued, &lines), text(&continued));
+    let begun = [&state[..3], &["traceparent: 00-own"]].concat();
+    assert_eq!(with(TraceLines::Begun, &lines), text(&begun));
+}
+
+#[test]
+fn of_several_traceparents_none_counts() {
+    let parent = |lines: &[&str]| {
+        let bytes = get(lines);
+        super::words::read(&bytes).traceparent.map(|parent| parent.text(&bytes).to_owned())
+    };
+    assert_eq!(parent(&["A: b"]), None);
+    assert_eq!(parent(&["traceparent: x"]).as_deref(), Some("x"));
+    assert_eq!(parent(&["traceparent: x", "TRACEPARENT: x"]), None);
+    assert_eq!(parent(&["Connection: traceparent", "traceparent: x"]), None);
 }

@@ -163,9 +163,10 @@ impl<'a> Relay<'a> {
             asks_upgrade: head.upgrade.is_some(),
         };
         let mut download = Download::new(question, worker);
+        let trace = exchange.trace.as_deref();
         let (wire, upload) = match target.node.config.address.scheme {
             Scheme::Ajp => {
-                let begun = ajp::begin(client, head, asker, worker, target);
+                let begun = ajp::begin(client, head, asker, worker, target, trace);
                 let (packets, out) = match begun {
                     Ok(begun) => begun,
                     Err(refused) => {
@@ -179,7 +180,7 @@ impl<'a> Relay<'a> {
             }
             Scheme::Http | Scheme::Https | Scheme::H2 | Scheme::H2c => {
                 let mut out = worker.buffers.text();
-                upload::write_head(client, head, asker, target, &mut out);
+                upload::write_head(client, head, asker, target, trace, &mut out);
                 (Wire::Http, Upload::new(head, Keep::Framing, out))
             }
         };

@@ -15,6 +15,7 @@ use super::{Worker, answer};
 use crate::proxy::edge::Asked;
 use crate::proxy::headers::{self, Said, Seen};
 use crate::proxy::{Ending, Exchange, Refused};
+use crate::trace::Opening;
 
 /// Who asks, as nodes and the log are told.
 pub(super) struct Asker {
@@ -33,6 +34,11 @@ pub(super) async fn serve(client: &mut Client, head: &RequestHead, worker: &Work
     let mut exchange = edge.begin();
     client.timer.total_within(edge.policy.total_timeout);
     let asker = Asker::of(client, head, worker);
+    edge.trace(&mut exchange, || {
+        let data = client.data();
+        let parent = head.traceparent.map(|parent| parent.of(data));
+        Opening { parent, host: head.host.text(data), is_tls: asker.is_tls }
+    });
     let attempts = attempts(client, head, &asker, worker, &mut exchange).await;
     let Some(mut relayed) = attempts else {
         client.timer.clear();

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use muster_http1::{BadRequest, Question};
+use muster_http1::{BadRequest, Question, TraceLines};
 use muster_protocol::mcmp::{self, Address, Scheme};
 use muster_routing::retry::Failure;
 use muster_routing::session;
@@ -35,6 +35,10 @@ use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
 use crate::tls::TlsFacts;
+use crate::trace::Opening;
+
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
 
 /// What an answer fails of that may be asked for elsewhere.
 const WITHDRAWN: ErrorType = ErrorType::Custom("withdrawn");
@@ -185,6 +189,19 @@ impl Hooks {
     }
 }
 
+/// What the request's trace begins with.
+fn opening(session: &Session) -> Opening<'_> {
+    let head = session.req_header();
+    let mut parents = head.headers.get_all(TRACEPARENT).iter();
+    let parent = parents.next().filter(|_| parents.next().is_none());
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    Opening {
+        parent: parent.map(HeaderValue::as_bytes),
+        host: host.or(head.uri.host()).unwrap_or_default(),
+        is_tls: is_tls(session),
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Hooks {
     type CTX = Exchange;
@@ -200,6 +217,7 @@ impl ProxyHttp for Hooks {
             session.set_read_timeout(Some(self.edge.policy.tunnel_timeout));
         }
         let client = self.tell(session);
+        self.edge.trace(exchange, || opening(session));
         let chosen = match self.gate(session) {
             Ok(()) => self.choose(session.req_header(), client, exchange).await,
             Err(refused) => Err(refused),
@@ -258,6 +276,12 @@ impl ProxyHttp for Hooks {
         {
             // Taken out with what concerns one connection; servers of gRPC look for it.
             head.insert_header(TE, "trailers")?;
+        }
+        if let Some(trace) = &exchange.trace {
+            head.insert_header(TRACEPARENT, trace.value().as_slice())?;
+            if trace.lines() == TraceLines::Begun {
+                head.remove_header(TRACESTATE);
+            }
         }
         if let Some(target) = exchange.target.as_ref().filter(|_| !head.headers.contains_key(HOST))
         {

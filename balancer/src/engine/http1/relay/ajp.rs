@@ -1,7 +1,7 @@
 //! A node that speaks AJP: packets instead of heads and chunks.
 
 use arrayvec::ArrayVec;
-use muster_http1::{Class, LAST_CHUNK, MAX_HEADERS, RequestBody, RequestHead, Version};
+use muster_http1::{Class, LAST_CHUNK, MAX_HEADERS, RequestBody, RequestHead, TraceLines, Version};
 use muster_protocol::ajp::{AnswerHead, Body, Event, Exchange, Forward, Tls, write_forward};
 use muster_protocol::mcmp::NodeConfig;
 
@@ -16,6 +16,7 @@ use crate::engine::http1::request::Asker;
 use crate::proxy::Refused;
 use crate::proxy::exchange::Target;
 use crate::text::{push_ip, push_line, push_number};
+use crate::trace::Trace;
 
 /// What a client is told that waits for leave to send its body. No node says it over AJP.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -44,6 +45,7 @@ pub(super) fn begin(
     asker: &Asker,
     worker: &Worker,
     target: &Target,
+    trace: Option<&Trace>,
 ) -> Result<(Packets, Text), Refused> {
     let data = client.data();
     let ajp = &worker.edge.policy.ajp;
@@ -74,7 +76,9 @@ pub(super) fn begin(
     push_ip(asker.ip, &mut address);
     let address = std::str::from_utf8(&address).unwrap_or_default();
     let route = &target.node.config.route;
-    let headers = lines(head, data, stripped.as_ref().map(|own| &*own.cookies), asker);
+    let own = trace.map(|trace| (trace.value(), trace.lines()));
+    let own = own.as_ref().map(|(value, lines)| (&value[..], *lines));
+    let headers = lines(head, data, stripped.as_ref().map(|own| &*own.cookies), asker, own);
     let forward = Forward {
         method: head.method.text(data),
         protocol: "HTTP/1.1",
@@ -104,10 +108,13 @@ fn lines<'r>(
     data: &'r [u8],
     cookies: Option<&'r [u8]>,
     asker: &'r Asker,
+    trace: Option<(&'r [u8], TraceLines)>,
 ) -> ArrayVec<(&'r str, &'r [u8]), LINES> {
     let passed = head.headers(data).filter(|line| match line.class {
         Class::Hop | Class::Forwarding => false,
         Class::Cookie => cookies.is_none(),
+        Class::TraceParent => trace.is_none(),
+        Class::TraceState => !matches!(trace, Some((_, TraceLines::Begun))),
         Class::Host | Class::Other => true,
     });
     let host = head.host.of(data);
@@ -120,7 +127,8 @@ fn lines<'r>(
     let told = std::str::from_utf8(&asker.lines).unwrap_or_default();
     let told = told.lines().filter_map(|line| line.split_once(':'));
     let told = told.map(|(name, value)| (name, value.trim_start().as_bytes()));
-    passed.chain(cookies).chain(told).take(LINES).collect()
+    let trace = trace.map(|(value, _)| ("traceparent", value));
+    passed.chain(cookies).chain(told).chain(trace).take(LINES).collect()
 }
 
 /// The name and port that the client asked for.

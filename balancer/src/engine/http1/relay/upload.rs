@@ -12,6 +12,7 @@ use crate::engine::http1::request::Asker;
 use crate::proxy::exchange::Target;
 use crate::proxy::strip::{Stripped, strip};
 use crate::proxy::{Policy, Refused};
+use crate::trace::Trace;
 
 /// How far the request has come.
 pub(super) struct Upload {
@@ -128,6 +129,7 @@ pub(super) fn write_head(
     head: &RequestHead,
     asker: &Asker,
     target: &Target,
+    trace: Option<&Trace>,
     out: &mut Vec<u8>,
 ) {
     let data = client.data();
@@ -135,12 +137,14 @@ pub(super) fn write_head(
     let address = &target.node.config.address;
     // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
     let own_host = head.host.is_empty().then(|| format!("{}:{}", address.host, address.port));
+    let line = trace.map(Trace::line);
     let changes = RequestChanges {
         target: stripped.as_ref().map(|stripped| &*stripped.target),
         host: own_host.as_ref().map(String::as_bytes),
         cookies: stripped.as_ref().map(|stripped| &*stripped.cookies),
         keeps_forwarding: false,
-        lines: &[&asker.lines],
+        trace: trace.map(Trace::lines).unwrap_or_default(),
+        lines: &[&asker.lines, line.as_ref().map_or(&[], |line| line)],
     };
     head.write(data, &changes, out);
 }
