@@ -4,6 +4,7 @@ pub(crate) mod edge;
 pub(crate) mod exchange;
 pub mod headers;
 pub(crate) mod policy;
+mod queue;
 pub(crate) mod refuse;
 pub(crate) mod strip;
 

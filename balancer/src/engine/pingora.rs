@@ -14,7 +14,9 @@
 //! | `own` | answers of our own |
 //! | `asked` | what is asked of sessions and errors |
 //! | `hooks` | Pingora's questions, answered by the policy |
+//! | `way` | whether an attempt goes over the bridge |
 //! | `peer` | how a node is connected to |
+//! | `traced` | the trace of a request in its head |
 //! | `upgrade` | the same for a request that becomes a tunnel |
 
 mod answer;
@@ -24,7 +26,9 @@ mod front;
 mod hooks;
 mod own;
 mod peer;
+mod traced;
 mod upgrade;
+mod way;
 
 use std::sync::Arc;
 

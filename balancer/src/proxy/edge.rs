@@ -2,16 +2,15 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_protocol::names::ContextPath;
 use muster_routing::context::ContextState;
 use muster_routing::retry::{Budget, Failure, Verdict, judge};
 use muster_routing::{NodeId, Refusal, Request, decide};
-use tokio::sync::Notify;
 
 use super::exchange::{Detail, Target, word};
+use super::queue::Queue;
 use super::{Ending, Exchange, Policy, Refused};
 use crate::access_log::{AccessLog, Line};
 use crate::caps::rate::{RateLimits, TooFast};
@@ -41,13 +40,6 @@ pub(crate) struct Edge {
     queue: Arc<Queue>,
 }
 
-/// The requests that wait for a node.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: AtomicUsize,
-    freed: Notify,
-}
-
 /// What a choice needs of a request's head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'r> {
@@ -57,9 +49,6 @@ pub(crate) struct Asked<'r> {
     pub(crate) path: &'r str,
     pub(crate) cookies: &'r [&'r str],
 }
-
-/// Counts a request that waits; taken back when dropped.
-struct Place<'e>(&'e Edge);
 
 impl Edge {
     pub(crate) fn new(
@@ -236,7 +225,7 @@ impl Edge {
         let took = exchange.started.elapsed();
         if let Some(in_flight) = exchange.in_flight.take() {
             in_flight.finish(ending.received, ending.sent, ending.status);
-            self.wake_who_waits();
+            self.queue.wake();
         }
         self.metrics.answered(took, ending.status);
         if let Some(refused) = exchange.refused {
@@ -331,12 +320,13 @@ impl Edge {
         asked: Asked<'_>,
         wait: Duration,
     ) -> Result<(), Refused> {
-        let Some(_place) = self.take_place() else { return Err(Refused::Busy) };
+        let place = self.queue.take_place(self.policy.queue_length, &self.metrics.waiting);
+        let Some(_place) = place else { return Err(Refused::Busy) };
         let deadline = tokio::time::Instant::from_std(Instant::now() + wait);
         let mut changes = self.published.changes();
         loop {
             // Listening before looking, so that nothing that happens between the two is missed.
-            let mut freed = std::pin::pin!(self.queue.freed.notified());
+            let mut freed = std::pin::pin!(self.queue.freed());
             freed.as_mut().enable();
             changes.mark_unchanged();
             let refusal = match self.choose_now(exchange, asked) {
@@ -352,27 +342,10 @@ impl Edge {
         }
     }
 
-    fn take_place(&self) -> Option<Place<'_>> {
-        let limit = self.policy.queue_length;
-        let one_more = |waiting| (waiting < limit).then_some(waiting + 1);
-        let taken = self.queue.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.ok().map(|_| {
-            self.metrics.waiting.inc();
-            Place(self)
-        })
-    }
-
     fn leave(&self, exchange: &mut Exchange) {
         if let Some(in_flight) = exchange.in_flight.take() {
             in_flight.fail();
-            self.wake_who_waits();
-        }
-    }
-
-    fn wake_who_waits(&self) {
-        if self.queue.waiting.load(Ordering::Relaxed) > 0 {
-            // All of them: the first may wait for another node than the one that has room now.
-            self.queue.freed.notify_waiters();
+            self.queue.wake();
         }
     }
 
@@ -405,12 +378,5 @@ fn cause(failure: Failure) -> &'static str {
         Failure::TimedOut => "timeout",
         Failure::Withdrawn => "withdrawn",
         Failure::Answered => "broken-answer",
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.queue.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.waiting.dec();
     }
 }

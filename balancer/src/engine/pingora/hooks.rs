@@ -1,16 +1,16 @@
 //! Pingora's hooks: each fetches what the policy needs and delivers what it says.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use muster_http1::{BadRequest, Question, TraceLines};
+use muster_http1::{BadRequest, Question};
 use muster_protocol::mcmp::{self, Address, Scheme};
 use muster_routing::retry::Failure;
 use muster_routing::session;
@@ -26,29 +26,23 @@ use super::asked::{
 };
 use super::connection;
 use super::own;
-use super::peer::{LEAST_WAIT, Peers, Wanted};
+use super::peer::Peers;
+use super::traced;
 use crate::config::NodeTls;
-use crate::engine::bridge::{BridgeConnect, Cause};
-use crate::engine::http1::Caller;
+use crate::engine::bridge::Cause;
 use crate::proxy::edge::Asked;
 use crate::proxy::exchange::Target;
 use crate::proxy::headers::{self, Head};
 use crate::proxy::{Edge, Ending, Exchange, Refused};
-use crate::tls::TlsFacts;
-use crate::trace::Opening;
-
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
 
 /// What an answer fails of that may be asked for elsewhere.
 const WITHDRAWN: ErrorType = ErrorType::Custom("withdrawn");
 
 pub(super) struct Hooks {
-    edge: Arc<Edge>,
-    peers: Peers,
-    /// Numbers the attempts after a lost race: connections are pooled by it, so that each gets a
-    /// fresh one.
-    afresh: AtomicU64,
+    pub(super) edge: Arc<Edge>,
+    pub(super) peers: Peers,
+    /// Numbers the attempts that want a connection of their own: connections are pooled by it.
+    pub(super) afresh: AtomicU64,
 }
 
 impl Hooks {
@@ -107,68 +101,6 @@ impl Hooks {
         self.edge.choose(exchange, asked).await
     }
 
-    /// The node of this attempt, as Pingora wants it; `None` where it can't be verified.
-    fn peer(
-        &self,
-        exchange: &Exchange,
-        target: &Target,
-        session: &mut Session,
-        bridge: Option<BridgeConnect>,
-    ) -> Option<Box<HttpPeer>> {
-        let is_watched = is_http2(session);
-        if is_watched {
-            session.set_read_timeout(Some(self.peers.silence(&target.node.config)));
-        }
-        let is_upgrade = session.is_upgrade_req();
-        let has_body = !session.as_mut().is_body_empty();
-        let time_left = match is_stream(session) {
-            true => Duration::MAX,
-            false => self.edge.time_left(exchange),
-        };
-        let is_bridged = bridge.is_some();
-        let wanted = Wanted { is_upgrade, is_watched, is_bridged, has_body, time_left };
-        let mut peer = self.peers.peer(target, wanted)?;
-        if let Some(bridge) = bridge {
-            peer.options.custom_l4 = Some(Arc::new(bridge));
-        }
-        if exchange.raced || is_upgrade || is_bridged {
-            peer.options.idle_timeout = Some(LEAST_WAIT);
-            peer.group_key = self.afresh.fetch_add(1, Ordering::Relaxed);
-        }
-        Some(peer)
-    }
-
-    /// The way over the bridge, where the node is one for our own engine: it speaks AJP, or the
-    /// client HTTP/2 and the node HTTP/1. With HTTP/1 on both sides Pingora is here to be compared.
-    fn bridge(
-        &self,
-        exchange: &Exchange,
-        target: &Target,
-        session: &Session,
-    ) -> Option<BridgeConnect> {
-        let is_ours = match target.node.config.address.scheme {
-            Scheme::Ajp => true,
-            // A stream of gRPC has bounds of its own.
-            Scheme::Http | Scheme::Https => is_http2(session) && !is_stream(session),
-            Scheme::H2 | Scheme::H2c => false,
-        };
-        if !is_ours {
-            return None;
-        }
-        let own = connection::of(session).and_then(connection::Connection::tls_facts);
-        let tls = session.req_header().extensions.get::<Arc<TlsFacts>>().cloned();
-        let address = session.client_addr().and_then(|client| client.as_inet()).copied();
-        let address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
-        Some(BridgeConnect {
-            target: Target { strip_session: false, ..target.clone() },
-            within: self.edge.policy.connect_within(&target.node.config),
-            is_fresh: exchange.raced,
-            caller: Caller { address, is_tls: is_tls(session) },
-            tls: tls.or(own.map(Arc::new)),
-            broken: Arc::default(),
-        })
-    }
-
     /// Whether the request may be served elsewhere, for its answer says only that it is not here.
     fn is_withdrawn(&self, session: &Session, status: StatusCode, exchange: &Exchange) -> bool {
         let head = session.req_header();
@@ -189,19 +121,6 @@ impl Hooks {
     }
 }
 
-/// What the request's trace begins with.
-fn opening(session: &Session) -> Opening<'_> {
-    let head = session.req_header();
-    let mut parents = head.headers.get_all(TRACEPARENT).iter();
-    let parent = parents.next().filter(|_| parents.next().is_none());
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    Opening {
-        parent: parent.map(HeaderValue::as_bytes),
-        host: host.or(head.uri.host()).unwrap_or_default(),
-        is_tls: is_tls(session),
-    }
-}
-
 #[async_trait]
 impl ProxyHttp for Hooks {
     type CTX = Exchange;
@@ -217,7 +136,7 @@ impl ProxyHttp for Hooks {
             session.set_read_timeout(Some(self.edge.policy.tunnel_timeout));
         }
         let client = self.tell(session);
-        self.edge.trace(exchange, || opening(session));
+        self.edge.trace(exchange, || traced::opening(session));
         let chosen = match self.gate(session) {
             Ok(()) => self.choose(session.req_header(), client, exchange).await,
             Err(refused) => Err(refused),
@@ -277,12 +196,7 @@ impl ProxyHttp for Hooks {
             // Taken out with what concerns one connection; servers of gRPC look for it.
             head.insert_header(TE, "trailers")?;
         }
-        if let Some(trace) = &exchange.trace {
-            head.insert_header(TRACEPARENT, trace.value().as_slice())?;
-            if trace.lines() == TraceLines::Begun {
-                head.remove_header(TRACESTATE);
-            }
-        }
+        traced::tell(head, exchange)?;
         if let Some(target) = exchange.target.as_ref().filter(|_| !head.headers.contains_key(HOST))
         {
             // HTTP/1.0 knows no Host; the node is spoken to in HTTP/1.1, which must have one.
