@@ -17,7 +17,7 @@ use crate::discovery::Multicast;
 use crate::discovery::multicast::Listener;
 use crate::layer::TrafficLayer;
 use crate::load::{Averaging, LoadSource, Meter, Traffic};
-use crate::registrar::client::{Bounds, Target};
+use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
 use crate::registrar::now;
 use crate::roster::Roster;
@@ -57,7 +57,7 @@ pub(crate) struct Setup {
     pub(crate) plan: Plan,
     pub(crate) balancers: Vec<Target>,
     pub(crate) discovery: Option<Multicast>,
-    pub(crate) bounds: Bounds,
+    pub(crate) manner: Manner,
     pub(crate) contexts: Vec<ContextPath>,
     pub(crate) excluded: Vec<ContextPath>,
     pub(crate) auto_enable: bool,
@@ -116,7 +116,7 @@ impl Agent {
         let loads = watch::Sender::new(load);
         let plan = Arc::new(setup.plan);
         let interval = plan.status_interval;
-        let roster = Roster::new(Arc::clone(&core), plan, setup.bounds, loads.subscribe());
+        let roster = Roster::new(Arc::clone(&core), plan, setup.manner, loads.subscribe());
         let roster = Arc::new(roster);
         let configured: Vec<_> =
             setup.balancers.iter().map(|target| (target.host.clone(), target.port)).collect();

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use muster_protocol::mcmp::{BalancerSettings, Load, Scheme};
+use muster_protocol::signature::{BadSecret, Secret};
 
 use crate::agent::Agent;
 use crate::discovery::Discovery;
-use crate::load::{Averaging, LoadMetric, LoadSource};
+use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
+use crate::tls::BalancerTls;
 pub use check::{Fault, StartError};
 
 /// Settings of an [`Agent`]. A bad value is no error until [`start`](Builder::start), which tells
@@ -43,6 +45,9 @@ pub struct Builder {
     auto_enable: bool,
     load: LoadSource,
     averaging: Averaging,
+    sessions: Option<SessionGauge>,
+    secrets: Vec<Result<Secret, BadSecret>>,
+    balancer_tls: Option<BalancerTls>,
 }
 
 // === impl Builder: who and where ===
@@ -76,6 +81,9 @@ impl Builder {
             auto_enable: true,
             load: LoadSource::Metrics(Vec::new()),
             averaging: Averaging::default(),
+            sessions: None,
+            secrets: Vec::new(),
+            balancer_tls: None,
         }
     }
 
@@ -149,6 +157,30 @@ impl Builder {
     /// The failover group (load-balancing group); none by default.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
+        self
+    }
+}
+
+// === impl Builder: who is believed ===
+
+impl Builder {
+    /// What this node and its balancers know and nobody else, 16 to 255 bytes: each message is
+    /// signed with it, and an answer without a signature of it is not believed. Balancers other
+    /// than Muster's sign nothing, so with them there is none to set.
+    pub fn secret(self, secret: impl Into<String>) -> Self {
+        self.secrets([secret])
+    }
+
+    /// The same while a secret is changed: the first one signs, answers signed with any of them are
+    /// believed.
+    pub fn secrets(mut self, secrets: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.secrets = secrets.into_iter().map(|secret| secret.into().parse()).collect();
+        self
+    }
+
+    /// Speaks with all balancers over TLS.
+    pub fn balancer_tls(mut self, tls: BalancerTls) -> Self {
+        self.balancer_tls = Some(tls);
         self
     }
 }
@@ -265,6 +297,13 @@ impl Builder {
             LoadSource::Metrics(metrics) => metrics.push(metric),
             LoadSource::Fixed(_) => self.load = LoadSource::Metrics(vec![metric]),
         }
+        self
+    }
+
+    /// Tells balancers how many sessions there are, for their page; a
+    /// [sessions metric](LoadMetric::sessions) does so by itself.
+    pub fn sessions(mut self, sessions: &SessionGauge) -> Self {
+        self.sessions = Some(sessions.clone());
         self
     }
 

@@ -33,6 +33,7 @@ mod load;
 mod registrar;
 mod roster;
 mod status;
+mod tls;
 mod wanted;
 
 pub use agent::{Agent, DeployError};
@@ -44,6 +45,8 @@ pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
 pub use status::{
     BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,
 };
+
+pub use tls::BalancerTls;
 
 pub use muster_protocol::mcmp::{Load, Scheme};
 pub use muster_protocol::names;

@@ -28,3 +28,13 @@ pub(crate) enum LoadSource {
     /// Computed from metrics at each tick.
     Metrics(Vec<LoadMetric>),
 }
+
+impl LoadSource {
+    /// The number of sessions, if one of the metrics reads it.
+    pub(crate) fn sessions(&self) -> Option<SessionGauge> {
+        match self {
+            LoadSource::Fixed(_) => None,
+            LoadSource::Metrics(metrics) => metrics.iter().find_map(LoadMetric::session_gauge),
+        }
+    }
+}

@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod knowledge;
 pub(crate) mod life;
+pub(crate) mod signing;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::agent::Core;
-use crate::registrar::client::{Bounds, Client, Target};
+use crate::registrar::client::{Client, Manner, Target};
 use crate::registrar::life::{Life, Plan};
 use crate::registrar::{Registrar, now};
 use crate::status::{BalancerState, BalancerStatus, Origin};
@@ -21,7 +21,7 @@ use crate::status::{BalancerState, BalancerStatus, Origin};
 pub(crate) struct Roster {
     core: Arc<Core>,
     plan: Arc<Plan>,
-    bounds: Bounds,
+    manner: Manner,
     load: watch::Receiver<Load>,
     running: Mutex<Running>,
 }
@@ -41,10 +41,10 @@ impl Roster {
     pub(crate) fn new(
         core: Arc<Core>,
         plan: Arc<Plan>,
-        bounds: Bounds,
+        manner: Manner,
         load: watch::Receiver<Load>,
     ) -> Roster {
-        Roster { core, plan, bounds, load, running: Mutex::default() }
+        Roster { core, plan, manner, load, running: Mutex::default() }
     }
 
     /// Registers with a balancer, and shows it in the status; one that is there already stays as
@@ -59,7 +59,7 @@ impl Roster {
         let shown = BalancerStatus { address, origin, state, contexts, answers: false };
         let address = shown.address.clone();
         self.core.status.send_modify(|status| status.balancers.push(shown));
-        let registrar = self.registrar(Client::new(target, self.bounds));
+        let registrar = self.registrar(Client::new(target, self.manner.clone()));
         let handle = running.tasks.spawn(registrar.run());
         running.handles.insert(address, handle);
         while running.tasks.try_join_next().is_some() {}

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use clap::Parser;
 use muster_agent::names::Route;
-use muster_agent::{Agent, Discovery, Load, LoadMetric};
+use muster_agent::{Agent, BalancerTls, Discovery, Load, LoadMetric, SessionGauge};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -53,6 +53,19 @@ pub struct Options {
     /// With --discover: what the balancers know too; nobody else is believed
     #[arg(long, value_name = "KEY", requires = "discover")]
     pub security_key: Option<String>,
+    /// File with the secret that the balancers know too, one a line, the first one signs;
+    /// or in the environment as MUSTER_SECRET
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Speak TLS with balancers, which show a certificate of this authority (a PEM file)
+    #[arg(long, value_name = "FILE")]
+    pub balancer_ca: Option<PathBuf>,
+    /// Show balancers this certificate (a PEM file)
+    #[arg(long, value_name = "FILE", requires = "balancer_ca", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// The private key of the certificate (a PEM file)
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
     /// A name of the virtual host [default: localhost]
     #[arg(long, num_args = 1..)]
     pub alias: Vec<String>,
@@ -91,8 +104,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let route = options.route()?;
     let listener = options.bind().await?;
     let address = listener.local_addr()?;
-    let agent = options.agent(&route, address).start().await?;
-    let counter = Counter::new(route.clone(), options.request_log.as_deref())?;
+    let sessions = SessionGauge::default();
+    let agent = options.agent(&route, address)?.sessions(&sessions).start().await?;
+    let counter = Counter::new(route.clone(), options.request_log.as_deref(), sessions)?;
     let app = Router::new().fallback(answer::answer).with_state(Arc::new(counter));
     let app = app.layer(agent.layer());
     let (finish, finished) = oneshot::channel::<()>();
@@ -153,7 +167,24 @@ impl Options {
         })
     }
 
-    fn agent(&self, route: &Route, address: SocketAddr) -> muster_agent::Builder {
+    fn secrets(&self) -> anyhow::Result<Vec<String>> {
+        let text = match &self.secret_file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?,
+            None => std::env::var("MUSTER_SECRET").unwrap_or_default(),
+        };
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn tls(&self) -> Option<BalancerTls> {
+        let tls = BalancerTls::new(self.balancer_ca.as_ref()?);
+        Some(match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => tls.certificate(certificate, key),
+            _ => tls,
+        })
+    }
+
+    fn agent(&self, route: &Route, address: SocketAddr) -> anyhow::Result<muster_agent::Builder> {
         let agent = Agent::builder().node_name(route.as_str()).listen(address).context("/counter");
         let agent = agent.status_interval(self.status_interval);
         let agent = self.balancer.iter().fold(agent, |agent, balancer| agent.balancer(balancer));
@@ -165,10 +196,12 @@ impl Options {
         let agent = self.alias.iter().fold(agent, |agent, alias| agent.alias(alias));
         let agent = self.domain.iter().fold(agent, |agent, domain| agent.domain(domain));
         let agent = self.balancer_name.iter().fold(agent, |agent, name| agent.balancer_name(name));
-        match (self.load, self.capacity) {
+        let agent = agent.secrets(self.secrets()?);
+        let agent = self.tls().into_iter().fold(agent, |agent, tls| agent.balancer_tls(tls));
+        Ok(match (self.load, self.capacity) {
             (Some(load), _) => agent.fixed_load(load),
             (None, Some(full)) => agent.metric(LoadMetric::busyness().capacity(full)),
             (None, None) => agent,
-        }
+        })
     }
 }

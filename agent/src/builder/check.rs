@@ -4,13 +4,15 @@ use std::fmt;
 
 use muster_protocol::mcmp::{Address, NodeConfig};
 use muster_protocol::names::{Alias, ContextPath, NameError, NodeHost, Route};
+use muster_protocol::signature::{BadSecret, Secrets};
 
 use super::Builder;
 use crate::agent::Setup;
 use crate::discovery::Discovery;
 use crate::load::{Averaging, LoadMetric, LoadSource};
-use crate::registrar::client::{Bounds, Target};
+use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
+use crate::registrar::signing::Signing;
 
 /// Why an agent cannot start: everything that is wrong with its settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -56,6 +58,20 @@ pub enum Fault {
     /// The decay is below 1.
     #[error("decay has the bad value {0}: it must be 1 or more")]
     Decay(f64),
+    /// A secret is too short or too long; it does not carry the text.
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
+    /// A file of the balancers' TLS cannot be used.
+    #[error("balancer_tls: {file} cannot be used: {reason}")]
+    Tls {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// The name in the balancers' certificates is none.
+    #[error("balancer_tls: server_name has the bad value {0:?}")]
+    ServerName(String),
     /// The initial load is over 100.
     #[error("initial load has the bad value {0}: it must be 0 to 100")]
     InitialLoad(u8),
@@ -111,6 +127,8 @@ impl Builder {
             None
         });
         self.check_numbers(&mut faults);
+        let signing = self.check_secrets(&mut faults);
+        let tls = self.balancer_tls.as_ref().and_then(|tls| faults.keep(tls.check()));
         if let LoadSource::Metrics(metrics) = &mut self.load
             && metrics.is_empty()
         {
@@ -128,12 +146,13 @@ impl Builder {
             retry_first: self.retry_first,
             retry_most: self.retry_most,
         };
+        let sessions = self.sessions.take().or_else(|| self.load.sessions());
         let (socket_timeout, answer_limit) = (self.socket_timeout, self.answer_limit);
         Ok(Setup {
             plan,
             balancers,
             discovery,
-            bounds: Bounds { socket_timeout, answer_limit },
+            manner: Manner { socket_timeout, answer_limit, signing, tls, sessions },
             contexts,
             excluded,
             auto_enable: self.auto_enable,
@@ -141,6 +160,12 @@ impl Builder {
             load: self.load,
             averaging: self.averaging,
         })
+    }
+
+    fn check_secrets(&mut self, faults: &mut Faults) -> Option<Signing> {
+        let secrets = std::mem::take(&mut self.secrets).into_iter();
+        let secrets = secrets.filter_map(|secret| faults.keep(secret.map_err(Fault::Secret)));
+        Secrets::from_list(secrets.collect()).map(Signing::new)
     }
 
     fn check_listen(&self, faults: &mut Faults) -> Option<Address> {

@@ -101,6 +101,14 @@ pub(crate) struct Rate {
 // === impl LoadMetric ===
 
 impl LoadMetric {
+    /// The number of sessions, if that is what it reads.
+    pub(crate) fn session_gauge(&self) -> Option<SessionGauge> {
+        match &self.source {
+            Source::Sessions(gauge) => Some(gauge.clone()),
+            _ => None,
+        }
+    }
+
     fn new(source: Source) -> LoadMetric {
         LoadMetric { source, capacity: 1.0, weight: 1 }
     }

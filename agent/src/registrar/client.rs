@@ -14,11 +14,19 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use muster_protocol::mcmp::{Message, RefusedKind};
+use muster_protocol::signature::{Nonce, Reason};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::life::Answer;
+use super::signing::{Headers, Signing};
+use crate::load::SessionGauge;
+use crate::tls::Connector;
+
+/// How many sessions the node holds.
+const SESSIONS: &str = "X-Muster-Sessions";
 
 /// Bytes of an answer's head.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -34,20 +42,25 @@ pub(crate) struct Target {
     pub(crate) text: String,
 }
 
-/// What an exchange may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+/// What an exchange may take, and how balancers are spoken to. The same for all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
     /// For connect, request and answer together.
     pub(crate) socket_timeout: Duration,
     /// Bytes of an answer's body.
     pub(crate) answer_limit: usize,
+    /// Where it is set, messages are signed, and only signed answers are believed.
+    pub(crate) signing: Option<Signing>,
+    pub(crate) tls: Option<Connector>,
+    /// The number that goes with each STATUS.
+    pub(crate) sessions: Option<SessionGauge>,
 }
 
 /// A client of one balancer, with at most one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     target: Target,
-    bounds: Bounds,
+    manner: Manner,
     connection: Option<Connection>,
 }
 
@@ -70,14 +83,18 @@ enum ClientError {
     Message(#[from] http::Error),
     #[error("the answer broke off: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("no TLS with the balancer: {}", chain(.0))]
+    Tls(std::io::Error),
+    #[error("the answer is not believed: {} (it says {said:?})", unbelieved(.reason))]
+    Unbelieved { reason: Reason, said: String },
 }
 
 // === impl Client ===
 
 impl Client {
     /// A client that connects when it is first needed.
-    pub(crate) fn new(target: Target, bounds: Bounds) -> Client {
-        Client { target, bounds, connection: None }
+    pub(crate) fn new(target: Target, manner: Manner) -> Client {
+        Client { target, manner, connection: None }
     }
 
     /// `host:port`, as configured.
@@ -87,7 +104,7 @@ impl Client {
 
     /// Sends a message and gives the answer, and the address that the balancer saw us under.
     pub(crate) async fn exchange(&mut self, message: &Message) -> (Answer, Option<IpAddr>) {
-        let bound = self.bounds.socket_timeout;
+        let bound = self.manner.socket_timeout;
         let answer = match timeout(bound, self.exchange_unbounded(message)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Lost(error.to_string()),
@@ -110,23 +127,28 @@ impl Client {
 
     async fn exchange_unbounded(&mut self, message: &Message) -> Result<Answer, ClientError> {
         if let Some(kept) = self.connection.as_mut().filter(|kept| !kept.sender.is_closed()) {
-            match kept.send(&self.target, message).await {
-                Ok(response) => return self.read(response).await,
+            match kept.send(&self.target, &self.manner, message).await {
+                Ok((response, nonce)) => return self.read(response, nonce).await,
                 // It was closed under our hands. The message may have arrived, yet every
                 // message says how things should be: twice is as good as once.
                 Err(ClientError::Connection(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let fresh = self.connection.insert(Connection::open(&self.target).await?);
-        let response = fresh.send(&self.target, message).await?;
-        self.read(response).await
+        let fresh = self.connection.insert(Connection::open(&self.target, &self.manner).await?);
+        let (response, nonce) = fresh.send(&self.target, &self.manner, message).await?;
+        self.read(response, nonce).await
     }
 
-    async fn read(&mut self, response: Response<Incoming>) -> Result<Answer, ClientError> {
+    /// Reads an answer, and believes it if it is signed where ours are.
+    async fn read(
+        &mut self,
+        response: Response<Incoming>,
+        nonce: Option<Nonce>,
+    ) -> Result<Answer, ClientError> {
         let (head, body) = response.into_parts();
         let is_last = announces_close(&head.headers);
-        let body = Limited::new(body, self.bounds.answer_limit).collect().await;
+        let body = Limited::new(body, self.manner.answer_limit).collect().await;
         if is_last {
             self.connection = None;
         }
@@ -135,6 +157,11 @@ impl Client {
             Err(error) if error.is::<LengthLimitError>() => return Ok(Answer::TooLong),
             Err(error) => return Err(ClientError::Body(error)),
         };
+        if let (Some(signing), Some(nonce)) = (&self.manner.signing, nonce) {
+            signing
+                .check(nonce, head.status.as_u16(), &head.headers, &body)
+                .map_err(|reason| unbelievable(reason, head.status, &head.headers))?;
+        }
         Ok(answer(head.status, &head.headers, &body))
     }
 }
@@ -142,10 +169,23 @@ impl Client {
 // === impl Connection ===
 
 impl Connection {
-    async fn open(target: &Target) -> Result<Connection, ClientError> {
+    async fn open(target: &Target, manner: &Manner) -> Result<Connection, ClientError> {
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
         stream.set_nodelay(true)?;
         let local = stream.local_addr().ok().map(|address| address.ip());
+        match &manner.tls {
+            None => Connection::over(stream, local).await,
+            Some(tls) => {
+                let stream = tls.connect(stream, &target.host).await.map_err(ClientError::Tls)?;
+                Connection::over(stream, local).await
+            }
+        }
+    }
+
+    async fn over<S>(stream: S, local: Option<IpAddr>) -> Result<Connection, ClientError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = Builder::new()
             .title_case_headers(true)
             .max_buf_size(HEAD_LIMIT)
@@ -161,24 +201,55 @@ impl Connection {
     async fn send(
         &mut self,
         target: &Target,
+        manner: &Manner,
         message: &Message,
-    ) -> Result<Response<Incoming>, ClientError> {
+    ) -> Result<(Response<Incoming>, Option<Nonce>), ClientError> {
         self.sender.ready().await?;
-        Ok(self.sender.send_request(request(target, message)?).await?)
+        let mut own = Headers::new();
+        if let (Some(sessions), "STATUS") = (&manner.sessions, message.method) {
+            own.push((SESSIONS, sessions.get().to_string()));
+        }
+        let nonce = manner.signing.as_ref().map(|signing| signing.sign(message, &mut own));
+        let request = request(target, message, &own)?;
+        Ok((self.sender.send_request(request).await?, nonce))
     }
 }
 
 /// The request, with the headers of a Java client in their order.
-fn request(target: &Target, message: &Message) -> Result<Request<Full<Bytes>>, http::Error> {
+fn request(
+    target: &Target,
+    message: &Message,
+    own: &Headers,
+) -> Result<Request<Full<Bytes>>, http::Error> {
     let method = Method::from_bytes(message.method.as_bytes())?;
     let mut request = Request::builder().method(method).uri(message.uri).header(HOST, &target.text);
     if !message.body.is_empty() {
         request = request.header(CONTENT_LENGTH, message.body.len());
     }
+    for (name, value) in own {
+        request = request.header(*name, value);
+    }
     request
         .header(USER_AGENT, HeaderValue::from_static("ClusterListener/1.0"))
         .header(CONNECTION, HeaderValue::from_static("Keep-Alive"))
         .body(Full::from(message.body.clone()))
+}
+
+/// What an answer says that nobody vouches for, for whoever looks for the reason.
+fn unbelievable(reason: Reason, status: StatusCode, headers: &HeaderMap) -> ClientError {
+    let mess = headers.get("Mess").map(|mess| String::from_utf8_lossy(mess.as_bytes()));
+    let said = match mess {
+        Some(mess) => format!("{status}, {mess}"),
+        None => status.to_string(),
+    };
+    ClientError::Unbelieved { reason, said }
+}
+
+fn unbelieved(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Missing => "it is not signed, so whoever answers does not know the secret",
+        _ => "its signature is wrong, so whoever answers has another secret",
+    }
 }
 
 /// What an answer means to the node.

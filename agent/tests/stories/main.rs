@@ -5,6 +5,7 @@ mod drains;
 mod fake;
 mod lives;
 mod loads;
+mod signs;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -14,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use muster_routing::owner::MAX_NAME;
+
 use super::files::{Named, pair};
 use super::{TlsError, TlsFacts, provider, versions};
 use crate::config::{McmpTls, TlsVersion};
@@ -58,10 +60,15 @@ impl TlsMcmp {
     }
 }
 
-/// The subject of a certificate that was verified: its one name, that a new one of it has too.
+/// The subject of a certificate that was verified: its one name, that a new one of it has too. One
+/// without a subject, or with an endless one, is known by its number.
 fn subject(der: &[u8]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(certificate.subject().to_string())
+    let subject = certificate.subject().to_string();
+    Some(match (1..=MAX_NAME).contains(&subject.len()) {
+        true => subject,
+        false => format!("serial {}", certificate.raw_serial_as_string()),
+    })
 }
 
 fn server_config(settings: &McmpTls) -> Result<Option<ServerConfig>, TlsError> {

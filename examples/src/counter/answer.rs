@@ -12,8 +12,8 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use muster_agent::SessionId;
 use muster_agent::names::Route;
+use muster_agent::{SessionGauge, SessionId};
 use serde::{Deserialize, Serialize};
 
 use super::sessions::{Changes, Sessions, Visit};
@@ -33,6 +33,8 @@ pub(super) struct Counter {
     route: Route,
     sessions: Mutex<Sessions>,
     request_log: Option<Mutex<File>>,
+    /// What the balancers are told.
+    gauge: SessionGauge,
 }
 
 /// `sleep=MS bytes=N fill=K size=S touch=I invalidate nosession`
@@ -61,13 +63,17 @@ struct Answer<'a> {
 // === impl Counter ===
 
 impl Counter {
-    pub(super) fn new(route: Route, request_log: Option<&Path>) -> anyhow::Result<Counter> {
+    pub(super) fn new(
+        route: Route,
+        request_log: Option<&Path>,
+        gauge: SessionGauge,
+    ) -> anyhow::Result<Counter> {
         let open = |path: &Path| {
             let file = OpenOptions::new().create(true).append(true).open(path);
             file.with_context(|| format!("cannot write {}", path.display()))
         };
         let request_log = request_log.map(open).transpose()?.map(Mutex::new);
-        Ok(Counter { route, sessions: Mutex::default(), request_log })
+        Ok(Counter { route, sessions: Mutex::default(), request_log, gauge })
     }
 
     fn log(&self, headers: &HeaderMap) -> std::io::Result<()> {
@@ -81,7 +87,9 @@ impl Counter {
 
     fn visit(&self, asked: Option<&SessionId>, changes: Changes) -> Visit {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.visit(asked.map(SessionId::id), changes, Instant::now())
+        let visit = sessions.visit(asked.map(SessionId::id), changes, Instant::now());
+        self.gauge.set(sessions.count());
+        visit
     }
 }
 

@@ -84,6 +84,11 @@ impl Sessions {
         Visit { id, is_new, count }
     }
 
+    /// How many there are, those among them that are over and not yet noticed.
+    pub(super) fn count(&self) -> u64 {
+        self.by_id.len() as u64
+    }
+
     fn remove(&mut self, id: &str) {
         if let Some(session) = self.by_id.remove(id) {
             self.bytes -= session.bytes();
