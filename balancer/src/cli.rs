@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
-use crate::{mcmp, tls};
+use crate::{mcmp, tls, upgrade};
 
 /// What `muster run` does with a good configuration.
 pub type Serve = fn(Config, Again) -> anyhow::Result<()>;
@@ -31,6 +31,13 @@ struct Cli {
 enum Command {
     /// Carry traffic until SIGTERM
     Run(Run),
+    /// Let a new process, of the program's file as it is now, take over from a running one; the old
+    /// one's log says what came of it
+    Upgrade {
+        /// The running process
+        #[arg(value_name = "PID")]
+        pid: u32,
+    },
     /// Say what is wrong with a configuration file: every fault, with its line
     Check {
         /// The file
@@ -106,6 +113,7 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
             let config = run.config()?;
             serve(config, Arc::new(move || run.config()))
         }
+        Command::Upgrade { pid } => Ok(upgrade::ask(pid)?),
         Command::Check { file } => {
             let config = Config::read(&file)?;
             check_files(&config, &file)?;

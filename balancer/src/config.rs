@@ -24,6 +24,7 @@ pub mod mcmp;
 pub mod node;
 pub mod rate;
 mod reader;
+pub mod state;
 pub mod tls;
 pub mod trace;
 mod trust;
@@ -47,6 +48,7 @@ pub use log::{AccessFormat, AccessLog, Log, LogLevel};
 pub use mcmp::{Mcmp, McmpTls};
 pub use node::StaticNode;
 pub use rate::{RateBy, RateLimit};
+pub use state::{State, StateFile};
 pub use tls::{Alpn, ClientAuth, NodeTls, Tls, TlsVersion};
 pub use trace::{Endpoint, Trace, TraceContext};
 
@@ -96,6 +98,8 @@ pub struct Config {
     pub log: Log,
     /// Which trace a request is part of, and who is told of it.
     pub trace: Trace,
+    /// What outlives the process.
+    pub state: State,
     /// How fast requests may come to contexts, up to 1,000.
     #[serde(rename = "rate_limit", skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
@@ -123,6 +127,7 @@ impl Default for Config {
             retry: Retry::default(),
             log: Log::default(),
             trace: Trace::default(),
+            state: State::default(),
             rate_limits: Vec::new(),
             nodes: Vec::new(),
         }
@@ -193,6 +198,7 @@ impl Config {
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
             trace: root.section("trace", Trace::read),
+            state: root.section("state", State::read),
             rate_limits: root.tables("rate_limit", MAX_RATE_LIMITS, |limit| {
                 RateLimit::read(limit, &mut limited)
             }),

@@ -43,6 +43,7 @@ mod advertise;
 mod api;
 mod door;
 mod engine;
+mod handover;
 mod health;
 mod life;
 mod listeners;
@@ -54,8 +55,11 @@ mod server;
 mod shutdown;
 mod side;
 mod start;
+mod systemd;
 mod telemetry;
 mod text;
+mod upgrade;
+mod warm;
 mod worker;
 mod world;
 
@@ -63,6 +67,7 @@ pub use reload::{Reloaded, Reloader};
 pub use running::Running;
 pub use serve::serve;
 pub use start::{Balancer, StartError};
+pub use upgrade::{UpgradeError, Upgrader};
 
 /// What VERSION, the page and the log call this program.
 pub const PRODUCT: &str = concat!("muster/", env!("CARGO_PKG_VERSION"));

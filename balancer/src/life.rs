@@ -1,7 +1,7 @@
 //! What a balancer consists of while it runs, for those who change it: a reload, an upgrade, the
 //! end. They take turns: each holds the state for as long as it works.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use muster_web_ui::csrf::KEY_BYTES;
@@ -20,6 +20,7 @@ use crate::published::Published;
 use crate::reload::{Again, Reloader};
 use crate::side::{Ground, Side};
 use crate::tls::NodeTls;
+use crate::upgrade::Upgrader;
 use crate::worker::Worker;
 
 /// A balancer that runs.
@@ -42,6 +43,8 @@ pub(crate) struct Life {
     pub(crate) started: Instant,
     /// Reads the configuration again.
     pub(crate) again: Again,
+    /// A new process has taken over.
+    pub(crate) handed_over: CancellationToken,
     pub(crate) state: Mutex<State>,
 }
 
@@ -74,6 +77,8 @@ impl Life {
             csrf: self.csrf,
             started: self.started,
             reloader: self.reloader(),
+            upgrader: self.upgrader(),
+            workers: state.workers.iter().map(|worker| worker.orders.clone()).collect(),
             listeners: public.chain(own).collect(),
             mcmp: sockets(&state.mcmp),
             manager: sockets(&state.manager),
@@ -82,7 +87,12 @@ impl Life {
 
     /// Reads the configuration again when asked to.
     pub(crate) fn reloader(self: &Arc<Self>) -> Reloader {
-        Reloader(Weak::clone(&Arc::downgrade(self)))
+        Reloader(Arc::downgrade(self))
+    }
+
+    /// Lets a new process take over when asked to.
+    pub(crate) fn upgrader(self: &Arc<Self>) -> Upgrader {
+        Upgrader(Arc::downgrade(self))
     }
 
     /// Lets that many connections be open instead of so many. Those that are too many stay until

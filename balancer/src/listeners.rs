@@ -134,7 +134,6 @@ impl Public {
         self.accepting
     }
 
-    #[allow(dead_code, reason = "an upgrade uses it")]
     /// Its sockets, to be handed over.
     pub(crate) fn sockets(&self) -> &[std::net::TcpListener] {
         &self.sockets

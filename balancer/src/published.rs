@@ -28,7 +28,8 @@ pub struct Published {
     table: ArcSwap<RoutingTable>,
     version: watch::Sender<u64>,
     prober: Prober,
-    started: Instant,
+    /// When this process began, and what the registry's clock showed then.
+    started: (Instant, Moment),
     id: u64,
     audit: OnceLock<Arc<Audit>>,
 }
@@ -37,12 +38,17 @@ impl Published {
     /// A registry to publish. `id` tells this start of the balancer from others: nodes register
     /// again when it changes.
     pub fn new(registry: Registry, prober: Prober, id: u64) -> Published {
+        Published::from(registry, prober, id, Moment::ZERO)
+    }
+
+    /// The same for a registry of an earlier process, whose clock goes on.
+    pub fn from(registry: Registry, prober: Prober, id: u64, clock: Moment) -> Published {
         Published {
             table: ArcSwap::from_pointee(registry.table().clone()),
             version: watch::Sender::new(registry.version()),
             registry: Mutex::new(registry),
             prober,
-            started: Instant::now(),
+            started: (Instant::now(), clock),
             id,
             audit: OnceLock::new(),
         }
@@ -58,9 +64,10 @@ impl Published {
         self.audit.get()
     }
 
-    /// Time since the start, the registry's clock.
+    /// The registry's clock: time since the start of the first process that had it.
     pub fn now(&self) -> Moment {
-        self.started.elapsed()
+        let (started, clock) = self.started;
+        clock + started.elapsed()
     }
 
     /// What MCMP answers as `id`.
@@ -201,6 +208,12 @@ impl Published {
             }
             (Ok(_), ..) => {}
         }
+    }
+
+    /// Looks up where the host names of all nodes lead, each within the bound of a probe.
+    pub(crate) async fn learn_names(&self) {
+        let nodes = self.rows().nodes;
+        join_all(nodes.iter().map(|node| self.prober.learn(&node.config.address))).await;
     }
 
     /// Forgets where the host names of nodes lead that are gone.

@@ -14,8 +14,8 @@ use crate::config::{AccessLog as Target, Config, Fault, Faults, Log};
 use crate::life::{Life, State};
 use crate::listeners::{self, Inherited, Own, Public, compare};
 use crate::start::{PARTS, StartError, limits, timing};
-use crate::telemetry;
 use crate::tls::{self, NodeTls, TlsFront};
+use crate::{systemd, telemetry};
 
 /// Reads the configuration again, from where it came from.
 pub type Again = Arc<dyn Fn() -> Result<Config, Faults> + Send + Sync>;
@@ -69,8 +69,10 @@ impl Reloader {
     /// All that is wrong with it; nothing has changed then.
     pub async fn reload(&self) -> Result<Reloaded, Faults> {
         let Some(life) = self.0.upgrade() else { return Err(ended()) };
+        systemd::reloading();
         let reloading = tokio::spawn(async move { life.reload().await });
         let reloaded = reloading.await.unwrap_or_else(|error| Err(fault(error)));
+        systemd::ready();
         match &reloaded {
             Ok(Reloaded { changed, waits_for_restart }) => {
                 tracing::info!(?changed, "the configuration was read again");
@@ -119,7 +121,7 @@ impl std::fmt::Debug for Reloader {
 impl Life {
     async fn reload(self: &Arc<Self>) -> Result<Reloaded, Faults> {
         let mut state = self.state.lock().await;
-        if state.side.is_none() {
+        if state.side.is_none() || self.handed_over.is_cancelled() {
             return Err(ended());
         }
         let again = self.again.clone();

@@ -12,6 +12,7 @@ use crate::life::Life;
 use crate::operate::Operators;
 use crate::published::Published;
 use crate::reload::Reloader;
+use crate::upgrade::Upgrader;
 use crate::worker::Worker;
 
 /// While it drains, how long clients that keep a connection are given to use it once more and
@@ -48,6 +49,16 @@ impl Running {
     /// Reads the configuration again when asked to.
     pub fn reloader(&self) -> Reloader {
         self.life.reloader()
+    }
+
+    /// Lets a new process take over when asked to.
+    pub fn upgrader(&self) -> Upgrader {
+        self.life.upgrader()
+    }
+
+    /// Waits until a new process has taken over; what is left here is to be drained then.
+    pub async fn handed_over(&self) {
+        self.life.handed_over.cancelled().await;
     }
 
     /// How long requests in flight may take at the end, as the configuration says now.

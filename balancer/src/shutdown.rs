@@ -1,5 +1,5 @@
 //! What signals say: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reads the
-//! configuration again.
+//! configuration again, SIGUSR2 lets a new process take over.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +8,7 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    second_user: Signal,
 }
 
 /// What a signal asks for.
@@ -17,6 +18,8 @@ pub(crate) enum Told {
     End,
     /// To read the configuration again.
     Reload,
+    /// To let a new process take over.
+    Upgrade,
 }
 
 impl Signals {
@@ -26,6 +29,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            second_user: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -35,6 +39,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::End,
             _ = self.interrupt.recv() => Told::End,
             _ = self.hangup.recv() => Told::Reload,
+            _ = self.second_user.recv() => Told::Upgrade,
         }
     }
 

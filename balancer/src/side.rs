@@ -21,6 +21,8 @@ use crate::metrics::Metrics;
 use crate::operate::Operators;
 use crate::published::Published;
 use crate::reload::Reloader;
+use crate::upgrade::Upgrader;
+use crate::worker::Orders;
 
 /// What a part stands on. Everything but the configuration and the sockets stays the same for as
 /// long as the balancer runs.
@@ -35,9 +37,13 @@ pub(crate) struct Ground {
     pub(crate) csrf: [u8; KEY_BYTES],
     /// When the balancer started.
     pub(crate) started: Instant,
-    #[allow(dead_code, reason = "an upgrade uses it")]
     /// Reads the configuration again.
     pub(crate) reloader: Reloader,
+    /// Lets a new process take over.
+    #[allow(dead_code, reason = "for parts through which an operator asks for it")]
+    pub(crate) upgrader: Upgrader,
+    /// The threads that carry traffic.
+    pub(crate) workers: Vec<Orders>,
     /// All addresses that we listen on.
     pub(crate) listeners: Vec<SocketAddr>,
     /// The listeners of nodes.
@@ -148,7 +154,6 @@ impl Side {
         changed
     }
 
-    #[allow(dead_code, reason = "an upgrade uses it")]
     /// Stops the parts that change the registry, and waits `within` for what they are at; what is
     /// left then is cut.
     pub(crate) async fn rest(&mut self, within: Duration) {
@@ -169,7 +174,6 @@ impl Side {
         }
     }
 
-    #[allow(dead_code, reason = "an upgrade uses it")]
     /// Lets them go on.
     pub(crate) fn go_on(&mut self, ground: &Ground) {
         for (part, tasks) in &mut self.running {

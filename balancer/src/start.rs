@@ -6,11 +6,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use muster_protocol::advertise::Protocol;
 use muster_routing::health::Timing;
+use muster_routing::registry::snapshot::{Snapshot, SnapshotError, Trust};
 use muster_routing::registry::{ApplyError, Registry};
 use muster_routing::{Limits, Moment};
 use muster_web_ui::csrf::Csrf;
 use muster_web_ui::page::BalancerState;
 use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,7 +38,7 @@ use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
 use crate::trace::Tracer;
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
-use crate::{advertise, health, manager, mcmp, server, worker};
+use crate::{advertise, health, manager, mcmp, server, systemd, warm, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -78,6 +80,9 @@ pub enum StartError {
     /// The thread that sends spans cannot be started.
     #[error("trace.endpoint: cannot start to send")]
     Trace(#[source] std::io::Error),
+    /// The registry that was handed over cannot be read.
+    #[error("the registry that was handed over")]
+    Registry(#[source] SnapshotError),
     /// A static node that does not fit.
     #[error("node {route}")]
     Node {
@@ -109,10 +114,24 @@ impl Balancer {
     /// # Errors
     /// A [`StartError`]; nothing listens then.
     pub async fn start_again(config: Config, again: Again) -> Result<Running, StartError> {
-        let running = Prepared::new(config, again, Inherited::default())?.set_up().await?;
+        let running =
+            Prepared::new(config, again, Inherited::default())?.set_up(Origin::Own).await?;
         running.open().await?;
         Ok(running)
     }
+}
+
+/// Where the registry comes from.
+pub(crate) enum Origin {
+    /// What the last process has left on disk, if anything.
+    Own,
+    /// The process that this one takes over from.
+    Handed {
+        /// What nodes know it by.
+        id: u64,
+        /// The registry's document.
+        document: Vec<u8>,
+    },
 }
 
 /// All that a start may fail to get, before anybody is served.
@@ -168,14 +187,23 @@ impl Prepared {
     /// Everything but the listeners works then.
     ///
     /// # Errors
-    /// When a static node does not fit, or a thread cannot be had.
-    pub(crate) async fn set_up(self) -> Result<Running, StartError> {
+    /// When a static node does not fit, a thread cannot be had, or the registry that was handed
+    /// over not be read.
+    pub(crate) async fn set_up(self, origin: Origin) -> Result<Running, StartError> {
         let Prepared { config, again, public, mcmp, manager, front, access, audit, node_tls } =
             self;
-        let published = Arc::new(published(&config, node_tls.clone())?);
+        let is_handed = matches!(origin, Origin::Handed { .. });
+        let published = Arc::new(published(&config, node_tls.clone(), origin)?);
         published.audited_by(audit.clone());
         let operators = Arc::new(Operators::of(&config, published.clone(), audit));
-        let probes = health::look_once(&published, config.health.probe_timeout).await;
+        let probes = match is_handed {
+            // Nodes stand as they stood. Only where they are has to be looked up.
+            true => {
+                published.learn_names().await;
+                JoinSet::new()
+            }
+            false => health::look_once(&published, config.health.probe_timeout).await,
+        };
         let metrics = Arc::new(Metrics::default());
         let (known, counted) = (published.clone(), metrics.clone());
         let tracer = Tracer::start(&config.trace, metrics.spans.clone());
@@ -196,6 +224,7 @@ impl Prepared {
             csrf: rand::random(),
             started: Instant::now(),
             again,
+            handed_over: CancellationToken::new(),
             state: Mutex::new(State {
                 config: Arc::new(config),
                 public,
@@ -262,7 +291,7 @@ impl Running {
 
 /// What works beside the traffic. A part that is added here is started, started anew when its
 /// section of the configuration changes, and waited for at the end.
-pub(crate) static PARTS: [Part; 4] = [
+pub(crate) static PARTS: [Part; 6] = [
     Part {
         name: "mcmp",
         is_concerned: |old, new| {
@@ -279,6 +308,20 @@ pub(crate) static PARTS: [Part; 4] = [
         },
         rest: Rest::Ends,
         start: serve_mcmp,
+    },
+    Part {
+        name: "state",
+        is_concerned: |old, new| old.state != new.state,
+        check: |_| Ok(()),
+        rest: Rest::Ends,
+        start: warm::keep,
+    },
+    Part {
+        name: "watchdog",
+        is_concerned: |_, _| false,
+        check: |_| Ok(()),
+        rest: Rest::Not,
+        start: systemd::watch,
     },
     Part {
         name: "operators",
@@ -378,16 +421,85 @@ fn serve_manager(ground: &Ground, tasks: &mut Tasks) {
     }
 }
 
-fn published(config: &Config, node_tls: Arc<NodeTls>) -> Result<Published, StartError> {
-    let mut registry = Registry::new(limits(config), timing(config), config.mcmp.use_alias);
+fn published(
+    config: &Config,
+    node_tls: Arc<NodeTls>,
+    origin: Origin,
+) -> Result<Published, StartError> {
+    let prober = Prober::with_tls(config.health.probe_timeout, node_tls);
+    // Nodes notice a restart by it.
+    let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    let (registry, id, clock) = match origin {
+        Origin::Handed { id, document } => {
+            let snapshot = Snapshot::read(&document).map_err(StartError::Registry)?;
+            let clock = snapshot.now();
+            let registry = restore(config, &snapshot, Trust::AsTheyStood, clock);
+            (with_static(config, registry.map_err(StartError::Registry)?, clock)?, id, clock)
+        }
+        Origin::Own => match left_behind(config) {
+            Some((registry, clock)) => (registry, fresh, clock),
+            None => {
+                let (bounds, clock) = ((limits(config), timing(config)), Moment::ZERO);
+                let registry = Registry::new(bounds.0, bounds.1, config.mcmp.use_alias);
+                (with_static(config, registry, clock)?, fresh, clock)
+            }
+        },
+    };
+    Ok(Published::from(registry, prober, id, clock))
+}
+
+/// What the last process has left on disk. What is of no use is told and put aside: a start does
+/// not fail by it.
+fn left_behind(config: &Config) -> Option<(Registry, Moment)> {
+    let path = config.state.path()?;
+    let put_aside = |error: anyhow::Error| {
+        let file = path.display();
+        tracing::error!(%file, "the registry of the last process is of no use: {error:#}");
+        warm::put_aside(&path);
+    };
+    let (snapshot, age) = match warm::read(&config.state, &path) {
+        Ok(found) => found?,
+        Err(error) => {
+            put_aside(error.into());
+            return None;
+        }
+    };
+    let clock = snapshot.now() + age;
+    let registry =
+        restore(config, &snapshot, Trust::ProbeFirst, clock).map_err(StartError::Registry);
+    match registry.and_then(|registry| with_static(config, registry, clock)) {
+        Ok(registry) => {
+            let nodes = snapshot.nodes();
+            tracing::info!(nodes, ?age, "the registry of the last process: nodes are probed first");
+            Some((registry, clock))
+        }
+        Err(error) => {
+            put_aside(error.into());
+            None
+        }
+    }
+}
+
+fn restore(
+    config: &Config,
+    snapshot: &Snapshot,
+    trust: Trust,
+    clock: Moment,
+) -> Result<Registry, SnapshotError> {
+    let bounds = (limits(config), timing(config));
+    Registry::restore(snapshot, trust, bounds, config.mcmp.use_alias, clock)
+}
+
+fn with_static(
+    config: &Config,
+    mut registry: Registry,
+    clock: Moment,
+) -> Result<Registry, StartError> {
     let nodes: Vec<_> = config.nodes.iter().map(|node| (node.config.clone(), node.load)).collect();
     registry
-        .set_static(&nodes, Moment::ZERO)
+        .set_static(&nodes, clock)
         .map_err(|(route, source)| StartError::Node { route: route.to_string(), source })?;
-    // Nodes notice a restart by it.
-    let id = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let prober = Prober::with_tls(config.health.probe_timeout, node_tls);
-    Ok(Published::new(registry, prober, id as u64))
+    Ok(registry)
 }
 
 /// The registry's bounds.

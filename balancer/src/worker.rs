@@ -38,7 +38,6 @@ pub(crate) struct Shared {
 pub(crate) enum Order {
     /// To accept from this listener.
     Listen(Listener),
-    #[allow(dead_code, reason = "an upgrade uses it")]
     /// To say that it is there.
     Answer(oneshot::Sender<()>),
 }
@@ -56,8 +55,11 @@ pub(crate) struct Listener {
 /// A worker's thread, and how it is spoken to.
 pub(crate) struct Worker {
     pub(crate) thread: JoinHandle<()>,
-    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) orders: Orders,
 }
+
+/// How a worker is spoken to. It is told little, and seldom.
+pub(crate) type Orders = mpsc::UnboundedSender<Order>;
 
 /// Starts a worker, which does nothing until it is told where to listen.
 ///

@@ -149,6 +149,13 @@ batch = 10
 interval = "10ms"
 timeout = "1m"
 
+[state]
+file = "/var/lib/muster/registry.json"
+max_bytes = "1MiB"
+max_age = "2h"
+write_delay = "10ms"
+upgrade_timeout = "1m"
+
 [[rate_limit]]
 context = "/api/"
 requests_per_second = 0.5
@@ -310,7 +317,7 @@ level = \"loud\"
 [metrics]
 ";
     let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, drain, \
-                 retry, log, trace, \
+                 retry, log, trace, state, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(

@@ -29,6 +29,7 @@ mod system {
     mod shares;
     mod slow_clients;
     mod sticky;
+    mod succession;
     mod support;
     mod tls_front;
     mod vectors;

@@ -188,6 +188,12 @@ impl Balancer {
         Ok(self.process.inflict(Fault::HangUp)?)
     }
 
+    /// Lets a new process take over (SIGUSR2), waits until it serves and the old one has gone, and
+    /// gives its id. From then on it is the balancer's process.
+    pub async fn upgrade(&mut self, within: Duration) -> Result<u32, FarmError> {
+        Ok(self.process.succeed(within).await?)
+    }
+
     /// Waits until INFO shows each of these nodes with a load that takes traffic.
     pub async fn await_usable(&self, routes: &[&str], within: Duration) -> Result<(), Late> {
         let mcmp = self.mcmp;

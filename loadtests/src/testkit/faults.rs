@@ -15,6 +15,8 @@ pub enum Fault {
     Freeze,
     /// SIGHUP: no harm; asked to read its files again.
     HangUp,
+    /// SIGUSR2: no harm; asked to let a new process take over.
+    Succeed,
     /// SIGCONT: goes on after [`Fault::Freeze`].
     Thaw,
 }
@@ -26,6 +28,7 @@ impl Fault {
             Fault::Kill => Signal::KILL,
             Fault::Freeze => Signal::STOP,
             Fault::HangUp => Signal::HUP,
+            Fault::Succeed => Signal::USR2,
             Fault::Thaw => Signal::CONT,
         }
     }

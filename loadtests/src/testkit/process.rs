@@ -69,6 +69,8 @@ pub struct Process {
     child: Child,
     life: u32,
     listening: String,
+    /// Processes that took over from the one that was started, in their order.
+    successors: Vec<u32>,
 }
 
 impl Process {
@@ -76,14 +78,54 @@ impl Process {
     /// `listening `.
     pub async fn start(spec: Spec) -> Result<Process, ProcessError> {
         let child = spawn(&spec, 1)?;
-        let mut process = Process { spec, child, life: 1, listening: String::new() };
+        let (listening, successors) = (String::new(), Vec::new());
+        let mut process = Process { spec, child, life: 1, listening, successors };
         process.await_listening().await?;
         Ok(process)
     }
 
-    /// Its id.
+    /// Its id, or that of the last process that took over from it.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.successors.last().copied().unwrap_or_else(|| self.child.id())
+    }
+
+    /// Asks it to let a new process take over (SIGUSR2), and waits until that one has said
+    /// `listening` with its `pid`. The old one may still have connections to end; it is waited for
+    /// by [`Process::await_old`].
+    pub async fn succeed(&mut self, within: Duration) -> Result<u32, ProcessError> {
+        let known = 1 + self.successors.len();
+        self.inflict(Fault::Succeed)?;
+        let out = self.spec.file(self.life, "out");
+        let listening = eventually("a new process says `listening`", within, || {
+            let text = read(&out);
+            async move {
+                let line = listening_lines(&text).nth(known).map(str::to_owned);
+                line.ok_or("none has said so")
+            }
+        });
+        self.listening = listening.await.map_err(|source| self.late(source))?;
+        let pid = self.listening.split_whitespace().find_map(|word| word.strip_prefix("pid="));
+        let pid = pid.and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        self.successors.push(pid);
+        Ok(pid)
+    }
+
+    /// Waits until only the last process that took over is left.
+    pub async fn await_old(&mut self, within: Duration) -> Result<(), ProcessError> {
+        let Some((_, old)) = self.successors.split_last() else { return Ok(()) };
+        let (old, child) = (old.to_vec(), &mut self.child);
+        let gone = eventually("the old processes end", within, || {
+            let child = child.try_wait();
+            let left: Vec<u32> = old.iter().copied().filter(|pid| is_there(*pid)).collect();
+            async move {
+                match child {
+                    Ok(Some(_)) if left.is_empty() => Ok(()),
+                    Ok(ended) => Err(format!("the first: {ended:?}, left: {left:?}")),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+        });
+        gone.await.map_err(|source| self.late(source))
     }
 
     /// An address of the `listening` line: `http` for `http=127.0.0.1:8000`.
@@ -100,6 +142,7 @@ impl Process {
 
     /// Kills it (SIGKILL) and waits until it is gone.
     pub fn kill(&mut self) -> Result<(), ProcessError> {
+        self.kill_successors();
         self.child.kill().and_then(|()| self.child.wait()).map_err(|e| self.system(e))?;
         Ok(())
     }
@@ -135,6 +178,17 @@ impl Process {
     /// What it wrote to standard error in this life.
     pub fn errors(&self) -> String {
         read(&self.spec.file(self.life, "err"))
+    }
+
+    /// They are nobody's children here: killed, and waited for only as long as that takes.
+    fn kill_successors(&mut self) {
+        for pid in self.successors.drain(..) {
+            let _ = inflict(Fault::Kill, pid);
+            let began = std::time::Instant::now();
+            while is_there(pid) && began.elapsed() < START {
+                std::thread::sleep(super::wait::PAUSE);
+            }
+        }
     }
 
     async fn await_listening(&mut self) -> Result<(), ProcessError> {
@@ -191,6 +245,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.kill_successors();
         // It may have ended already, then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -227,9 +282,20 @@ fn read(file: &Path) -> String {
 }
 
 fn listening_line(output: &str) -> Option<String> {
+    listening_lines(output).next().map(str::to_owned)
+}
+
+fn listening_lines(output: &str) -> impl Iterator<Item = &str> {
     // Only a whole line counts: the rest may not be written yet.
     let lines = output.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-    lines.map(str::trim_end).find(|line| line.starts_with("listening ")).map(str::to_owned)
+    lines.map(str::trim_end).filter(|line| line.starts_with("listening "))
+}
+
+/// Whether there is such a process; one that has ended and that nobody has waited for is none.
+fn is_there(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    !matches!(state, None | Some('Z' | 'X'))
 }
 
 #[cfg(test)]
