@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Advertise;
+use crate::config::{Advertise, Config};
 use crate::metrics::Metrics;
 pub(crate) use place::{Place, places};
 
@@ -145,8 +145,21 @@ impl Herald {
     }
 }
 
+/// What the datagrams are signed with: the key of advertise, or else one that is made of the secret
+/// that nodes sign their messages with.
+///
+/// # Errors
+/// Where a file of either cannot be used.
+pub(crate) fn key(config: &Config) -> anyhow::Result<Option<Key>> {
+    if let Some(key) = config.advertise.key()? {
+        return Ok(Some(key));
+    }
+    let secrets = crate::mcmp::secrets::load(&config.mcmp)?;
+    Ok(secrets.map(|secrets| Key::derived(secrets.first())))
+}
+
 /// Our own address on the way to the group; nothing is sent.
-fn route_to(group: SocketAddrV4) -> std::io::Result<Ipv4Addr> {
+pub(crate) fn route_to(group: SocketAddrV4) -> std::io::Result<Ipv4Addr> {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(group)?;
     match socket.local_addr()? {

@@ -337,11 +337,16 @@ pub(crate) static PARTS: [Part; 6] = [
     Part {
         name: "advertise",
         is_concerned: |old, new| {
-            old.advertise != new.advertise || old.mcmp.listen != new.mcmp.listen
+            let key = |config: &Config| (config.mcmp.secret.clone(), config.mcmp.tls.is_off());
+            old.advertise != new.advertise
+                || old.mcmp.listen != new.mcmp.listen
+                || key(old) != key(new)
+                || new.mcmp.secret_file.is_some()
+                || new.advertise.security_key_file.is_some()
         },
-        check: |config| match config.advertise.key() {
+        check: |config| match advertise::key(config) {
             Ok(_) => Ok(()),
-            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+            Err(error) => Err(format!("{error:#}")),
         },
         // Without a last word: for the nodes it is the same balancer that goes on.
         rest: Rest::Cut,
@@ -377,10 +382,10 @@ fn serve_mcmp(ground: &Ground, tasks: &mut Tasks) {
 /// Tells nodes of the listeners, each by a herald of its own.
 fn advertise(ground: &Ground, tasks: &mut Tasks) {
     let Ground { config, metrics, .. } = ground;
-    let key = match config.advertise.key() {
+    let key = match advertise::key(config) {
         Ok(key) => key,
         // It was looked at before, and has gone since.
-        Err(error) => return tracing::error!(%error, "not advertised"),
+        Err(error) => return tracing::error!("not advertised: {error:#}"),
     };
     let listeners: Vec<SocketAddr> =
         ground.mcmp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -388,9 +393,10 @@ fn advertise(ground: &Ground, tasks: &mut Tasks) {
     for address in left_out {
         tracing::warn!(%address, "not advertised: an IPv6 address needs advertise.interface");
     }
+    let protocol = if config.mcmp.tls.is_off() { Protocol::Http } else { Protocol::Https };
     for place in places {
         let (key, metrics) = (key.clone(), metrics.clone());
-        let herald = Herald::new(place, &config.advertise, key, Protocol::Http, metrics);
+        let herald = Herald::new(place, &config.advertise, key, protocol, metrics);
         let phase = ground.phase.clone();
         tasks.spawn(|stop| herald.run(phase, stop));
     }

@@ -37,7 +37,8 @@ pub struct Advertise {
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
     /// What only this balancer and its nodes know, 1 to 255 bytes (AdvertiseSecurityKey of
-    /// mod_cluster): nodes that have it too believe nobody else. Default none.
+    /// mod_cluster): nodes that have it too believe nobody else. Default: one that is made of
+    /// `mcmp.secret` where there is one, for our own agents; real clients find no key in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_key: Option<SecurityKey>,
     /// The file whose first line is the key, in the place of `security_key`. Default none.
