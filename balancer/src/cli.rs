@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
-use crate::{mcmp, tls, upgrade};
+use crate::{doctor, mcmp, support, tls, upgrade};
 
 /// What `muster run` does with a good configuration.
 pub type Serve = fn(Config, Again) -> anyhow::Result<()>;
@@ -43,6 +43,11 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Say what is wrong with this machine, the configuration and the running balancer, and what to
+    /// do: exit code 0 for nothing, 3 for warnings only, 1 for faults
+    Doctor(doctor::Options),
+    /// Gather into one file what a helper needs to see, secrets masked
+    Support(support::Options),
     /// Work on the configuration
     Config {
         #[command(subcommand)]
@@ -95,6 +100,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, serve: Serve) -> ExitCode {
 fn answer(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<doctor::Ill>() => error
+            .downcast_ref()
+            .map_or(ExitCode::FAILURE, |ill: &doctor::Ill| ill.exit_code().into()),
         // Faults name file and line in each of their lines: nothing stands before them.
         Err(error) if error.is::<Faults>() => {
             eprintln!("{error}");
@@ -119,6 +127,8 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
             check_files(&config, &file)?;
             Ok(writeln!(out, "{}: good", file.display())?)
         }
+        Command::Doctor(options) => doctor::run(&options, out),
+        Command::Support(options) => support::run(&options, out),
         Command::Config { command: ConfigCommand::Schema } => Ok(out.write_all(SCHEMA.as_bytes())?),
         Command::Config { command: ConfigCommand::Show { config } } => {
             Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
@@ -137,7 +147,8 @@ fn check_files(config: &Config, file: &Path) -> Result<(), Faults> {
     };
     let tls = tls::faults(config).into_iter().map(anyhow::Error::from);
     let secrets = mcmp::secrets::load(&config.mcmp).err().map(anyhow::Error::from);
-    Faults::check(tls.chain(secrets).map(fault).collect())
+    let key = config.advertise.key().err().map(anyhow::Error::from);
+    Faults::check(tls.chain(secrets).chain(key).map(fault).collect())
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Faults> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-pub(crate) use ask::{Asked, ask};
+pub(crate) use ask::ask;
 pub(crate) use gather::gather;
 pub(crate) use report::text;
 

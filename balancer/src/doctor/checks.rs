@@ -39,7 +39,11 @@ fn config(facts: &Facts) -> Vec<Finding> {
         return vec![good("configuration", "the configuration can be used")];
     }
     let told = |what: &String| {
-        fault("configuration", what, "correct it; docs/configuration.md has every key with its bounds")
+        fault(
+            "configuration",
+            what,
+            "correct it; docs/configuration.md has every key with its bounds",
+        )
     };
     facts.config_faults.iter().map(told).collect()
 }
@@ -72,7 +76,10 @@ fn judge(listener: &Listener, is_running: bool) -> Finding {
         Bound::Taken => fault(
             "listeners",
             format!("{key}: {address} is taken by another program"),
-            format!("`ss -ltnp 'sport = :{}'` names it; end it, or choose another port", address.port()),
+            format!(
+                "`ss -ltnp 'sport = :{}'` names it; end it, or choose another port",
+                address.port()
+            ),
         ),
         Bound::Denied => fault(
             "listeners",
@@ -100,19 +107,14 @@ fn lock(facts: &Facts) -> Vec<Finding> {
     let Some(address) = open else {
         return vec![good("mcmp", "messages of nodes are taken on loopback only")];
     };
-    match is_locked(&facts.config) {
-        true => vec![good("mcmp", format!("{address} is reached by those who may only"))],
-        false => vec![fault(
+    vec![match facts.config.mcmp.unlocked() {
+        None => good("mcmp", format!("mcmp.listen: {address} is locked")),
+        Some((_, missing)) => fault(
             "mcmp",
-            format!("mcmp.listen: {address} takes messages of whoever reaches it"),
+            format!("mcmp.listen: {missing}"),
             "bind it to loopback, or lock it: docs/security.md says how",
-        )],
-    }
-}
-
-/// The configuration itself refuses an open listener; this is for files that it could not read.
-fn is_locked(config: &crate::config::Config) -> bool {
-    config.check("the doctor").is_ok()
+        ),
+    }]
 }
 
 fn certificates(facts: &Facts) -> Vec<Finding> {

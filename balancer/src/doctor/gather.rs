@@ -13,6 +13,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::ask::ask;
 use super::facts::{Bound, Certificate, Facts, Listener, Running, nodes};
+use crate::config::log::AuditLog;
 use crate::config::{AccessLog, Config};
 use crate::{advertise, tls};
 
@@ -21,13 +22,14 @@ const MAX_PEM: u64 = 4 * 1024 * 1024;
 
 /// Looks at everything that a configuration stands for.
 pub(crate) fn gather(file: Option<&Path>) -> Facts {
-    let (config, mut config_faults) = match file.map_or_else(|| Ok(Config::default()), Config::read) {
+    let (config, mut config_faults) = match file.map_or_else(|| Ok(Config::default()), Config::read)
+    {
         Ok(config) => (config, Vec::new()),
         Err(faults) => (Config::default(), faults.iter().map(ToString::to_string).collect()),
     };
     let unusable = tls::faults(&config).into_iter().map(anyhow::Error::from);
     config_faults.extend(unusable.map(|error| format!("{error:#}")));
-    config_faults.extend(config.advertise.key().err().map(|e| format!("{:#}", anyhow::Error::from(e))));
+    config_faults.extend(advertise::key(&config).err().map(|error| format!("{error:#}")));
     Facts {
         now: SystemTime::now(),
         clock_is_synchronized: is_synchronized(Path::new("/run/systemd/timesync")),
@@ -75,8 +77,11 @@ fn certificates(config: &Config) -> Vec<Certificate> {
     let listener = listener
         .map(|(at, files)| (format!("tls.certificates[{at}].chain"), files.chain.clone()))
         .filter(|_| !config.tls.listen.is_empty());
-    let own = config.upstream.tls.certificate.iter();
-    let own = own.map(|file| ("upstream.tls.certificate".to_owned(), file.clone()));
+    let own = [
+        ("mcmp.tls.certificate", &config.mcmp.tls.certificate),
+        ("upstream.tls.certificate", &config.upstream.tls.certificate),
+    ];
+    let own = own.into_iter().filter_map(|(key, file)| Some((key.to_owned(), file.clone()?)));
     // What cannot be read is a fault of the configuration, and told there.
     listener.chain(own).filter_map(|(key, file)| certificate(key, file)).collect()
 }
@@ -91,9 +96,8 @@ fn certificate(key: String, file: PathBuf) -> Option<Certificate> {
         matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
     };
     let names = names.map_or(0, |names| names.value.general_names.iter().filter(is_name).count());
-    let at = |seconds: i64| {
-        UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-    };
+    let at =
+        |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     let validity = read.validity();
     let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     Some(Certificate { key, file, names, from: at(from), until: at(until) })
@@ -115,6 +119,9 @@ fn written(config: &Config) -> Vec<(&'static str, PathBuf, Result<(), String>)> 
     let mut files = Vec::new();
     if let AccessLog::File(file) = &config.log.access {
         files.push(("log.access", file.clone()));
+    }
+    if let AuditLog::File(file) = &config.log.audit {
+        files.push(("log.audit", file.clone()));
     }
     let tried = |(key, file): (&'static str, PathBuf)| {
         let result = is_writable(&file).map_err(|error| error.to_string());

@@ -170,10 +170,7 @@ fn a_balancer_that_is_silent_or_drains_is_told() {
         contexts: Vec::new(),
     }]);
     let drains = Facts { running: Running::Answers { manager, ready, nodes }, ..healthy() };
-    assert_eq!(
-        only(&drains),
-        "Fault: the balancer at 127.0.0.1:6667 takes no requests: draining"
-    );
+    assert_eq!(only(&drains), "Fault: the balancer at 127.0.0.1:6667 takes no requests: draining");
 }
 
 #[test]
