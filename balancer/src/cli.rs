@@ -3,6 +3,8 @@
 //! Answers go to standard output, faults to standard error; the exit code is 0 or 1, and 2 where
 //! the command line itself is at fault.
 
+mod papers;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -48,6 +50,10 @@ enum Command {
     Doctor(doctor::Options),
     /// Gather into one file what a helper needs to see, secrets masked
     Support(support::Options),
+    /// Print the completions of a shell
+    Completions(papers::Completions),
+    /// Print the man page, or write one for each command
+    Man(papers::Man),
     /// Work on the configuration
     Config {
         #[command(subcommand)]
@@ -128,6 +134,8 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
             Ok(writeln!(out, "{}: good", file.display())?)
         }
         Command::Doctor(options) => doctor::run(&options, out),
+        Command::Completions(options) => papers::completions(&options, out),
+        Command::Man(options) => papers::man(&options, out),
         Command::Support(options) => support::run(&options, out),
         Command::Config { command: ConfigCommand::Schema } => Ok(out.write_all(SCHEMA.as_bytes())?),
         Command::Config { command: ConfigCommand::Show { config } } => {

@@ -98,3 +98,46 @@ fn a_support_file_has_everything_but_the_secrets() {
     assert_eq!(text("audit.log"), "{\"what\":\"********\"}\n");
     assert!(get(manager, "/livez").starts_with("HTTP/1.1 200 "), "it took no harm");
 }
+
+// === what is packaged ===
+
+const PACKAGE: &str = include_str!("../../Cargo.toml");
+
+#[test]
+fn what_is_packaged_is_there_and_good() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["package.toml", "container.toml"] {
+        let path = root.join("packaging").join(file);
+        let told = said(&["check", path.to_str().unwrap()]);
+        assert_eq!(told.code, Some(0), "{told:?}");
+    }
+    let package: toml::Table = PACKAGE.parse().unwrap();
+    let assets = package["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    for asset in assets {
+        let from = asset[0].as_str().unwrap();
+        // What is built before the package is made has no place yet.
+        if !from.contains("target/") && !from.contains('*') {
+            assert!(root.join(from).is_file(), "{from}");
+        }
+    }
+}
+
+#[test]
+fn the_service_runs_what_is_packaged() {
+    let unit = include_str!("../../packaging/muster.service");
+    let told = |key: &str| -> Vec<&str> {
+        let lines = unit.lines().filter_map(|line| line.split_once('='));
+        lines.filter(|(name, _)| *name == key).map(|(_, value)| value).collect()
+    };
+    let packaged = |path: &str| {
+        PACKAGE.contains(&format!("\"{}\"", path.trim_start_matches('/'))) || path == "/bin/kill"
+    };
+    for key in ["ExecStartPre", "ExecStart", "ExecReload"] {
+        for line in told(key) {
+            let paths = line.split(' ').filter(|word| word.starts_with('/'));
+            paths.for_each(|path| assert!(packaged(path), "{key}: {path} is not packaged"));
+        }
+    }
+    assert_eq!(told("Type"), ["notify"]);
+    assert_eq!(told("User"), ["muster"]);
+}
