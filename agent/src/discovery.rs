@@ -8,13 +8,13 @@ pub(crate) mod multicast;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use muster_protocol::advertise::{GROUP, Key, Rules};
+use muster_protocol::advertise::{GROUP, Key, Protocol, Rules};
 
 use crate::builder::Fault;
 
 /// How balancers that advertise themselves are found and followed.
 ///
-/// Without a [security key](Discovery::security_key) whoever can send to the group can name any
+/// Without a [security key](Discovery::security_key) and a secret for messages, whoever can send to the group can name any
 /// address as a balancer, and this node introduces itself there. Set a key wherever others share
 /// the network.
 ///
@@ -46,6 +46,8 @@ pub(crate) struct Multicast {
     /// Where the group is joined; empty for loopback and whatever the system takes.
     pub(crate) interfaces: Vec<Ipv4Addr>,
     pub(crate) rules: Rules,
+    /// What this agent speaks with balancers; it follows no others.
+    pub(crate) protocol: Protocol,
     /// Without a datagram for so long, a balancer is no longer advertised.
     pub(crate) silence: Duration,
     pub(crate) most_balancers: usize,
@@ -83,7 +85,8 @@ impl Discovery {
 
     /// What only this node and its balancers know, 1 to 255 bytes: nobody else is believed, and
     /// nothing that was recorded and sent again. A balancer must sign with HMAC-SHA256, as Muster
-    /// does.
+    /// does. By default one that is made of the [secret](crate::Builder::secret) for messages, as
+    /// Muster's own default is.
     pub fn security_key(mut self, key: impl Into<String>) -> Self {
         self.security_key = Some(SecretText(key.into()));
         self
@@ -118,7 +121,12 @@ impl Discovery {
         self
     }
 
-    pub(crate) fn check(self) -> Result<Multicast, Vec<Fault>> {
+    /// With a key of its own or else with those that are `derived` from the secrets for messages.
+    pub(crate) fn check(
+        self,
+        derived: Vec<Key>,
+        protocol: Protocol,
+    ) -> Result<Multicast, Vec<Fault>> {
         let mut faults = Vec::new();
         if !self.group.ip().is_multicast() || self.group.port() == 0 {
             faults.push(Fault::Group(self.group));
@@ -132,11 +140,12 @@ impl Discovery {
         let key = self.security_key.map(|key| Key::new(&key.0)).transpose();
         let key = key.map_err(|error| faults.push(Fault::SecurityKey(error))).unwrap_or_default();
         let (accept_md5, max_age) = (self.accept_md5, self.max_age);
-        let rules = Rules { accept_md5, max_age, ..Rules::new(key.into_iter().collect()) };
+        let keys = key.map_or(derived, |key| vec![key]);
+        let rules = Rules { accept_md5, max_age, ..Rules::new(keys) };
         let (group, interfaces) = (self.group, self.interfaces);
         let (silence, most_balancers) = (self.silence, self.most_balancers);
         match faults.is_empty() {
-            true => Ok(Multicast { group, interfaces, rules, silence, most_balancers }),
+            true => Ok(Multicast { group, interfaces, rules, protocol, silence, most_balancers }),
             false => Err(faults),
         }
     }

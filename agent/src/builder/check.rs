@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use muster_protocol::advertise::{Key, Protocol};
 use muster_protocol::mcmp::{Address, NodeConfig};
 use muster_protocol::names::{Alias, ContextPath, NameError, NodeHost, Route};
 use muster_protocol::signature::{BadSecret, Secrets};
 
 use super::Builder;
 use crate::agent::Setup;
-use crate::discovery::Discovery;
+use crate::discovery::Multicast;
 use crate::load::{Averaging, LoadMetric, LoadSource};
 use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
@@ -121,11 +122,7 @@ impl Builder {
         let contexts: Vec<ContextPath> = faults.names(&self.contexts);
         let excluded: Vec<ContextPath> = faults.names(&self.excluded);
         let balancers = self.check_balancers(&mut faults);
-        let discovery = self.discovery.take().map(Discovery::check).transpose();
-        let discovery = discovery.unwrap_or_else(|found| {
-            faults.0.extend(found);
-            None
-        });
+        let discovery = self.check_discovery(&mut faults);
         self.check_numbers(&mut faults);
         let signing = self.check_secrets(&mut faults);
         let tls = self.balancer_tls.as_ref().and_then(|tls| faults.keep(tls.check()));
@@ -160,6 +157,18 @@ impl Builder {
             load: self.load,
             averaging: self.averaging,
         })
+    }
+
+    /// Who shares a secret for messages needs no other key; whoever speaks TLS follows those who do.
+    fn check_discovery(&mut self, faults: &mut Faults) -> Option<Multicast> {
+        let discovery = self.discovery.take()?;
+        let derived = self.secrets.iter().flatten().map(Key::derived).collect();
+        let protocol = match self.balancer_tls {
+            Some(_) => Protocol::Https,
+            None => Protocol::Http,
+        };
+        let checked = discovery.check(derived, protocol);
+        checked.map_err(|found| faults.0.extend(found)).ok()
     }
 
     fn check_secrets(&mut self, faults: &mut Faults) -> Option<Signing> {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use muster_protocol::advertise::{Announcement, Datagram, MAX_DATAGRAM, Protocol, Verifier, parse};
+use muster_protocol::advertise::{Announcement, Datagram, MAX_DATAGRAM, Verifier, parse};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
@@ -131,9 +131,9 @@ impl Listener {
 
     async fn believed(&mut self, said: &Announcement) {
         if let Some(manager) = said.manager.filter(|manager| self.book.is_new(manager.address)) {
-            if manager.protocol == Protocol::Https {
-                let balancer = manager.address;
-                return debug!(%balancer, "advertised over TLS, which this agent does not speak");
+            if manager.protocol != self.settings.protocol {
+                let (balancer, protocol) = (manager.address, manager.protocol.word());
+                return debug!(%balancer, protocol, "advertised, and this agent speaks another");
             }
             // A name may have got another address in the meantime.
             self.book.set_configured(look_up(&self.configured).await);

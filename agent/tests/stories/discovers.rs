@@ -191,6 +191,22 @@ async fn with_a_key_no_forged_old_or_replayed_datagram_of_5000_leads_to_a_connec
     eventually("the good one is still told", || good.count("STATUS") > reports).await;
 }
 
+#[tokio::test]
+async fn a_node_that_shares_a_secret_for_messages_needs_no_other_key() {
+    const SECRET: &str = "shared by all of our balancers and nodes";
+    let fake = Fake::start(1).await;
+    let mut voice = Voice::new(None);
+    let mut forger = voice.another(Some(SECRET));
+    voice.key = Some(Key::derived(&SECRET.parse().unwrap()));
+    let node = agent(voice.discovery()).secret(SECRET).start().await.unwrap();
+    let trap = Fake::start(2).await;
+    forger.serves_until(&trap, "it is refused", || heard(&node).refused > 0).await;
+    voice.serves_until(&fake, "it is found", || followed(&node).len() == 1).await;
+    eventually("it is asked", || fake.count("INFO") > 0).await;
+    assert_eq!(followed(&node), [fake.address().to_string()]);
+    assert_eq!(trap.state().connections, 0);
+}
+
 /// Datagrams that name the trap, and good-byes that nobody said.
 struct Forger(Vec<Vec<u8>>);
 

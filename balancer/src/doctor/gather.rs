@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use super::ask::ask;
 use super::facts::{Bound, Certificate, Facts, Listener, Running, nodes};
 use crate::config::log::AuditLog;
+use crate::config::state::StateFile;
 use crate::config::{AccessLog, Config};
 use crate::{advertise, tls};
 
@@ -122,6 +123,9 @@ fn written(config: &Config) -> Vec<(&'static str, PathBuf, Result<(), String>)> 
     }
     if let AuditLog::File(file) = &config.log.audit {
         files.push(("log.audit", file.clone()));
+    }
+    if let StateFile::At(file) = &config.state.file {
+        files.push(("state.file", file.clone()));
     }
     let tried = |(key, file): (&'static str, PathBuf)| {
         let result = is_writable(&file).map_err(|error| error.to_string());
