@@ -19,6 +19,7 @@ mod system {
     mod http2;
     mod https_nodes;
     mod kill9;
+    mod lock;
     mod mcmp_port;
     mod newcomer;
     mod observed;

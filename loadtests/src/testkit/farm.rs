@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::binaries::{self, Missing};
-use super::client::Client;
+use super::client::{Client, Failure};
 use super::faults::Fault;
 use super::mcmp;
 use super::ports::free_address;
@@ -88,6 +88,8 @@ pub struct CounterOptions {
     pub discover: Option<String>,
     /// What its balancers know too.
     pub security_key: Option<String>,
+    /// Further options of its command line.
+    pub more: Vec<String>,
 }
 
 // === impl Farm ===
@@ -156,6 +158,7 @@ impl Farm {
         if let Some(domain) = &options.domain {
             option("--domain", domain.clone());
         }
+        arguments.extend(options.more.iter().cloned());
         let process = self.start(name, binaries::find("counter")?, arguments).await?;
         let silent = FarmError::Silent { name: name.to_owned(), what: "http" };
         let http = process.listening("http").ok_or(silent)?;
@@ -204,6 +207,28 @@ impl Balancer {
                 true => Ok(()),
                 false => Err(format!("{nodes:?}")),
             }
+        })
+        .await
+    }
+
+    /// A number that `/metrics` shows, by its name with labels as it stands there; 0 where it is
+    /// not there.
+    pub async fn metric(&self, name: &str) -> Result<f64, Failure> {
+        let shown = Client::new(self.manager).get("/metrics").await?.text();
+        let value = shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0))
+    }
+
+    /// Waits until a number that `/metrics` shows is as wanted.
+    pub async fn await_metric(
+        &self,
+        name: &str,
+        within: Duration,
+        is_wanted: impl Fn(f64) -> bool,
+    ) -> Result<(), Late> {
+        eventually(&format!("{name} is as wanted"), within, async || {
+            let value = self.metric(name).await.map_err(|error| error.to_string())?;
+            if is_wanted(value) { Ok(()) } else { Err(value.to_string()) }
         })
         .await
     }

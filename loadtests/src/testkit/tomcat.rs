@@ -58,6 +58,8 @@ pub struct Tomcat {
     /// Where its connector listens.
     pub address: SocketAddr,
     connector: Connector,
+    /// Attributes of its listener beside the usual ones, as XML.
+    attributes: String,
     /// Applications beside the counter, as war files.
     more: Vec<PathBuf>,
     worker: PathBuf,
@@ -83,6 +85,19 @@ impl Tomcat {
         Tomcat::start_knowing(farm, name, balancers, Connector::Http, &[]).await
     }
 
+    /// The same, where the listener that registers it has further attributes, as XML has them.
+    pub async fn start_as(
+        farm: &Farm,
+        name: &str,
+        balancer: SocketAddr,
+        attributes: &str,
+    ) -> Result<Tomcat, FarmError> {
+        let mut tomcat = Tomcat::prepare(farm, name, Balancers::At(balancer), Connector::Http)?;
+        tomcat.attributes = attributes.to_owned();
+        tomcat.launch().await?;
+        Ok(tomcat)
+    }
+
     /// Starts a Tomcat with this connector, and with an application for each of these servlets
     /// (Java sources) beside the counter: `Echo.java` is mounted at `/echo`. Over HTTP it waits
     /// until the counter answers, over AJP only until the connector does.
@@ -103,26 +118,36 @@ impl Tomcat {
         connector: Connector,
         servlets: &[&Path],
     ) -> Result<Tomcat, FarmError> {
-        let missing = "TOMCAT_WORKER names no prepared worker; `./check` prepares it";
-        let worker = std::env::var_os("TOMCAT_WORKER").map(PathBuf::from);
-        let worker = worker.filter(|folder| folder.join("tomcat7").is_dir());
-        let worker = worker.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing))?;
-        let mut tomcat = Tomcat {
-            name: name.to_owned(),
-            address: free_address()?,
-            connector,
-            more: Vec::new(),
-            worker,
-            runs: farm.folder().join("tomcat"),
-            balancers,
-            pid: 0,
-        };
+        let mut tomcat = Tomcat::prepare(farm, name, balancers, connector)?;
         for servlet in servlets {
             let war = tomcat.build(servlet).await?;
             tomcat.more.push(war);
         }
         tomcat.launch().await?;
         Ok(tomcat)
+    }
+
+    fn prepare(
+        farm: &Farm,
+        name: &str,
+        balancers: Balancers,
+        connector: Connector,
+    ) -> Result<Tomcat, FarmError> {
+        let missing = "TOMCAT_WORKER names no prepared worker; `./check` prepares it";
+        let worker = std::env::var_os("TOMCAT_WORKER").map(PathBuf::from);
+        let worker = worker.filter(|folder| folder.join("tomcat7").is_dir());
+        let worker = worker.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing))?;
+        Ok(Tomcat {
+            name: name.to_owned(),
+            address: free_address()?,
+            connector,
+            attributes: String::new(),
+            more: Vec::new(),
+            worker,
+            runs: farm.folder().join("tomcat"),
+            balancers,
+            pid: 0,
+        })
     }
 
     /// Lets a fault happen to it.
@@ -206,6 +231,7 @@ impl Tomcat {
         let (script, balancers) = self.script()?;
         let started = Command::new(script)
             .args([&self.name, &offset.to_string(), &balancers, word])
+            .arg(&self.attributes)
             .env("RUN_DIR", &self.runs)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
