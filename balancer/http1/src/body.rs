@@ -149,6 +149,14 @@ impl BodyReader {
         self.data
     }
 
+    /// How many bytes are to come, where the head has said so.
+    pub fn left(&self) -> Option<u64> {
+        match &self.form {
+            Form::Length(left) => Some(*left),
+            Form::Chunked(_) | Form::UntilClose => None,
+        }
+    }
+
     /// Whether more than 16 KiB are to come, or nobody knows how many.
     pub fn is_large(&self) -> bool {
         match &self.form {

@@ -6,17 +6,26 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use muster_http1::BodyReader;
+
 /// Heads, and small bodies with them.
 pub(super) const SMALL: usize = 16 * 1024;
 
 /// Bodies that do not fit a small buffer.
 pub(super) const LARGE: usize = 64 * 1024;
 
+/// Bodies of which much more is to come: a megabyte costs a quarter less than by large buffers
+/// (docs/performance.md).
+pub(super) const HUGE: usize = 256 * 1024;
+
 /// Most small buffers that a worker keeps.
 const KEPT_SMALL: usize = 256;
 
 /// Most large buffers that a worker keeps.
 const KEPT_LARGE: usize = 64;
+
+/// Most huge buffers that a worker keeps.
+const KEPT_HUGE: usize = 16;
 
 /// Most bytes of room that a kept text may have.
 const KEPT_TEXT: usize = 64 * 1024;
@@ -26,7 +35,19 @@ const KEPT_TEXT: usize = 64 * 1024;
 pub(crate) struct Buffers {
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
+    huge: RefCell<Vec<Box<[u8]>>>,
     texts: RefCell<Vec<Vec<u8>>>,
+}
+
+/// The size for the next bytes of a body. One that says no length is taken for a long one once it
+/// has been.
+pub(super) fn size_for(body: &BodyReader) -> usize {
+    match body.left() {
+        _ if !body.is_large() => SMALL,
+        Some(left) if left > 2 * LARGE as u64 => HUGE,
+        None if body.data() > HUGE as u64 => HUGE,
+        Some(_) | None => LARGE,
+    }
 }
 
 /// Bytes that were read and are not yet used up. It goes back to the store when it is dropped.
@@ -55,6 +76,7 @@ impl Buffers {
         let (kept, size) = match size {
             0..=SMALL => (self.small.borrow_mut().pop(), SMALL),
             _ if size <= LARGE => (self.large.borrow_mut().pop(), LARGE),
+            _ if size <= HUGE => (self.huge.borrow_mut().pop(), HUGE),
             _ => (None, size),
         };
         let bytes = kept.unwrap_or_else(|| vec![0; size].into_boxed_slice());
@@ -71,6 +93,7 @@ impl Buffers {
         let (kept, most) = match bytes.len() {
             SMALL => (&self.small, KEPT_SMALL),
             LARGE => (&self.large, KEPT_LARGE),
+            HUGE => (&self.huge, KEPT_HUGE),
             _ => return,
         };
         let mut kept = kept.borrow_mut();
@@ -294,9 +317,17 @@ mod tests {
     #[test]
     fn a_buffer_goes_back_to_its_store() {
         let store = Rc::new(Buffers::default());
-        drop((store.take(1), store.take(LARGE), store.take(LARGE + 1)));
+        drop((store.take(1), store.take(LARGE), store.take(LARGE + 1), store.take(HUGE + 1)));
         let text = &mut store.text();
         text.extend(b"x");
         assert_eq!((store.small.borrow().len(), store.large.borrow().len()), (1, 1));
+        assert_eq!(store.huge.borrow().len(), 1, "nothing larger is kept");
+    }
+
+    #[test]
+    fn a_body_gets_the_room_that_it_needs() {
+        let of = |length| size_for(&BodyReader::length(length));
+        assert_eq!([of(0), of(16 << 10), of((16 << 10) + 1)], [SMALL, SMALL, LARGE]);
+        assert_eq!([of(128 << 10), of((128 << 10) + 1), of(u64::MAX)], [LARGE, HUGE, HUGE]);
     }
 }

@@ -11,7 +11,7 @@ use super::hold::Hold;
 use super::tunnel::Tunnel;
 use super::{Relay, Stop, Wire};
 use crate::engine::http1::Worker;
-use crate::engine::http1::buffer::{LARGE, SMALL, Text};
+use crate::engine::http1::buffer::{LARGE, Text, size_for};
 
 /// Most interim answers (1xx) to one request.
 const MAX_INTERIM: u32 = 16;
@@ -184,8 +184,10 @@ impl Relay<'_> {
             // A long head; the parser bounds it.
             node.buffer.grow(node.buffer.capacity() * 2);
         }
-        let is_long = download.reader.is_large() || download.is_long_ajp();
-        let size = if is_long { LARGE } else { SMALL };
+        let size = match download.is_long_ajp() {
+            true => LARGE,
+            false => size_for(&download.reader),
+        };
         let filled = node.stream.poll_fill(cx, &mut node.buffer, &worker.buffers, size);
         match ready!(filled) {
             Ok(1..) => {

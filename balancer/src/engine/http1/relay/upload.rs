@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_http1::{BodyReader, Class, Keep, RequestChanges, RequestHead};
 
 use super::{Relay, Stop, Wire};
-use crate::engine::http1::buffer::{Held, LARGE, SMALL, Text};
+use crate::engine::http1::buffer::{Held, LARGE, SMALL, Text, size_for};
 use crate::engine::http1::client::Client;
 use crate::engine::http1::request::Asker;
 use crate::proxy::exchange::Target;
@@ -293,7 +293,10 @@ impl Relay<'_> {
         }
         let filled = match &mut upload.stream {
             None => client.stream.poll_fill(cx, &mut client.buffer, &worker.buffers, SMALL),
-            Some(stage) => client.stream.poll_fill(cx, &mut stage.buffer, &worker.buffers, LARGE),
+            Some(stage) => {
+                let size = size_for(&upload.reader).max(LARGE);
+                client.stream.poll_fill(cx, &mut stage.buffer, &worker.buffers, size)
+            }
         };
         match filled {
             Poll::Ready(Ok(1..)) => {
