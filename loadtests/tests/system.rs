@@ -29,6 +29,7 @@ mod system {
     mod restart;
     mod shares;
     mod slow_clients;
+    mod soak;
     mod sticky;
     mod succession;
     mod support;
