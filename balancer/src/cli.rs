@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
-use crate::{doctor, mcmp, support, tls, upgrade};
+use crate::{doctor, manager, mcmp, support, tls, upgrade};
 
 /// What `muster run` does with a good configuration.
 pub type Serve = fn(Config, Again) -> anyhow::Result<()>;
@@ -59,6 +59,10 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Print the hash of a password, for a [[manager.user]]; reads it from standard input
+    Password,
+    /// Print a new token for a tool and its hash, for a [[manager.token]]
+    Token,
 }
 
 #[derive(Debug, Args)]
@@ -138,10 +142,32 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
         Command::Man(options) => papers::man(&options, out),
         Command::Support(options) => support::run(&options, out),
         Command::Config { command: ConfigCommand::Schema } => Ok(out.write_all(SCHEMA.as_bytes())?),
+        Command::Password => {
+            let password = read_password(&mut io::stdin().lock())?;
+            let hash = manager::password::hash(&password).map_err(anyhow::Error::msg)?;
+            Ok(writeln!(out, "{hash}")?)
+        }
+        Command::Token => {
+            let (token, hash) = manager::who::token();
+            Ok(writeln!(out, "token = {token}\nhash = \"{hash}\"")?)
+        }
         Command::Config { command: ConfigCommand::Show { config } } => {
             Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
         }
     }
+}
+
+/// The first line, as much of it as a password may have. It is seen on a terminal that is asked
+/// by hand: `read -rs` of a shell hides it.
+fn read_password(from: &mut dyn io::BufRead) -> io::Result<String> {
+    use std::io::Read as _;
+    if io::IsTerminal::is_terminal(&io::stdin()) {
+        eprint!("Password (it is shown as you type): ");
+    }
+    let mut line = String::new();
+    let most = manager::password::MAX_PASSWORD as u64 + 2;
+    io::BufRead::read_line(&mut from.take(most), &mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Names all certificates, keys and secrets that cannot be used.
@@ -257,6 +283,36 @@ mod tests {
         let file = file("[mcmp]\nuse_alias = true\n");
         let shown = said(&["config", "show", "-c", file.path().to_str().unwrap()]).unwrap();
         assert!(shown.contains("use_alias = true"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_without_its_end() {
+        let read = |text: &str| read_password(&mut text.as_bytes()).unwrap();
+        assert_eq!(read("correct horse \r\nmore"), "correct horse ");
+        assert_eq!(read(&"x".repeat(9_999)).len(), 1_026);
+        assert_eq!(read(""), "");
+    }
+
+    #[test]
+    fn a_token_comes_with_the_hash_that_the_configuration_takes() {
+        let said = said(&["token"]).unwrap();
+        let hash = said.lines().nth(1).unwrap();
+        let text = format!("[[manager.token]]\nname = \"ci\"\n{hash}\n");
+        let config = Config::parse(&text, "muster.toml").unwrap();
+        let shown = config.to_toml();
+        assert!(shown.contains("********") && !shown.contains(&hash[8..20]), "{shown}");
+    }
+
+    #[test]
+    fn a_manager_that_others_reach_needs_operators_who_log_in() {
+        let refused = said(&["run", "--manager", "0.0.0.0:0"]).unwrap_err();
+        for named in ["manager.listen", "[[manager.user]]", "manager.tls", "client_ca"] {
+            assert!(refused.contains(named), "{named} is missing in {refused}");
+        }
+        let hash = manager::password::hash("secret").unwrap();
+        let user = format!("[[manager.user]]\nname = \"anna\"\npassword = \"{hash}\"\n");
+        let file = file(&format!("[manager]\nlisten = [\"0.0.0.0:0\"]\n{user}"));
+        assert!(said(&["check", file.path().to_str().unwrap()]).is_ok());
     }
 
     #[test]

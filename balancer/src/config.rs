@@ -20,6 +20,7 @@ pub mod health;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod manager;
 pub mod mcmp;
 pub mod node;
 pub mod rate;
@@ -43,8 +44,9 @@ pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use health::Health;
 pub use limits::{Retry, Upstream};
-pub use listen::{Http, Manager};
+pub use listen::Http;
 pub use log::{AccessFormat, AccessLog, Log, LogLevel};
+pub use manager::{Manager, ManagerTls};
 pub use mcmp::{Mcmp, McmpTls};
 pub use node::StaticNode;
 pub use rate::{RateBy, RateLimit};
@@ -225,6 +227,8 @@ impl Config {
         let mut conflicts = Vec::new();
         let unlocked = self.mcmp.unlocked();
         conflicts.extend(unlocked.map(|(at, message)| (format!("mcmp.listen[{at}]"), message)));
+        let unlocked = self.manager.unlocked();
+        conflicts.extend(unlocked.map(|(at, message)| (format!("manager.listen[{at}]"), message)));
         for (index, &(key, at, address)) in all.iter().enumerate() {
             let earlier =
                 all[..index].iter().find(|(_, _, other)| listen::overlap(address, *other));

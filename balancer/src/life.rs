@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_web_ui::csrf::KEY_BYTES;
 use muster_web_ui::page::BalancerState;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,6 +13,7 @@ use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::engine::Engines;
 use crate::listeners::{Own, Public};
+use crate::manager::Memory;
 use crate::metrics::Metrics;
 use crate::operate::Operators;
 use crate::published::Published;
@@ -38,8 +38,8 @@ pub(crate) struct Life {
     /// Ends the workers' threads, when it is dropped at the latest.
     pub(crate) end_workers: CancellationToken,
     pub(crate) _end_workers: DropGuard,
-    /// Random bytes of this process, for the forms of the page.
-    pub(crate) csrf: [u8; KEY_BYTES],
+    /// What the page remembers, whatever is read again.
+    pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Reads the configuration again.
     pub(crate) again: Again,
@@ -74,7 +74,7 @@ impl Life {
             operators: self.operators.clone(),
             metrics: self.metrics.clone(),
             phase: self.phase.subscribe(),
-            csrf: self.csrf,
+            memory: self.memory.clone(),
             started: self.started,
             reloader: self.reloader(),
             upgrader: self.upgrader(),

@@ -1,36 +1,64 @@
-//! The manager listener: the page with its verbs, the same rows as JSON, INFO and DUMP for tools,
-//! and what a supervisor asks (`/livez`, `/readyz`, `/metrics`).
+//! The manager listener: the page with its verbs, the same rows as JSON, CSV, INFO and DUMP for
+//! tools, and what a supervisor asks (`/livez`, `/readyz`, `/metrics`).
 //!
-//! Everything here is a thin shell: `view` makes the page's model of the registry's rows, `verbs`
-//! makes commands of what a button asks for, `guard` decides who is heard at all. Operators and
-//! nodes enter the registry by the same command.
+//! Everything here is a thin shell around [`crate::operate`] and the registry's rows:
+//!
+//! | module | idea |
+//! |---|---|
+//! | `guard` | which requests are heard at all: names of our own, pages of our own |
+//! | `login`, `who` | who asks, and the way in |
+//! | `sessions`, `throttle`, `password` | who is in, who failed, and argon2 |
+//! | `view` | the page's model of the rows |
+//! | `history`, `sample` | rings of counts, and who reads the counters for them |
+//! | `act`, `verbs`, `overrides` | what a form asks for, and its consequences |
+//! | `live` | parts of a page, as they change |
+//! | `export` | the same for tools |
 
+mod act;
+pub(crate) mod door;
+mod export;
 mod guard;
+mod history;
+mod live;
+mod login;
+mod overrides;
+pub(crate) mod password;
+mod sample;
+mod sessions;
+mod throttle;
 mod verbs;
 mod view;
+pub(crate) mod who;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderMap, StatusCode, header};
-use muster_protocol::mcmp::{Format, Reply};
-use muster_web_ui::action::{Action, ActionError};
+use axum::{Extension, Router};
+use http::{HeaderMap, Request, StatusCode, header};
 use muster_web_ui::assets;
 use muster_web_ui::csrf::Csrf;
-use muster_web_ui::page::{BalancerState, Page};
-use muster_web_ui::render;
-use serde::Deserialize;
-use tokio::sync::watch;
+use muster_web_ui::page::{BalancerState, Event, Level, Page, Window};
+use muster_web_ui::render::{self, Viewer};
+use muster_web_ui::view::{Look, View};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
-use crate::operate::{Actor, Operators};
+use crate::audit::{Entry, Kind, Outcome};
+use crate::config;
+use crate::metrics::Metrics;
+use crate::operate::{Operators, Role, wall_ms};
 use crate::published::Published;
+use crate::server;
+use crate::side::{Ground, Tasks};
+use history::History;
+use sessions::Sessions;
+use who::{Keys, Visitor};
 
 /// Most bytes of a form, where the configuration does not say otherwise.
 pub(crate) const MAX_FORM_BYTES: usize = 16 * 1_024;
@@ -38,40 +66,110 @@ pub(crate) const MAX_FORM_BYTES: usize = 16 * 1_024;
 /// How long a request may take in all, where the configuration does not say otherwise.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Events that the page shows.
+const EVENTS_SHOWN: usize = 300;
+
+/// For how long live pages share one reading of the rows.
+const SHARED_FOR: Duration = Duration::from_millis(400);
+
+/// Pages with the moments when they were read, one for each window.
+type Lately = Vec<(Instant, Arc<Page>)>;
+
 /// What the manager shows, and whom it asks.
+#[derive(Clone)]
 pub(crate) struct ManagerState {
     /// The registry behind its one writer.
     pub(crate) published: Arc<Published>,
     /// Who does what is asked for.
     pub(crate) operators: Arc<Operators>,
+    /// What the balancer counts.
+    pub(crate) metrics: Arc<Metrics>,
     /// What `/metrics` shows.
-    pub(crate) metrics: Arc<prometheus_client::registry::Registry>,
+    pub(crate) registry: Arc<prometheus_client::registry::Registry>,
     /// What the balancer as a whole is doing; `/readyz` says it too.
     pub(crate) phase: watch::Receiver<BalancerState>,
-    /// The token of this process's forms.
-    pub(crate) csrf: Csrf,
+    /// Who may come in.
+    pub(crate) keys: Arc<Keys>,
+    /// The section of the configuration.
+    pub(crate) settings: Arc<config::Manager>,
+    /// Whether a request's host must be one of a context's aliases.
+    pub(crate) by_alias: bool,
     /// Where the listener is bound: a `Host` that it answers to.
     pub(crate) own: SocketAddr,
-    /// Further names that it answers to.
-    pub(crate) hosts: Vec<String>,
     /// When the balancer started.
     pub(crate) started: Instant,
-    /// Most bytes of a form.
-    pub(crate) max_form_bytes: usize,
-    /// How long a request may take in all, its body included.
-    pub(crate) request_timeout: Duration,
+    /// The last five minutes and the last hour, and who is in.
+    memory: Arc<Memory>,
+    /// The last reading for live pages.
+    lately: Arc<Mutex<Lately>>,
+    /// Room for live pages.
+    streams: Arc<Semaphore>,
+    /// Ends live pages.
+    stop: CancellationToken,
+}
+
+/// What the manager remembers for as long as the balancer runs, whatever configuration is read
+/// again: who has logged in, and what was counted.
+pub(crate) struct Memory {
+    csrf: Csrf,
+    sessions: Sessions,
+    history: history::Shared,
+}
+
+/// Serves all manager listeners, and keeps their history.
+pub(crate) fn serve(ground: &Ground, tasks: &mut Tasks) {
+    if ground.manager.is_empty() {
+        return;
+    }
+    let door = match door::OperatorDoor::new(&ground.config.manager.tls) {
+        Ok(door) => door,
+        // Its files were looked at before, and have gone since.
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            return tracing::error!(error, "operators are not heard");
+        }
+    };
+    let state = ManagerState::new(ground);
+    let (published, metrics) = (ground.published.clone(), ground.metrics.clone());
+    let history = ground.memory.history.clone();
+    tasks.spawn(|stop| sample::run(published, metrics, history, stop));
+    let bounds = server::Bounds {
+        max_connections: ground.config.manager.max_connections,
+        idle_timeout: ground.config.http.idle_timeout,
+    };
+    for listener in &ground.manager {
+        let Ok(own) = listener.local_addr() else { continue };
+        let (state, listener, door) = (state.clone(), listener.clone(), door.clone());
+        tasks.spawn(move |stop| {
+            let routes = router(ManagerState { own, stop: stop.clone(), ..state });
+            server::run_behind(door, listener, routes, bounds, stop)
+        });
+    }
 }
 
 /// The routes of the manager listener.
 pub(crate) fn router(state: ManagerState) -> Router {
     let state = Arc::new(state);
     let mut router = Router::new()
-        .route("/", get(page))
-        .route("/action", post(act))
-        .route("/api/state", get(api_state))
-        .route("/info", get(info))
-        .route("/dump", get(dump))
-        .route("/mod_cluster_manager", get(old_tools))
+        .route("/", get(view_of))
+        .route("/nodes/{route}", get(view_of))
+        .route("/contexts", get(view_of))
+        .route("/topology", get(view_of))
+        .route("/events", get(view_of))
+        .route("/config", get(view_of))
+        .route("/live", get(live::stream))
+        .route("/action", post(act::action))
+        .route("/confirm", get(act::confirm))
+        .route("/curl", post(act::curl))
+        .route("/override", post(act::set))
+        .route("/login", get(login::form).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/theme", post(login::colours))
+        .route("/api/state", get(export::state))
+        .route("/export/{name}", get(export::file))
+        .route("/info", get(export::info))
+        .route("/dump", get(export::dump))
+        .route("/mod_cluster_manager", get(export::old_tools))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));
@@ -87,7 +185,8 @@ pub(crate) fn router(state: ManagerState) -> Router {
     router
         .nest_service(api::PREFIX, api::router(api))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is no such page") })
-        .layer(DefaultBodyLimit::max(state.max_form_bytes))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), login::ask))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(axum::middleware::map_response(guard::harden))
         .with_state(state)
@@ -95,63 +194,181 @@ pub(crate) fn router(state: ManagerState) -> Router {
 
 type Shared = State<Arc<ManagerState>>;
 
+// === impl Memory ===
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            csrf: Csrf::new(rand::random()),
+            sessions: Sessions::default(),
+            history: history::Shared::default(),
+        }
+    }
+}
+
 // === impl ManagerState ===
 
 impl ManagerState {
-    fn page(&self) -> Page {
-        view::page(&self.published.rows(), *self.phase.borrow(), self.started.elapsed())
+    fn new(ground: &Ground) -> ManagerState {
+        let Ground { config, published, operators, metrics, phase, memory, .. } = ground.clone();
+        let settings = &config.manager;
+        ManagerState {
+            registry: Arc::new(metrics.registry(&published)),
+            keys: Arc::new(Keys::new(settings, memory.clone(), operators.audit().clone())),
+            by_alias: config.mcmp.use_alias,
+            own: SocketAddr::from(([127, 0, 0, 1], 0)),
+            started: ground.started,
+            lately: Arc::default(),
+            streams: Arc::new(Semaphore::new(settings.max_streams)),
+            stop: CancellationToken::new(),
+            settings: Arc::new(settings.clone()),
+            published,
+            operators,
+            metrics,
+            phase,
+            memory,
+        }
+    }
+
+    /// The page of this moment.
+    fn page(&self, window: Window) -> Page {
+        let (rows, drains) = (self.published.rows(), self.operators.drains());
+        let history = self.memory.history.lock().unwrap_or_else(PoisonError::into_inner);
+        self.page_of(&rows, &drains, &history, window)
+    }
+
+    fn page_of(
+        &self,
+        rows: &muster_routing::rows::Rows,
+        drains: &(Vec<muster_routing::drain::Drain>, Vec<muster_routing::drain::Drain>),
+        history: &History,
+        window: Window,
+    ) -> Page {
+        let beside = view::Beside {
+            state: *self.phase.borrow(),
+            uptime: self.started.elapsed(),
+            by_alias: self.by_alias,
+            connections: self.metrics.connections.get(),
+            waiting: self.metrics.waiting.get(),
+            drains,
+            wall: wall_ms(),
+            history,
+            window,
+        };
+        view::page(rows, &beside)
+    }
+
+    /// The page as it was a moment ago, for those who look again and again.
+    fn page_lately(&self, window: Window) -> Arc<Page> {
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.retain(|(read, _)| read.elapsed() < SHARED_FOR);
+        if let Some((_, page)) = lately.iter().find(|(_, page)| page.pace.window == window) {
+            return page.clone();
+        }
+        let page = Arc::new(self.page(window));
+        lately.push((Instant::now(), page.clone()));
+        page
+    }
+
+    /// The view of an address of ours for somebody; `None` where there is none.
+    fn rendered(&self, visitor: &Visitor, headers: &HeaderMap, of: &str) -> Option<String> {
+        let (path, query) = of.split_once('?').unwrap_or((of, ""));
+        let (of, look) = (View::from_path(path)?, Look::from_query(query));
+        let page = self.page_lately(look.window);
+        self.written(&page, visitor, headers, &of, &look)
+    }
+
+    fn written(
+        &self,
+        page: &Page,
+        visitor: &Visitor,
+        headers: &HeaderMap,
+        of: &View,
+        look: &Look,
+    ) -> Option<String> {
+        let viewer = self.viewer(visitor, headers);
+        match of {
+            View::Events => Some(render::events(page, &viewer, look, &self.events())),
+            View::Config => Some(render::config(page, &viewer, &self.operators.configuration())),
+            View::Nodes | View::Node(_) | View::Contexts | View::Topology => {
+                render::view(page, &viewer, of, look)
+            }
+        }
+    }
+
+    fn viewer<'a>(&self, visitor: &'a Visitor, headers: &HeaderMap) -> Viewer<'a> {
+        let can_act = visitor.actor.role == Role::Operator;
+        Viewer {
+            name: if self.keys.is_open() { "" } else { &visitor.actor.name },
+            role: if can_act { "operator" } else { "viewer" },
+            can_act,
+            can_leave: visitor.session.is_some(),
+            can_drain: true,
+            token: visitor.csrf.as_ref().map_or("", Csrf::token),
+            theme: login::theme(headers),
+        }
+    }
+
+    /// What happened lately, the latest first.
+    fn events(&self) -> Vec<Event> {
+        let now = jiff::Timestamp::now();
+        let tail = self.operators.audit().tail(EVENTS_SHOWN);
+        tail.iter().rev().map(|entry| event(entry, now)).collect()
+    }
+}
+
+fn event(entry: &Entry, now: jiff::Timestamp) -> Event {
+    let mut what = entry.verb.replace('_', " ");
+    if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
+        what.push_str(&format!(": {before} to {after}"));
+    }
+    if let Some(why) = &entry.why {
+        what.push_str(&format!(", {why}"));
+    }
+    let who = match entry.kind {
+        Kind::Operator | Kind::Peer => Some(entry.actor.to_string()),
+        Kind::Node => Some(format!("node {}", entry.actor)),
+        Kind::Balancer => None,
+    };
+    let who = match (&entry.from, who) {
+        (Some(from), Some(who)) => Some(format!("{who} from {from}")),
+        (_, who) => who,
+    };
+    let at: Option<jiff::Timestamp> = entry.time.parse().ok();
+    let ago = at.map_or(0, |at| now.as_second().saturating_sub(at.as_second()));
+    Event {
+        at: entry.time.clone(),
+        seconds_ago: u64::try_from(ago).unwrap_or(0),
+        level: match (entry.outcome, entry.kind) {
+            (Outcome::Refused, _) => Level::Warn,
+            (Outcome::Done, _) => Level::Info,
+        },
+        who,
+        subject: entry.target.clone(),
+        what,
     }
 }
 
 // === the page ===
 
-#[derive(Deserialize)]
-struct Open {
-    node: Option<String>,
-}
-
-async fn page(State(state): Shared, Query(open): Query<Open>) -> Html<String> {
-    Html(render::html(&state.page(), &state.csrf, open.node.as_deref()))
-}
-
-async fn api_state(State(state): Shared) -> Response {
-    match serde_json::to_string(&state.page()) {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+async fn view_of(
+    State(state): Shared,
+    Extension(visitor): Extension<Visitor>,
+    request: Request<Body>,
+) -> Response {
+    let (uri, headers) = (request.uri(), request.headers());
+    let look = Look::from_query(uri.query().unwrap_or_default());
+    let html = View::from_path(uri.path()).and_then(|of| {
+        let page = state.page(look.window);
+        state.written(&page, &visitor, headers, &of, &look)
+    });
+    match html {
+        Some(html) => Html(html).into_response(),
+        None => {
+            let why = "there is no such page, or no node of this name any more";
+            act::refused(headers, (StatusCode::NOT_FOUND, why.to_owned()))
+        }
     }
-}
-
-/// A form of the page: 303 back to it, so that a reload does not send the form again.
-async fn act(State(state): Shared, headers: HeaderMap, form: Bytes) -> Response {
-    let done = match is_form(&headers) {
-        true => apply(&state, &form),
-        false => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send {FORM}"))),
-    };
-    match done {
-        Ok(()) => (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response(),
-        Err((status, why)) => match wants_html(&headers) {
-            true => (status, Html(render::refusal(&status.to_string(), &why))).into_response(),
-            false => refuse(status, &why),
-        },
-    }
-}
-
-fn apply(state: &ManagerState, form: &[u8]) -> Result<(), (StatusCode, String)> {
-    let action = Action::parse(form, &state.csrf).map_err(|error| match error {
-        ActionError::Forged => (StatusCode::FORBIDDEN, error.to_string()),
-        _ => (StatusCode::BAD_REQUEST, error.to_string()),
-    })?;
-    let verb = verbs::verb(&action);
-    let done = verb.and_then(|verb| state.operators.perform(&Actor::local(None), &verb));
-    done.map(drop).map_err(|error| (error.status(), error.to_string()))
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case(FORM)
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {
@@ -164,40 +381,6 @@ fn accept(headers: &HeaderMap) -> Option<&str> {
 
 fn refuse(status: StatusCode, why: &str) -> Response {
     (status, format!("{why}\n")).into_response()
-}
-
-// === reports for tools ===
-
-async fn info(State(state): Shared, headers: HeaderMap) -> Response {
-    report(Reply::Info(state.published.info()), &headers)
-}
-
-async fn dump(State(state): Shared, headers: HeaderMap) -> Response {
-    report(Reply::Dump(state.published.dump()), &headers)
-}
-
-/// The query of mod_cluster's own manager: `?Cmd=INFO&Range=ALL`.
-#[derive(Deserialize)]
-struct OldQuery {
-    #[serde(rename = "Cmd")]
-    command: Option<String>,
-}
-
-/// What scripts ask of mod_cluster's own manager. It changed things by GET, so that any link on
-/// any site could; here GET only reads.
-async fn old_tools(state: Shared, Query(query): Query<OldQuery>, headers: HeaderMap) -> Response {
-    match query.command.as_deref().map(str::to_ascii_uppercase).as_deref() {
-        None => (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response(),
-        Some("INFO") => info(state, headers).await,
-        Some("DUMP") => dump(state, headers).await,
-        Some(_) => refuse(StatusCode::FORBIDDEN, "GET changes nothing here: POST /action does"),
-    }
-}
-
-fn report(reply: Reply, headers: &HeaderMap) -> Response {
-    let answer = reply.answer(Format::from_accept(accept(headers)));
-    let content_type = format!("{}; charset=utf-8", answer.content_type);
-    ([(header::CONTENT_TYPE, content_type)], answer.body).into_response()
 }
 
 // === what a supervisor asks ===
@@ -214,7 +397,7 @@ async fn readyz(State(state): Shared) -> Response {
 async fn metrics(State(state): Shared) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &state.metrics) {
+    match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

@@ -50,30 +50,8 @@ pub(crate) trait Door: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Option<(Self::Stream, Self::Known)>> + Send;
 }
 
-/// Everybody is let in.
-#[derive(Debug, Clone, Copy)]
-struct Open;
-
-impl Door for Open {
-    type Stream = TcpStream;
-    type Known = ();
-
-    async fn enter(&self, stream: TcpStream, _: SocketAddr) -> Option<(TcpStream, ())> {
-        Some((stream, ()))
-    }
-}
-
-/// Serves the routes until `stop`; open connections finish the request that they are at.
-pub(crate) async fn run(
-    listener: Arc<TcpListener>,
-    routes: Router,
-    bounds: Bounds,
-    stop: CancellationToken,
-) {
-    run_behind(Open, listener, routes, bounds, stop).await;
-}
-
-/// The same for those whom the door lets in.
+/// Serves the routes to those whom the door lets in, until `stop`; open connections finish the
+/// request that they are at.
 pub(crate) async fn run_behind(
     door: impl Door,
     listener: Arc<TcpListener>,
@@ -223,6 +201,29 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Everybody is let in.
+    #[derive(Debug, Clone, Copy)]
+    struct Open;
+
+    impl Door for Open {
+        type Stream = TcpStream;
+        type Known = ();
+
+        async fn enter(&self, stream: TcpStream, _: SocketAddr) -> Option<(TcpStream, ())> {
+            Some((stream, ()))
+        }
+    }
+
+    /// To everybody.
+    async fn run(
+        listener: Arc<TcpListener>,
+        routes: Router,
+        bounds: Bounds,
+        stop: CancellationToken,
+    ) {
+        run_behind(Open, listener, routes, bounds, stop).await;
+    }
 
     /// Room for one connection, which is given up soon.
     const NARROW: Bounds = Bounds { max_connections: 1, idle_timeout: Duration::from_millis(100) };

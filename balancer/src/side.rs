@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_web_ui::csrf::KEY_BYTES;
 use muster_web_ui::page::BalancerState;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Config;
+use crate::manager::Memory;
 use crate::metrics::Metrics;
 use crate::operate::Operators;
 use crate::published::Published;
@@ -33,8 +33,8 @@ pub(crate) struct Ground {
     pub(crate) operators: Arc<Operators>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) phase: watch::Receiver<BalancerState>,
-    /// Random bytes of this process, for the forms of the page.
-    pub(crate) csrf: [u8; KEY_BYTES],
+    /// What the page remembers, whatever is read again.
+    pub(crate) memory: Arc<Memory>,
     /// When the balancer started.
     pub(crate) started: Instant,
     /// Reads the configuration again.

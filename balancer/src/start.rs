@@ -9,7 +9,6 @@ use muster_routing::health::Timing;
 use muster_routing::registry::snapshot::{Snapshot, SnapshotError, Trust};
 use muster_routing::registry::{ApplyError, Registry};
 use muster_routing::{Limits, Moment};
-use muster_web_ui::csrf::Csrf;
 use muster_web_ui::page::BalancerState;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -38,7 +37,7 @@ use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
 use crate::trace::Tracer;
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
-use crate::{advertise, health, manager, mcmp, server, systemd, warm, worker};
+use crate::{advertise, health, manager, mcmp, systemd, warm, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -62,6 +61,9 @@ pub enum StartError {
     /// The shared secrets cannot be used.
     #[error(transparent)]
     Secrets(mcmp::secrets::SecretsError),
+    /// The listener of operators is open to others, and nobody would have to log in.
+    #[error("manager.listen: {0}")]
+    OpenToAll(String),
     /// Certificates that cannot be used.
     #[error(transparent)]
     Tls(TlsError),
@@ -162,6 +164,10 @@ impl Prepared {
         }
         mcmp::secrets::load(&config.mcmp).map_err(StartError::Secrets)?;
         TlsMcmp::load(&config.mcmp.tls).map_err(StartError::Tls)?;
+        if let Some((_, missing)) = config.manager.unlocked() {
+            return Err(StartError::OpenToAll(missing));
+        }
+        manager::door::load(&config.manager.tls).map_err(StartError::Tls)?;
         let threads = config.threads;
         let mut bind = |(kind, wanted)| Public::bind(kind, wanted, threads, &mut inherited);
         let public = listeners::public(&config).into_iter().map(&mut bind);
@@ -221,7 +227,7 @@ impl Prepared {
             permits: Arc::new(Semaphore::new(config.http.max_connections)),
             _end_workers: end_workers.clone().drop_guard(),
             end_workers,
-            csrf: rand::random(),
+            memory: Arc::default(),
             started: Instant::now(),
             again,
             handed_over: CancellationToken::new(),
@@ -355,11 +361,15 @@ pub(crate) static PARTS: [Part; 6] = [
     Part {
         name: "manager",
         is_concerned: |old, new| {
-            old.manager != new.manager || old.http.idle_timeout != new.http.idle_timeout
+            old.manager != new.manager
+                || old.http.idle_timeout != new.http.idle_timeout
+                || old.mcmp.use_alias != new.mcmp.use_alias
+                // The files may have changed.
+                || !new.manager.tls.is_off()
         },
         check: |_| Ok(()),
         rest: Rest::Ends,
-        start: serve_manager,
+        start: manager::serve,
     },
 ];
 
@@ -399,31 +409,6 @@ fn advertise(ground: &Ground, tasks: &mut Tasks) {
         let herald = Herald::new(place, &config.advertise, key, protocol, metrics);
         let phase = ground.phase.clone();
         tasks.spawn(|stop| herald.run(phase, stop));
-    }
-}
-
-fn serve_manager(ground: &Ground, tasks: &mut Tasks) {
-    let Ground { config, published, metrics, .. } = ground;
-    let shown = Arc::new(metrics.registry(published));
-    let bounds = server::Bounds {
-        max_connections: config.manager.max_connections,
-        idle_timeout: config.http.idle_timeout,
-    };
-    for listener in &ground.manager {
-        let Ok(own) = listener.local_addr() else { continue };
-        let routes = manager::router(manager::ManagerState {
-            published: published.clone(),
-            operators: ground.operators.clone(),
-            metrics: shown.clone(),
-            phase: ground.phase.clone(),
-            csrf: Csrf::new(ground.csrf),
-            own,
-            hosts: Vec::new(),
-            started: ground.started,
-            max_form_bytes: manager::MAX_FORM_BYTES,
-            request_timeout: manager::REQUEST_TIMEOUT,
-        });
-        tasks.spawn(|stop| server::run(listener.clone(), routes, bounds, stop));
     }
 }
 

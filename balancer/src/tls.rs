@@ -107,6 +107,28 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
+// === impl TlsError ===
+
+impl TlsError {
+    /// The same error of another section's key, where two sections have the same files.
+    pub(crate) fn of_section(mut self, own: &str, other: &str) -> TlsError {
+        match &mut self {
+            TlsError::Read { key, .. }
+            | TlsError::Pem { key, .. }
+            | TlsError::Lacks { key, .. }
+            | TlsError::Unusable { key, .. }
+            | TlsError::OtherKey { key, .. }
+            | TlsError::Authorities { key, .. } => {
+                if let Some(rest) = key.strip_prefix(own) {
+                    *key = format!("{other}{rest}");
+                }
+            }
+            TlsError::NoCertificate | TlsError::Setup(_) => {}
+        }
+        self
+    }
+}
+
 /// The one choice of cryptography, for both sides.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

@@ -3,8 +3,14 @@
 #![cfg(feature = "system")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "browser/drains.rs"]
+mod drains;
 #[path = "browser/http.rs"]
 mod http;
+#[path = "browser/login.rs"]
+mod login;
+#[path = "browser/looks.rs"]
+mod looks;
 #[path = "browser/webdriver.rs"]
 mod webdriver;
 
@@ -23,9 +29,17 @@ struct Muster {
 
 impl Muster {
     fn start() -> Muster {
+        Muster::with("")
+    }
+
+    /// With a configuration of its own.
+    fn with(toml: &str) -> Muster {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, toml.as_bytes()).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_muster"))
             .args(["run", "--http", "127.0.0.1:0", "--mcmp", "127.0.0.1:0"])
-            .args(["--manager", "127.0.0.1:0"])
+            .args(["--manager", "127.0.0.1:0", "--config"])
+            .arg(file.path())
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
@@ -87,7 +101,12 @@ impl Muster {
     }
 
     fn page(&self) -> String {
-        format!("http://{}/", self.manager)
+        self.at("/")
+    }
+
+    /// The address of a view.
+    fn at(&self, path: &str) -> String {
+        format!("http://{}{path}", self.manager)
     }
 }
 
@@ -115,7 +134,23 @@ fn group_button(group: &str, label: &str) -> String {
     format!("//section[.//h2[contains(., '{group}')]]//button[.='{label} all nodes']")
 }
 
+/// Whether a verb asks once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Yes,
+    No,
+}
+
+/// Clicks a verb, and the button of the page that asks once more.
+fn act(browser: &Browser, button: &str, asks: Asks) {
+    browser.click(button);
+    if asks == Asks::Yes {
+        browser.click("//section[.//h1[contains(., '?')]]//button[contains(@class, 'go')]");
+    }
+}
+
 fn every_verb_does_what_it_says(scripts: Scripts) {
+    use Asks::{No, Yes};
     let muster = Muster::start();
     muster.node("n1", "left", 100, &["/shop", "/wiki"]);
     muster.node("n2", "left", 50, &["/shop"]);
@@ -126,24 +161,36 @@ fn every_verb_does_what_it_says(scripts: Scripts) {
     let switches = browser.count("//label[input[@id='live']][not(@hidden)]");
     assert_eq!(switches, usize::from(scripts == Scripts::Run), "{scripts:?}");
 
-    for (label, status) in [("Disable", "DISABLED"), ("Stop", "STOPPED"), ("Enable", "ENABLED")] {
-        browser.click(&context_button("n1", "/shop", label));
+    // n2 and n3 have the shop too: to disable it here takes nothing from anybody.
+    let of_context =
+        [("Disable", "DISABLED", No), ("Stop", "STOPPED", Yes), ("Enable", "ENABLED", No)];
+    for (label, status, asks) in of_context {
+        act(&browser, &context_button("n1", "/shop", label), asks);
         muster.expect("n1", "/shop", status);
         muster.expect("n1", "/wiki", "ENABLED");
     }
-    for (label, status) in [("Stop", "STOPPED"), ("Disable", "DISABLED"), ("Enable", "ENABLED")] {
-        browser.click(&node_button("n1", label));
+    let of_node =
+        [("Stop", "STOPPED", Yes), ("Disable", "DISABLED", No), ("Enable", "ENABLED", No)];
+    for (label, status, asks) in of_node {
+        act(&browser, &node_button("n1", label), asks);
         muster.expect("n1", "/shop", status);
         muster.expect("n1", "/wiki", status);
         muster.expect("n2", "/shop", "ENABLED");
     }
-    for (label, status) in [("Disable", "DISABLED"), ("Stop", "STOPPED"), ("Enable", "ENABLED")] {
-        browser.click(&group_button("left", label));
+    // Nobody else has the wiki.
+    act(&browser, &node_button("n1", "Disable"), Yes);
+    muster.expect("n1", "/wiki", "DISABLED");
+    act(&browser, &node_button("n1", "Enable"), No);
+    muster.expect("n1", "/wiki", "ENABLED");
+    let of_group =
+        [("Disable", "DISABLED", Yes), ("Stop", "STOPPED", Yes), ("Enable", "ENABLED", No)];
+    for (label, status, asks) in of_group {
+        act(&browser, &group_button("left", label), asks);
         muster.expect("n1", "/wiki", status);
         muster.expect("n2", "/shop", status);
         muster.expect("n3", "/shop", "ENABLED");
     }
-    browser.click(&group_button("default", "Stop"));
+    act(&browser, &group_button("default", "Stop"), Yes);
     muster.expect("n3", "/shop", "STOPPED");
     muster.expect("n2", "/shop", "ENABLED");
     let state = format!("{}//tr[th='/shop']/td[1]", card("n3"));
@@ -166,24 +213,94 @@ fn every_verb_does_what_it_says_without_scripts() {
 }
 
 #[test]
-fn a_live_page_shows_a_newcomer_by_itself() {
+fn a_dangerous_verb_says_its_effect_in_numbers_and_can_be_left() {
+    let muster = Muster::start();
+    muster.node("n1", "", 100, &["/shop", "/wiki"]);
+    muster.node("n2", "", 100, &["/shop"]);
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&muster.at("/nodes/n1"));
+    browser.click(&node_button("n1", "Stop"));
+    let said = eventually("the effect", || browser.text("//ul[@class='consequences']"));
+    for part in [
+        "/wiki will have 0 nodes: clients get 503",
+        "/shop will have 1 node left for new sessions",
+        "2 contexts of 1 node change their state",
+    ] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    browser.click("//summary[.='The same as a command']");
+    let command = eventually("the command", || browser.text("//pre"));
+    assert!(command.contains("route=n1&stop=%2A"), "{command}");
+    browser.click("//a[.='Back without a change']");
+    eventually("the node's page", || match browser.url() {
+        url if url == muster.at("/nodes/n1") => Ok(()),
+        url => Err(url),
+    });
+    muster.expect("n1", "/wiki", "ENABLED");
+}
+
+#[test]
+fn a_live_page_shows_a_newcomer_by_itself_and_a_paused_one_waits() {
     let muster = Muster::start();
     let browser = Browser::start(Scripts::Run);
     browser.open(&muster.page());
-    assert!(browser.text("//main").unwrap().contains("No node has registered yet"));
+    let empty = eventually("the page", || browser.text("//main"));
+    assert!(empty.contains("No node has registered yet"), "{empty}");
     muster.node("late", "", 100, &["/shop"]);
     eventually("the newcomer", || browser.text(&card("late")));
 
     // The focus stays with its button when a node comes in above it, and with its context when
     // the button goes.
-    let focused = "const e = document.activeElement; return [e.form.route.value, e.name, e.value]";
-    browser.run("document.querySelector('[name=stop][value=\"/shop\"]').focus()");
+    let focused = "const e = document.activeElement; return [e.form?.route.value, e.name, e.value]";
+    browser.run("document.querySelector('[name=disable][value=\"/shop\"]').focus()");
     muster.node("another", "left", 100, &["/shop"]);
     eventually("another newcomer", || browser.text(&card("another")));
-    assert_eq!(browser.run(focused), serde_json::json!(["late", "stop", "/shop"]));
-    browser.click(&context_button("late", "/shop", "Stop"));
+    assert_eq!(browser.run(focused), serde_json::json!(["late", "disable", "/shop"]));
+    browser.click(&context_button("late", "/shop", "Disable"));
     eventually("the other button", || browser.text(&context_button("late", "/shop", "Enable")));
-    assert_eq!(browser.run(focused), serde_json::json!(["late", "enable", "/shop"]));
+    eventually("the focus", || match browser.run(focused) {
+        now if now == serde_json::json!(["late", "enable", "/shop"]) => Ok(()),
+        now => Err(now.to_string()),
+    });
+
+    browser.click("//label[input[@id='live']]");
+    eventually("a pause", || match browser.text("//label[input[@id='live']]")? {
+        text if text.contains("Paused") => Ok(()),
+        text => Err(text),
+    });
+    muster.node("third", "", 100, &["/shop"]);
+    assert_eq!(browser.count(&card("third")), 0);
+    browser.click("//label[input[@id='live']]");
+    eventually("all that came meanwhile", || browser.text(&card("third")));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_typed_and_opened_stays_while_the_page_renews_itself() {
+    let muster = Muster::start();
+    muster.node("n1", "", 100, &["/shop"]);
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&muster.at("/nodes/n1"));
+    browser.run("document.querySelector('details.words').open = true");
+    browser.type_into("//input[@name='ttl_ms']", "5000");
+    muster.tell("STATUS", "/", "JVMRoute=n1&Load=42");
+    eventually("the new load", || match browser.text(&card("n1"))? {
+        text if text.contains("Load 42") => Ok(()),
+        text => Err(text),
+    });
+    assert_eq!(browser.run("return document.querySelector('details.words').open"), true);
+    assert_eq!(browser.run("return document.querySelector('[name=ttl_ms]').value"), "5000");
+    browser.click("//button[.='Set']");
+    let set = "//tr[th='ttl_ms']";
+    eventually("both values side by side", || match browser.text(set)? {
+        text if text.contains("60000") && text.contains("5000") => Ok(()),
+        text => Err(text),
+    });
+    browser.click("//button[@name='reset']");
+    eventually("the reported value alone", || match browser.text(set)? {
+        text if text.contains("60000") && !text.contains("5000") => Ok(()),
+        text => Err(text),
+    });
 }
 
 #[test]
@@ -193,7 +310,7 @@ fn a_page_from_before_the_restart_is_told_so() {
     browser.open(&muster.page());
     muster.node("n1", "", 100, &["/shop"]);
     eventually("a renewed page", || browser.text(&card("n1")));
-    browser.run("document.getElementById('live').checked = false");
+    browser.click("//label[input[@id='live']]");
     browser.run("document.querySelectorAll('[name=token]').forEach(t => t.value = '00')");
     browser.click(&node_button("n1", "Stop"));
     eventually("the refusal", || match browser.text("//*[@id='said']")? {
@@ -203,109 +320,36 @@ fn a_page_from_before_the_restart_is_told_so() {
     muster.expect("n1", "/shop", "ENABLED");
 }
 
-/// The wire refuses `<` and quotes in a name. What it lets through must not become them either:
-/// entities, with and without their semicolon, and characters that turn the reading direction.
 #[test]
-fn hostile_names_are_text() {
-    let (route, domain) = ("&lt;b&gt;`", "\u{202e}deeps");
-    let (alias, context) = ("&#34;onload=alert(1)", "/&ltscript&gtalert(1)\u{202e}");
+fn every_tab_can_be_reached_and_found_by_its_address() {
     let muster = Muster::start();
-    let (route_field, port) = (format!("JVMRoute={}", encoded(route)), http::node());
-    let address = format!("Domain={}&Host=127.0.0.1&Port={port}&Type=http", encoded(domain));
-    muster.tell("CONFIG", "/", &format!("{route_field}&{address}"));
-    let host = format!("Alias={}&Context={}", encoded(alias), encoded(context));
-    muster.tell("ENABLE-APP", "/", &format!("{route_field}&{host}"));
-
+    muster.node("n1", "left", 100, &["/shop"]);
+    muster.node("n2", "right", 0, &["/wiki"]);
     let browser = Browser::start(Scripts::Run);
     browser.open(&muster.page());
-    let text = browser.text("//main").unwrap();
-    for shown in [route, r"\u{202e}deeps", alias, r"/&ltscript&gtalert(1)\u{202e}"] {
-        assert!(text.contains(shown), "{shown} is missing in {text}");
+    for (tab, path, part) in [
+        ("Contexts", "/contexts", "/wiki"),
+        ("Topology", "/topology", "mycluster"),
+        ("Events", "/events", "ENABLE-APP"),
+        ("Config", "/config", "max_streams = 32"),
+        ("Nodes", "/", "LBGroup"),
+    ] {
+        browser.click(&format!("//header//nav//a[.='{tab}']"));
+        eventually(tab, || match browser.url() {
+            url if url == muster.at(path) => Ok(()),
+            url => Err(url),
+        });
+        eventually(part, || match browser.text("//main")? {
+            text if text.contains(part) => Ok(()),
+            text => Err(text),
+        });
     }
-    assert_eq!(browser.count("//h3//b | //script[not(@src)] | //*[@onload]"), 0);
-    assert_eq!(browser.complaints(), Vec::<String>::new());
-    browser.click("//tbody//button[.='Stop']");
-    eventually("the stop", || match browser.text("//article//tbody//td[1]")? {
-        text if text.contains("stopped") => Ok(()),
-        text => Err(text),
+    browser.type_into("//input[@name='q']", "wiki");
+    browser.click("//form[@role='search']//button");
+    eventually("what was found", || match browser.url() {
+        url if url == muster.at("/?q=wiki") => browser.text(&card("n2")),
+        url => Err(url),
     });
-}
-
-/// A value with every byte that is no letter or digit percent-encoded.
-fn encoded(value: &str) -> String {
-    value
-        .bytes()
-        .map(|byte| match byte {
-            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-#[test]
-fn nothing_hangs_over_the_edge_of_a_narrow_screen() {
-    let muster = Muster::start();
-    muster.node(
-        "jboss-eap-7.0-2-with-a-long-name-of-sixty-three-characters-yes",
-        "left",
-        75,
-        &["/counter", "/a-context-of-a-length-that-nobody-wants-but-the-wire-permits-up-to-80"],
-    );
-    let browser = Browser::start(Scripts::Run);
-    browser.open(&muster.page());
-    for (width, scheme) in [(320, "light"), (320, "dark"), (768, "light"), (1_200, "dark")] {
-        browser.resize(width, 800);
-        browser.prefer(scheme);
-        let over = browser.run(
-            "return document.documentElement.scrollWidth - document.documentElement.clientWidth",
-        );
-        assert_eq!(over, 0, "at {width} px");
-    }
-}
-
-/// With `MUSTER_SCREENSHOT` set, the page's picture for the documents is written to that file.
-#[test]
-fn the_picture_of_the_documents_can_be_taken() {
-    let muster = Muster::start();
-    muster.node("node1", "left", 100, &["/counter", "/shop"]);
-    muster.node("node2", "left", 60, &["/counter", "/shop"]);
-    muster.node("node3", "right", 20, &["/counter"]);
-    muster.node("node4", "right", 0, &["/counter"]);
-    let (shop, all) = ("JVMRoute=node2&Alias=localhost&Context=/shop", "JVMRoute=node3");
-    muster.tell("STOP-APP", "/", shop);
-    muster.tell("DISABLE-APP", "/*", all);
-    let order = "article=4711&".repeat(20);
-    for (method, body) in [("GET", ""), ("POST", &order), ("GET", "")].repeat(200) {
-        assert_eq!(http::exchange(&muster.public, method, "/counter", "", body).0, 200);
-    }
-
-    let browser = Browser::start(Scripts::Run);
-    browser.open(&muster.page());
-    browser.prefer("light");
-    browser.resize(1_200, 800);
-    let height = browser.run("return document.documentElement.scrollHeight").as_u64().unwrap();
-    browser.resize(1_200, u32::try_from(height).unwrap());
-    let picture = browser.screenshot();
-    assert!(picture.starts_with("iVBORw0KGgo"), "a PNG");
-    if let Ok(file) = std::env::var("MUSTER_SCREENSHOT") {
-        std::fs::write(file, base64(&picture)).unwrap();
-    }
-}
-
-/// The bytes that a base64 text stands for.
-fn base64(text: &str) -> Vec<u8> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(u32::from(byte - b'A')),
-        b'a'..=b'z' => Some(u32::from(byte - b'a') + 26),
-        b'0'..=b'9' => Some(u32::from(byte - b'0') + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let values: Vec<u32> = text.bytes().filter_map(value).collect();
-    let bytes = |quad: &[u32]| {
-        let all = quad.iter().fold(0, |all, value| all << 6 | value) << (6 * (4 - quad.len()));
-        all.to_be_bytes()[1..quad.len()].to_vec()
-    };
-    values.chunks(4).flat_map(bytes).collect()
+    assert_eq!(browser.count(&card("n1")), 0);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

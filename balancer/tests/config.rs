@@ -85,8 +85,23 @@ interface = "10.0.0.7"
 address = "192.0.2.1:6666"
 
 [manager]
-listen = ["0.0.0.0:9999"]
+listen = ["127.0.0.1:9999"]
 max_connections = 11
+hosts = ["manager.example.com"]
+metrics_open = true
+session_idle = "2m"
+session_lifetime = "1h"
+max_sessions = 12
+max_streams = 0
+live_interval = "500ms"
+
+[manager.tls]
+certificate = "/etc/muster/manager.pem"
+key = "/etc/muster/manager.key"
+client_ca = "/etc/muster/operators.pem"
+required = false
+client_role = "viewer"
+handshake_timeout = "3s"
 
 [upstream]
 connect_timeout = "250ms"
@@ -372,8 +387,8 @@ fn two_listeners_cannot_share_an_address() {
         ["muster.toml:2: tls.listen: 127.0.0.1:8000 is taken by http.listen, 127.0.0.1:8000"]
     );
     assert_eq!(
-        faults("[manager]\n\nlisten = [\"127.0.0.1:0\", \"0.0.0.0:8000\"]"),
-        ["muster.toml:3: manager.listen: 0.0.0.0:8000 is taken by http.listen, 127.0.0.1:8000"]
+        faults("[http]\nlisten = [\"0.0.0.0:8000\"]\n[manager]\nlisten = [\"127.0.0.1:8000\"]"),
+        ["muster.toml:4: manager.listen: 127.0.0.1:8000 is taken by http.listen, 0.0.0.0:8000"]
     );
     let free = "[http]\nlisten = [\"127.0.0.1:0\"]\n[manager]\nlisten = [\"127.0.0.1:0\"]";
     assert_eq!(good(free).manager.listen.len(), 1);
@@ -381,6 +396,64 @@ fn two_listeners_cannot_share_an_address() {
         faults("[http]\nlisten = []"),
         ["muster.toml:2: http.listen: 0 values are out of bounds: 1 to 64"]
     );
+}
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGF0IGFsbA$\
+    u1fpyA8zH6Bw0TObVbTlJ4KrPD6nsf5cU6jYI8i8vVk";
+
+#[test]
+fn a_manager_that_others_reach_is_refused_until_operators_log_in() {
+    let open = "[manager]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:9\"]\n";
+    let missing = faults(open);
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    for part in ["muster.toml:2: manager.listen: 0.0.0.0:9", "[[manager.user]]", "client_role"] {
+        assert!(missing[0].contains(part), "{part} is missing in {missing:?}");
+    }
+    let user = format!("[[manager.user]]\nname = \"anna\"\npassword = \"{HASH}\"\n");
+    assert_eq!(good(&format!("{open}{user}")).manager.users.len(), 1);
+    let tls = "[manager.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"a\"\n";
+    assert_eq!(faults(&format!("{open}{tls}")).len(), 1, "nobody would be let in");
+    assert!(good(&format!("{open}{tls}client_role = \"viewer\"\n")).manager.tls.is_mutual());
+    let optional = format!("{open}{tls}client_role = \"viewer\"\nrequired = false\n");
+    assert_eq!(faults(&optional).len(), 1, "nobody would have to show one");
+}
+
+#[test]
+fn operators_are_read_with_every_fault_and_their_secrets_are_never_told() {
+    let text = "\
+[[manager.user]]
+name = \"a:b\"
+password = \"hunter2\"
+[[manager.user]]
+name = \"anna\"
+role = \"root\"
+[[manager.user]]
+name = \"anna\"
+certificate = \"CN=anna\"
+[[manager.token]]
+name = \"ci\"
+hash = \"abc\"
+";
+    let all = faults(text);
+    for part in [
+        "muster.toml:2: manager.user[0].name: \"a:b\" is none",
+        "muster.toml:3: manager.user[0].password: it is no hash as `muster password` prints one",
+        "manager.user[1].password: it is missing, and so is certificate",
+        "muster.toml:6: manager.user[1].role: \"root\" is none of viewer, operator",
+        "muster.toml:8: manager.user[2].name: \"anna\" stands there already",
+        "muster.toml:12: manager.token[0].hash: it is no SHA-256 as `muster token` prints one",
+    ] {
+        assert!(all.iter().any(|fault| fault.contains(part)), "{part} is missing in {all:#?}");
+    }
+    assert!(!format!("{all:?}").contains("hunter2"), "{all:?}");
+    let ca = faults("[[manager.user]]\nname = \"anna\"\ncertificate = \"CN=anna\"\n");
+    assert!(ca[0].contains("manager.tls.client_ca: it is missing"), "{ca:?}");
+
+    let user = format!("[[manager.user]]\nname = \"anna\"\npassword = \"{HASH}\"\n");
+    let config = good(&user);
+    for shown in [config.to_toml(), format!("{config:?}")] {
+        assert!(shown.contains("anna") && !shown.contains("u1fpyA8z"), "{shown}");
+    }
 }
 
 #[test]
@@ -677,6 +750,8 @@ fn the_documented_file_has_every_key_at_its_default() {
     let mut shown = keys(&good(FULL).to_toml());
     // They take the place of another key.
     shown.extend(["security_key_file", "secret_file"].map(str::to_owned));
+    // Of operators: masked, and so no part of a file that reads the same.
+    shown.extend(["name", "password", "hash", "role"].map(str::to_owned));
     for keys in [&mut documented, &mut shown] {
         keys.sort();
     }

@@ -3,17 +3,34 @@
 //! One form, `application/x-www-form-urlencoded`. The verb is the name of a field and its value
 //! says which contexts: `disable=/shop` for one context of `route=..&alias=..`, `disable=*` for
 //! all contexts of a `route=..` or of a `group=..` (an empty group is that of the nodes without
-//! one). `token=..` proves where the form came from. The same form serves `curl`.
+//! one). `disable=@node1` is short for `route=node1&disable=*`: one form for many nodes. A node can be drained too: `drain=*`, with `deadline=` seconds if it shall not take longer,
+//! and `cancel=*`. `token=..` proves where the form came from; `confirmed=yes` says that its sender
+//! has read what it does; `back=/..` is the page to come back to. The same form serves `curl`.
 
 use percent_encoding::percent_decode_str;
 
 use crate::csrf::Csrf;
+use crate::text;
 
 /// Most fields that a form may have.
 pub const MAX_FIELDS: usize = 16;
 
 /// Most bytes that a decoded value may have; longer than any name that a balancer takes.
 pub const MAX_VALUE: usize = 1_024;
+
+/// Longest deadline of a drain, in seconds: a week.
+pub const MAX_DEADLINE_SECONDS: u64 = 7 * 86_400;
+
+/// What came in: an action, and how its sender wants to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// What is wanted.
+    pub action: Action,
+    /// Whether its consequences have been read.
+    pub confirmed: bool,
+    /// The page to come back to, a path of ours.
+    pub back: String,
+}
 
 /// What an operator wants to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +39,8 @@ pub struct Action {
     pub verb: Verb,
     /// To what.
     pub target: Target,
+    /// For [`Verb::Drain`]: when what is left is stopped, in seconds from now.
+    pub deadline_seconds: Option<u64>,
 }
 
 /// What happens to contexts.
@@ -33,6 +52,10 @@ pub enum Verb {
     Disable,
     /// No requests; those in flight finish.
     Stop,
+    /// Old sessions only, and a stop once they are gone or the deadline is over.
+    Drain,
+    /// The end of a drain before its time; all requests again.
+    Cancel,
 }
 
 /// The contexts that a verb is for. The names are as the form had them: not empty (but for the
@@ -97,40 +120,87 @@ pub enum ActionError {
 #[derive(Default)]
 struct Fields {
     token: Option<String>,
+    confirmed: Option<String>,
+    back: Option<String>,
+    deadline: Option<String>,
     route: Option<String>,
     group: Option<String>,
     aliases: Vec<String>,
     verb: Option<(Verb, String)>,
 }
 
-// === impl Action ===
+// === impl Form ===
 
-impl Action {
-    /// Reads a form and checks that it is ours. Never panics, whatever the bytes are.
+impl Form {
+    /// Reads a form and checks that it is ours. Without `csrf` the sender has shown by other means
+    /// that it is no foreign page. Never panics, whatever the bytes are.
     ///
     /// ```
-    /// use muster_web_ui::action::{Action, Target, Verb};
+    /// use muster_web_ui::action::{Action, Form, Target, Verb};
     /// use muster_web_ui::csrf::Csrf;
     /// let csrf = Csrf::new([7; 16]);
     /// let form = format!("token={}&route=node1&disable=*", csrf.token());
-    /// let action = Action::parse(form.as_bytes(), &csrf)?;
-    /// assert_eq!(action, Action { verb: Verb::Disable, target: Target::Node("node1".into()) });
+    /// let form = Form::parse(form.as_bytes(), Some(&csrf))?;
+    /// assert_eq!(form.action, Action::new(Verb::Disable, Target::Node("node1".into())));
     /// # Ok::<(), muster_web_ui::action::ActionError>(())
     /// ```
-    pub fn parse(form: &[u8], csrf: &Csrf) -> Result<Action, ActionError> {
+    pub fn parse(form: &[u8], csrf: Option<&Csrf>) -> Result<Form, ActionError> {
         let fields = Fields::read(form)?;
-        if !csrf.accepts(fields.token.as_deref().unwrap_or_default()) {
+        let token = fields.token.as_deref().unwrap_or_default();
+        if csrf.is_some_and(|csrf| !csrf.accepts(token)) {
             return Err(ActionError::Forged);
         }
-        fields.action()
+        fields.form()
+    }
+}
+
+// === impl Action ===
+
+impl Action {
+    /// A verb without a deadline.
+    pub fn new(verb: Verb, target: Target) -> Action {
+        Action { verb, target, deadline_seconds: None }
+    }
+
+    /// The form's fields for it, without token, as [`Form::parse`] reads them.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = Vec::new();
+        let contexts = match &self.target {
+            Target::Context { route, aliases, path } => {
+                fields.push(("route", route.clone()));
+                fields.extend(aliases.iter().map(|alias| ("alias", alias.clone())));
+                path.clone()
+            }
+            Target::Node(route) => {
+                fields.push(("route", route.clone()));
+                "*".to_owned()
+            }
+            Target::Group(domain) => {
+                fields.push(("group", domain.clone().unwrap_or_default()));
+                "*".to_owned()
+            }
+        };
+        fields.push((self.verb.word(), contexts));
+        let deadline = self.deadline_seconds.map(|seconds| ("deadline", seconds.to_string()));
+        fields.extend(deadline);
+        fields
+    }
+
+    /// The same as a query.
+    pub fn query(&self) -> String {
+        let pair = |(name, value): (&str, String)| format!("{name}={}", text::encoded(&value));
+        self.fields().into_iter().map(pair).collect::<Vec<_>>().join("&")
     }
 }
 
 // === impl Verb ===
 
 impl Verb {
-    /// All of them.
+    /// Those for any target.
     pub const ALL: [Verb; 3] = [Verb::Enable, Verb::Disable, Verb::Stop];
+
+    /// Those that a form may have.
+    const KNOWN: [Verb; 5] = [Verb::Enable, Verb::Disable, Verb::Stop, Verb::Drain, Verb::Cancel];
 
     /// The word of the form and of the audit log.
     pub fn word(self) -> &'static str {
@@ -138,6 +208,8 @@ impl Verb {
             Verb::Enable => "enable",
             Verb::Disable => "disable",
             Verb::Stop => "stop",
+            Verb::Drain => "drain",
+            Verb::Cancel => "cancel",
         }
     }
 
@@ -147,6 +219,8 @@ impl Verb {
             Verb::Enable => "Enable",
             Verb::Disable => "Disable",
             Verb::Stop => "Stop",
+            Verb::Drain => "Drain",
+            Verb::Cancel => "Cancel drain",
         }
     }
 
@@ -156,6 +230,8 @@ impl Verb {
             Verb::Enable => "Takes all requests",
             Verb::Disable => "No new sessions; ongoing sessions stay",
             Verb::Stop => "No requests; sessions fail over unless sticky-session-force",
+            Verb::Drain => "No new sessions; stopped once the old ones are gone or time is up",
+            Verb::Cancel => "The drain ends; takes all requests again",
         }
     }
 }
@@ -179,6 +255,9 @@ impl Fields {
     fn take(&mut self, name: &str, raw: &str) -> Result<(), ActionError> {
         match name {
             "token" => once(&mut self.token, "token", decode("token", raw)?),
+            "confirmed" => once(&mut self.confirmed, "confirmed", filled("confirmed", raw)?),
+            "back" => once(&mut self.back, "back", filled("back", raw)?),
+            "deadline" => once(&mut self.deadline, "deadline", decode("deadline", raw)?),
             "route" => once(&mut self.route, "route", filled("route", raw)?),
             "group" => once(&mut self.group, "group", decode("group", raw)?),
             "alias" => {
@@ -186,7 +265,7 @@ impl Fields {
                 Ok(())
             }
             _ => {
-                let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.word() == name) else {
+                let Some(verb) = Verb::KNOWN.into_iter().find(|verb| verb.word() == name) else {
                     return Err(ActionError::Unknown { field: shortened(name) });
                 };
                 once(&mut self.verb, verb.word(), (verb, filled(verb.word(), raw)?))
@@ -194,13 +273,42 @@ impl Fields {
         }
     }
 
+    fn form(mut self) -> Result<Form, ActionError> {
+        let confirmed = match self.confirmed.take().as_deref() {
+            None => false,
+            Some("yes") => true,
+            Some(other) => return Err(bad("confirmed", other, "it can only be yes")),
+        };
+        let back = self.back.take().unwrap_or_else(|| "/".to_owned());
+        // A path of ours and nothing that a browser takes for another host.
+        let is_path = back.starts_with('/') && !back.starts_with("//");
+        if !is_path || back.contains(|c: char| c == '\\' || !c.is_ascii_graphic()) {
+            return Err(bad("back", &back, "it is no path of this listener"));
+        }
+        let deadline = self.deadline.take().filter(|text| !text.is_empty());
+        let deadline_seconds = deadline.map(|text| seconds(&text)).transpose()?;
+        let action = Action { deadline_seconds, ..self.action()? };
+        match (action.verb, deadline_seconds, &action.target) {
+            (Verb::Drain, _, Target::Node(_)) | (Verb::Cancel, None, Target::Node(_)) => {}
+            (Verb::Drain | Verb::Cancel, _, Target::Context { .. } | Target::Group(_)) => {
+                return Err(bad(action.verb.word(), "", "it is for a node: route and *"));
+            }
+            (_, Some(_), _) => return Err(ActionError::Surplus { field: "deadline" }),
+            (_, None, _) => {}
+        }
+        Ok(Form { action, confirmed, back })
+    }
+
     fn action(self) -> Result<Action, ActionError> {
         let Some((verb, contexts)) = self.verb else {
-            return Err(ActionError::Missing { field: "enable, disable or stop" });
+            return Err(ActionError::Missing { field: "enable, disable, stop, drain or cancel" });
         };
         let target = match (self.route, self.group, contexts.as_str()) {
             (Some(_), Some(_), _) => return Err(ActionError::Surplus { field: "group" }),
-            (None, None, _) => return Err(ActionError::Missing { field: "route" }),
+            (None, None, node) => match node.strip_prefix('@').filter(|route| !route.is_empty()) {
+                Some(route) if self.aliases.is_empty() => Target::Node(route.to_owned()),
+                _ => return Err(ActionError::Missing { field: "route" }),
+            },
             (_, _, "*") if !self.aliases.is_empty() => {
                 return Err(ActionError::Surplus { field: "alias" });
             }
@@ -216,7 +324,7 @@ impl Fields {
                 Target::Context { route, aliases: self.aliases, path: contexts }
             }
         };
-        Ok(Action { verb, target })
+        Ok(Action::new(verb, target))
     }
 }
 
@@ -233,6 +341,11 @@ fn filled(field: &'static str, raw: &str) -> Result<String, ActionError> {
         true => Err(bad(field, "", "it is empty")),
         false => Ok(value),
     }
+}
+
+fn seconds(text: &str) -> Result<u64, ActionError> {
+    let bounded = text.parse().ok().filter(|seconds| (1..=MAX_DEADLINE_SECONDS).contains(seconds));
+    bounded.ok_or_else(|| bad("deadline", text, "it is no number of seconds, 1 to 604800"))
 }
 
 /// A value as browsers encode it: `+` is a space, `%2B` a plus.
@@ -252,8 +365,8 @@ fn bad(field: &'static str, value: &str, reason: &'static str) -> ActionError {
     ActionError::Bad { field, value: shortened(value), reason }
 }
 
-fn shortened(text: &str) -> String {
-    crate::text::cut(text).unwrap_or_else(|| text.to_owned())
+fn shortened(value: &str) -> String {
+    text::cut(value).unwrap_or_else(|| value.to_owned())
 }
 
 #[cfg(test)]
@@ -268,49 +381,63 @@ mod tests {
     }
 
     fn parse(form: &str) -> Result<Action, ActionError> {
-        Action::parse(format!("token={}&{form}", csrf().token()).as_bytes(), &csrf())
+        whole(form).map(|form| form.action)
+    }
+
+    fn whole(form: &str) -> Result<Form, ActionError> {
+        Form::parse(format!("token={}&{form}", csrf().token()).as_bytes(), Some(&csrf()))
     }
 
     #[test]
     fn a_verb_is_for_a_context_a_node_or_a_group() {
         assert_eq!(
             parse("route=n1&alias=h&alias=www.h&stop=%2Fshop").unwrap(),
-            Action {
-                verb: Verb::Stop,
-                target: Target::Context {
+            Action::new(
+                Verb::Stop,
+                Target::Context {
                     route: "n1".into(),
                     aliases: vec!["h".into(), "www.h".into()],
                     path: "/shop".into(),
-                },
-            }
+                }
+            )
         );
         assert_eq!(
             parse("route=n1&enable=*").unwrap(),
-            Action { verb: Verb::Enable, target: Target::Node("n1".into()) }
+            Action::new(Verb::Enable, Target::Node("n1".into()))
+        );
+        assert_eq!(
+            parse("enable=%40n1").unwrap(),
+            Action::new(Verb::Enable, Target::Node("n1".into()))
         );
         assert_eq!(
             parse("group=left+hand&disable=*").unwrap(),
-            Action { verb: Verb::Disable, target: Target::Group(Some("left hand".into())) }
+            Action::new(Verb::Disable, Target::Group(Some("left hand".into())))
         );
         assert_eq!(
             parse("group=&disable=*").unwrap(),
-            Action { verb: Verb::Disable, target: Target::Group(None) }
+            Action::new(Verb::Disable, Target::Group(None))
         );
     }
 
     #[test]
     fn a_form_without_our_token_is_forged() {
         for form in ["route=n&stop=*", "token=&route=n&stop=*", "token=00&route=n&stop=*"] {
-            assert_eq!(Action::parse(form.as_bytes(), &csrf()), Err(ActionError::Forged), "{form}");
+            assert_eq!(
+                Form::parse(form.as_bytes(), Some(&csrf())),
+                Err(ActionError::Forged),
+                "{form}"
+            );
         }
     }
 
     #[test]
     fn a_bad_form_names_the_field() {
         for (form, error) in [
-            ("", "the field enable, disable or stop is missing"),
+            ("", "the field enable, disable, stop, drain or cancel is missing"),
             ("stop=*", "the field route is missing"),
-            ("route=n", "the field enable, disable or stop is missing"),
+            ("stop=@", "the field route is missing"),
+            ("alias=h&stop=@n", "the field route is missing"),
+            ("route=n", "the field enable, disable, stop, drain or cancel is missing"),
             ("route=n&stop=/x", "the field alias is missing"),
             ("route=&stop=*", "route has the bad value \"\": it is empty"),
             ("route=n&stop", "stop has the bad value \"\": it is empty"),
@@ -327,6 +454,39 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_is_for_a_node_and_may_have_a_deadline() {
+        let drain = |deadline_seconds| Action {
+            verb: Verb::Drain,
+            target: Target::Node("n1".into()),
+            deadline_seconds,
+        };
+        assert_eq!(parse("route=n1&drain=*"), Ok(drain(None)));
+        assert_eq!(parse("route=n1&drain=*&deadline="), Ok(drain(None)));
+        assert_eq!(parse("route=n1&drain=*&deadline=300"), Ok(drain(Some(300))));
+        for (form, error) in [
+            ("group=g&drain=*", "drain has the bad value \"\": it is for a node: route and *"),
+            ("route=n1&stop=*&deadline=9", "the field deadline is one too many"),
+            (
+                "route=n1&drain=*&deadline=0",
+                "deadline has the bad value \"0\": it is no number of seconds, 1 to 604800",
+            ),
+        ] {
+            assert_eq!(parse(form).unwrap_err().to_string(), error, "{form}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_stays_with_us() {
+        assert_eq!(whole("route=n&stop=*").map(|form| form.back), Ok("/".to_owned()));
+        let form = whole("route=n&stop=*&confirmed=yes&back=%2Fnodes%2Fn%3Fwindow%3D1h").unwrap();
+        assert_eq!((form.confirmed, form.back.as_str()), (true, "/nodes/n?window=1h"));
+        for bad in ["%2F%2Fevil", "https:%2F%2Fevil", "%2F%5Cevil", "%2Fa%0D%0Ab", "x"] {
+            let error = whole(&format!("route=n&stop=*&back={bad}")).unwrap_err().to_string();
+            assert!(error.ends_with("it is no path of this listener"), "{error}");
+        }
+    }
+
+    #[test]
     fn fields_and_values_are_bounded() {
         assert_eq!(parse(&"alias=h&".repeat(MAX_FIELDS)), Err(ActionError::TooMany));
         let error = parse(&format!("route={}&stop=*", "x".repeat(MAX_VALUE + 1))).unwrap_err();
@@ -337,7 +497,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            let _ = Action::parse(&bytes, &csrf());
+            let _ = Form::parse(&bytes, Some(&csrf()));
+            let _ = Form::parse(&bytes, None);
         }
 
         #[test]
@@ -348,7 +509,9 @@ mod tests {
             let form =
                 format!("route={}&alias={}&stop={}", encode(&route), encode(&alias), encode(&path));
             let target = Target::Context { route, aliases: vec![alias], path };
-            prop_assert_eq!(parse(&form).unwrap(), Action { verb: Verb::Stop, target });
+            let action = Action::new(Verb::Stop, target);
+            prop_assert_eq!(parse(&form).unwrap(), action.clone());
+            prop_assert_eq!(parse(&action.query()).unwrap(), action);
         }
     }
 }

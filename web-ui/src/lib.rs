@@ -8,7 +8,13 @@
 
 pub mod action;
 pub mod assets;
+pub mod attention;
 pub mod csrf;
+pub mod curl;
+pub mod effect;
+pub mod export;
 pub mod page;
 pub mod render;
+mod spark;
 mod text;
+pub mod view;

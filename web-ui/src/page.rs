@@ -3,7 +3,23 @@
 //! One [`Page`] is one moment of the balancer. Its JSON (through serde) has the same rows as the
 //! HTML, with exact numbers where the HTML rounds.
 
+mod coverage;
+mod drain;
+mod event;
+mod load;
+mod node;
+#[cfg(test)]
+pub(crate) mod samples;
+mod series;
+
 use serde::Serialize;
+
+pub use coverage::{Coverage, Place};
+pub use drain::{Drain, PastDrain};
+pub use event::{Event, Level};
+pub use load::Load;
+pub use node::{Context, ContextState, Node, NodeState, Property, VirtualHost};
+pub use series::{Pace, Series, Window};
 
 /// Everything that the manager shows at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,8 +34,35 @@ pub struct Page {
     pub uptime_seconds: u64,
     /// The balancer names with their settings.
     pub balancers: Vec<Balancer>,
+    /// Whether a request's host must be one of a context's aliases.
+    pub by_alias: bool,
+    /// What goes through, all nodes together.
+    pub pace: Pace,
+    /// Clients' connections that are open.
+    pub connections: u64,
+    /// Requests that wait for a node.
+    pub waiting: u64,
+    /// Drains that go on.
+    pub drains: Vec<Drain>,
+    /// Drains that are over, the latest first.
+    pub past_drains: Vec<PastDrain>,
+    /// Other balancers that share our operators' verbs.
+    pub peers: Vec<Peer>,
     /// The nodes, by load-balancing group. [`Group::gather`] makes them.
     pub groups: Vec<Group>,
+}
+
+/// Another balancer that shares our operators' verbs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Peer {
+    /// Its name or address.
+    pub name: String,
+    /// Whether it answers.
+    pub answers: bool,
+    /// Seconds since it last did; `None` while it never did.
+    pub seconds_since_answer: Option<u64>,
+    /// In what it disagrees with us, each in a line.
+    pub disagreements: Vec<String>,
 }
 
 /// What the balancer as a whole is doing.
@@ -53,6 +96,8 @@ pub struct Balancer {
     pub wait_worker_seconds: f64,
     /// Retries after the first try.
     pub max_attempts: u32,
+    /// What an operator set instead of what nodes reported.
+    pub overrides: Vec<Property>,
 }
 
 /// The nodes of one load-balancing group.
@@ -64,99 +109,28 @@ pub struct Group {
     pub nodes: Vec<Node>,
 }
 
-/// One node with its counters.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Node {
-    /// The node's name (JVMRoute).
-    pub route: String,
-    /// The balancer name that it registered for.
-    pub balancer: String,
-    /// Its load-balancing group (LBGroup), if it named one.
-    pub domain: Option<String>,
-    /// Where it answers, scheme first: `ajp://10.0.0.7:8009`.
-    pub address: String,
-    /// Whether it stands in the configuration file rather than having registered itself.
-    pub is_static: bool,
-    /// How it does, in one word.
-    pub state: NodeState,
-    /// Its load factor.
-    pub load: Load,
-    /// How often it was elected.
-    pub elected: u64,
-    /// Requests that are at the node now.
-    pub requests_in_flight: u64,
-    /// Bytes of answers, read from the node.
-    pub bytes_read: u64,
-    /// Bytes of requests, transferred to the node.
-    pub bytes_transferred: u64,
-    /// Seconds since its last STATUS; `None` while it sent none.
-    pub seconds_since_status: Option<u64>,
-    /// Its virtual hosts, in the order of registration.
-    pub virtual_hosts: Vec<VirtualHost>,
-}
-
-/// How a node does: what an operator wants to know first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NodeState {
-    /// It takes its share.
-    Up,
-    /// It is probed and takes no traffic yet.
-    Checking,
-    /// It takes traffic only when no other node is left.
-    Standby,
-    /// It takes old sessions only: no context is enabled, some are disabled.
-    Disabled,
-    /// It takes nothing: all its contexts are stopped, or it has none.
-    Stopped,
-    /// It reported itself broken.
-    Error,
-    /// It does not answer.
-    Down,
-}
-
-/// A set of aliases and the contexts on it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VirtualHost {
-    /// Host names.
-    pub aliases: Vec<String>,
-    /// Mounted applications.
-    pub contexts: Vec<Context>,
-}
-
-/// A mounted application.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Context {
-    /// Where it is mounted.
-    pub path: String,
-    /// What it takes.
-    pub state: ContextState,
-    /// Its requests that are at the node now.
-    pub requests_in_flight: u64,
-}
-
-/// What a context takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ContextState {
-    /// All requests.
-    Enabled,
-    /// Old sessions only.
-    Disabled,
-    /// No requests.
-    Stopped,
-}
-
-/// A load factor with its meaning, so that no reader has to know the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Load {
-    number: i32,
-    meaning: &'static str,
-}
-
 // === impl Page ===
 
 impl Page {
+    /// A page of a balancer that has just started: no nodes, no traffic.
+    pub fn empty(product: &str, version: &str) -> Page {
+        Page {
+            product: product.to_owned(),
+            version: version.to_owned(),
+            state: BalancerState::Starting,
+            uptime_seconds: 0,
+            balancers: Vec::new(),
+            by_alias: false,
+            pace: Pace::default(),
+            connections: 0,
+            waiting: 0,
+            drains: Vec::new(),
+            past_drains: Vec::new(),
+            peers: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
     /// `muster/0.1.0`, as the wire's VERSION writes it.
     pub fn release(&self) -> String {
         format!("{}/{}", self.product, self.version)
@@ -182,6 +156,21 @@ impl Page {
         self.nodes().map(|node| node.requests_in_flight).fold(0, u64::saturating_add)
     }
 
+    /// How many nodes are in a state.
+    pub fn nodes_in(&self, state: NodeState) -> usize {
+        self.nodes().filter(|node| node.state == state).count()
+    }
+
+    /// The node of that name.
+    pub fn node(&self, route: &str) -> Option<&Node> {
+        self.nodes().find(|node| node.route == route)
+    }
+
+    /// Sessions on all nodes that report them; `None` where none does.
+    pub fn sessions(&self) -> Option<u64> {
+        self.nodes().filter_map(|node| node.sessions).reduce(u64::saturating_add)
+    }
+
     /// Elections of all nodes.
     pub fn elected(&self) -> u64 {
         self.nodes().map(|node| node.elected).fold(0, u64::saturating_add)
@@ -191,6 +180,16 @@ impl Page {
 // === impl Group ===
 
 impl Group {
+    /// Requests at its nodes now.
+    pub fn requests_in_flight(&self) -> u64 {
+        self.nodes.iter().map(|node| node.requests_in_flight).fold(0, u64::saturating_add)
+    }
+
+    /// Requests per second of its nodes.
+    pub fn requests_per_second(&self) -> f64 {
+        self.nodes.iter().map(|node| node.pace.requests_per_second).sum()
+    }
+
     /// The nodes by group: named groups by name, then the nodes without one; the order of the
     /// nodes within a group stays.
     pub fn gather(nodes: impl IntoIterator<Item = Node>) -> Vec<Group> {
@@ -213,66 +212,6 @@ impl Group {
     }
 }
 
-// === impl Node ===
-
-impl Node {
-    /// How many contexts it has.
-    pub fn context_count(&self) -> usize {
-        self.virtual_hosts.iter().map(|host| host.contexts.len()).sum()
-    }
-
-    /// How many of its contexts are in a state.
-    pub fn contexts_in(&self, state: ContextState) -> usize {
-        self.virtual_hosts
-            .iter()
-            .flat_map(|host| &host.contexts)
-            .filter(|context| context.state == state)
-            .count()
-    }
-}
-
-// === impl Load ===
-
-impl Load {
-    /// The load factor for a number of the wire; a number that the wire does not know is shown
-    /// as it is, and said to be unknown.
-    ///
-    /// ```
-    /// use muster_web_ui::page::Load;
-    /// assert_eq!(Load::new(0).meaning(), "standby: used only when no other node is");
-    /// ```
-    pub fn new(number: i32) -> Load {
-        let meaning = match number {
-            100 => "free",
-            67..=99 => "lightly loaded",
-            34..=66 => "half loaded",
-            11..=33 => "heavily loaded",
-            2..=10 => "almost overloaded",
-            1 => "overloaded",
-            0 => "standby: used only when no other node is",
-            -1 => "in an error state",
-            -2 => "being probed",
-            _ => "unknown",
-        };
-        Load { number, meaning }
-    }
-
-    /// 1 (overloaded) to 100 (free), 0 standby, -1 broken, -2 being probed.
-    pub fn number(self) -> i32 {
-        self.number
-    }
-
-    /// What the number says.
-    pub fn meaning(self) -> &'static str {
-        self.meaning
-    }
-
-    /// The part of the node that is free, in percent; 0 for all that is not 1 to 100.
-    pub fn percent_free(self) -> i32 {
-        if (1..=100).contains(&self.number) { self.number } else { 0 }
-    }
-}
-
 // === impl the states ===
 
 impl BalancerState {
@@ -291,86 +230,6 @@ impl BalancerState {
             BalancerState::Starting => "the listeners are not up yet",
             BalancerState::Ready => "requests are taken",
             BalancerState::Draining => "no new connections; requests in flight finish",
-        }
-    }
-}
-
-impl NodeState {
-    /// The word of the page; also the name of its style.
-    pub fn word(self) -> &'static str {
-        match self {
-            NodeState::Up => "up",
-            NodeState::Checking => "checking",
-            NodeState::Standby => "standby",
-            NodeState::Disabled => "disabled",
-            NodeState::Stopped => "stopped",
-            NodeState::Error => "error",
-            NodeState::Down => "down",
-        }
-    }
-}
-
-impl ContextState {
-    /// The word of the page; also the name of its style.
-    pub fn word(self) -> &'static str {
-        match self {
-            ContextState::Enabled => "enabled",
-            ContextState::Disabled => "disabled",
-            ContextState::Stopped => "stopped",
-        }
-    }
-}
-
-/// Pages to look at and to test with.
-#[cfg(test)]
-pub(crate) mod samples {
-    use super::*;
-
-    /// A node that is up, with one virtual host of contexts `/app0`, `/app1`, ...
-    pub(crate) fn node(route: &str, domain: Option<&str>, contexts: usize) -> Node {
-        let context = |n| Context {
-            path: format!("/app{n}"),
-            state: ContextState::Enabled,
-            requests_in_flight: 0,
-        };
-        Node {
-            route: route.to_owned(),
-            balancer: "mycluster".to_owned(),
-            domain: domain.map(str::to_owned),
-            address: "http://127.0.0.1:8080".to_owned(),
-            is_static: false,
-            state: NodeState::Up,
-            load: Load::new(100),
-            elected: 12,
-            requests_in_flight: 0,
-            bytes_read: 3_400,
-            bytes_transferred: 1_250_000,
-            seconds_since_status: Some(3),
-            virtual_hosts: vec![VirtualHost {
-                aliases: vec!["localhost".to_owned()],
-                contexts: (0..contexts).map(context).collect(),
-            }],
-        }
-    }
-
-    /// A page of these nodes.
-    pub(crate) fn page(nodes: Vec<Node>) -> Page {
-        Page {
-            product: "muster".to_owned(),
-            version: "0.1.0".to_owned(),
-            state: BalancerState::Ready,
-            uptime_seconds: 11_520,
-            balancers: vec![Balancer {
-                name: "mycluster".to_owned(),
-                sticky_session: true,
-                sticky_session_force: false,
-                sticky_session_remove: false,
-                cookie: "JSESSIONID".to_owned(),
-                path: "jsessionid".to_owned(),
-                wait_worker_seconds: 0.0,
-                max_attempts: 1,
-            }],
-            groups: Group::gather(nodes),
         }
     }
 }

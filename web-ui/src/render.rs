@@ -1,40 +1,281 @@
-//! The HTML of the page: the templates filled with a [`Page`].
+//! The HTML of the page: the templates filled with the model.
 //!
 //! The template engine escapes every value. The page works without its script and asks nothing
-//! of another host. A page of many contexts shows those of one node at a time, so that its size
-//! grows with the nodes and not with their contexts.
+//! of another host. A page of many nodes shows them short, each with a link to a page of its own,
+//! so that its size grows with the nodes and not with their contexts.
+//!
+//! What changes by itself stands between marks ([`MARK`]), one for each part that may change
+//! alone: whoever looks at a live page is sent the parts that are new ([`parts`]).
+
+mod charts;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
 
 use askama::Template;
 
-use crate::action::Verb;
-use crate::csrf::Csrf;
-use crate::page::{ContextState, Node, Page};
+use crate::action::{Form, Verb};
+use crate::attention::{Attention, attention};
+use crate::curl::{Reach, command};
+use crate::effect::{Consequence, effect};
+use crate::page::{ContextState, Event, Level, Node, NodeState, Page, Window};
 use crate::text;
+use crate::view::{Look, Only, View};
+use charts::{Tile, tiles};
+use rows::{Cut, Groups, Realm, contexts_of, nodes_of, realms};
 
-/// Most contexts that a page shows all at once.
-pub const CONTEXTS_SHOWN: usize = 200;
+/// Most contexts that a page of nodes shows with their verbs.
+pub const CONTEXTS_SHOWN: usize = 120;
 
-/// The page as HTML. `open` names the node whose contexts are shown where there are more than
-/// [`CONTEXTS_SHOWN`]; below that all are.
-pub fn html(page: &Page, csrf: &Csrf, open: Option<&str>) -> String {
-    let shows_all = page.context_count() <= CONTEXTS_SHOWN;
-    let template = PageHtml { page, token: csrf.token(), open, shows_all };
+/// Most nodes that it shows with all their facts.
+pub const NODES_SHOWN: usize = 24;
+
+/// Most nodes of a context that are named.
+const PLACES_SHOWN: usize = 12;
+
+/// What stands between two parts of a live page.
+pub const MARK: &str = "<!--|-->";
+
+/// Who looks, and what he may do.
+#[derive(Debug, Clone)]
+pub struct Viewer<'a> {
+    /// His name; empty where the page is open to all who reach it.
+    pub name: &'a str,
+    /// The word of his role.
+    pub role: &'a str,
+    /// Whether verbs are his.
+    pub can_act: bool,
+    /// Whether he can log out.
+    pub can_leave: bool,
+    /// Whether nodes can be drained.
+    pub can_drain: bool,
+    /// The token of his forms.
+    pub token: &'a str,
+    /// The colours that he chose.
+    pub theme: Theme,
+}
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Theme {
+    /// As the browser says.
+    #[default]
+    System,
+    /// Always light.
+    Light,
+    /// Always dark.
+    Dark,
+}
+
+/// What is the same in all views: see `base.html`.
+struct Frame<'a> {
+    page: &'a Page,
+    viewer: &'a Viewer<'a>,
+    view: &'a View,
+    look: &'a Look,
+    /// The address of this view, to come back to.
+    here: String,
+    attention: Vec<Attention>,
+}
+
+/// The view as HTML; `None` for a node that is not there. [`View::Events`] and [`View::Config`]
+/// have more to show than the model: see [`events`] and [`config`].
+pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Option<String> {
+    let frame = Frame::new(page, viewer, view, look);
+    Some(match view {
+        View::Nodes => {
+            let (groups, cut) = nodes_of(page, look);
+            let shown: usize = groups.iter().map(|(_, nodes)| nodes.len()).sum();
+            let contexts: usize =
+                groups.iter().flat_map(|(_, nodes)| nodes).map(|node| node.context_count()).sum();
+            let is_short = contexts > CONTEXTS_SHOWN || shown > NODES_SHOWN;
+            written(&NodesHtml {
+                tiles: tiles(&page.pace, Some(page)),
+                groups,
+                cut,
+                is_short,
+                frame,
+            })
+        }
+        View::Node(route) => {
+            let node = page.node(route)?;
+            written(&NodeHtml { tiles: tiles(&node.pace, None), node, frame })
+        }
+        View::Contexts => {
+            let (contexts, cut) = contexts_of(page, look);
+            written(&ContextsHtml { contexts, cut, frame })
+        }
+        View::Topology => written(&TopologyHtml { realms: realms(page), frame }),
+        View::Events => return Some(events(page, viewer, look, &[])),
+        View::Config => return Some(config(page, viewer, "")),
+    })
+}
+
+/// The events, the latest first.
+pub fn events(page: &Page, viewer: &Viewer<'_>, look: &Look, events: &[Event]) -> String {
+    let found = |event: &&Event| {
+        let who = event.who.as_deref().unwrap_or_default();
+        let grave = look.only != Only::Trouble || event.level != Level::Info;
+        grave && [&event.subject, &event.what, who].into_iter().any(|text| look.is_in(text))
+    };
+    let events = events.iter().filter(found).collect();
+    written(&EventsHtml { events, frame: Frame::new(page, viewer, &View::Events, look) })
+}
+
+/// The configuration in effect; whoever hands it in has masked its secrets.
+pub fn config(page: &Page, viewer: &Viewer<'_>, toml: &str) -> String {
+    let look = Look::default();
+    written(&ConfigHtml { toml, frame: Frame::new(page, viewer, &View::Config, &look) })
+}
+
+/// What a verb would do, with the button that does it.
+pub fn confirm(page: &Page, viewer: &Viewer<'_>, form: &Form, reach: &Reach) -> String {
+    let effect = effect(page, &form.action);
+    let look = Look::default();
+    written(&ConfirmHtml {
+        form,
+        title: title(form),
+        consequences: effect.consequences(form.action.verb),
+        curl: command(&form.action, reach),
+        frame: Frame::new(page, viewer, &View::Nodes, &look),
+    })
+}
+
+/// The curl commands for what an action is for: of its own verb and the others.
+pub fn curl(page: &Page, viewer: &Viewer<'_>, form: &Form, reach: &Reach) -> String {
+    let of = |verb: Verb| {
+        let action = crate::action::Action::new(verb, form.action.target.clone());
+        (verb, command(&action, reach))
+    };
+    let look = Look::default();
+    written(&CurlHtml {
+        subject: subject(form),
+        commands: Verb::ALL.into_iter().map(of).collect(),
+        login: reach.login,
+        back: &form.back,
+        frame: Frame::new(page, viewer, &View::Nodes, &look),
+    })
+}
+
+/// The login, with what was wrong the last time.
+pub fn login(product: &str, back: &str, wrong: &str, theme: Theme) -> String {
+    written(&LoginHtml { product, back, wrong, theme })
+}
+
+/// The answer to what was refused, as HTML.
+pub fn refusal(title: &str, message: &str) -> String {
+    written(&RefusalHtml { title, message })
+}
+
+/// The parts of a page that change alone; the first and the last never do.
+pub fn parts(html: &str) -> Vec<&str> {
+    html.split(MARK).collect()
+}
+
+fn written(template: &impl Template) -> String {
     template.render().expect("writing text into a String cannot fail")
 }
 
-/// The answer to a form that was refused, as HTML.
-pub fn refusal(title: &str, message: &str) -> String {
-    let template = RefusalHtml { title, message };
-    template.render().expect("writing text into a String cannot fail")
+fn title(form: &Form) -> String {
+    let verb = form.action.verb;
+    match &form.action.target {
+        crate::action::Target::Group(_) => {
+            format!("{} all nodes of {}?", verb.label(), subject(form))
+        }
+        _ => format!("{} {}?", verb.label(), subject(form)),
+    }
+}
+
+fn subject(form: &Form) -> String {
+    use crate::action::Target;
+    match &form.action.target {
+        Target::Context { route, path, .. } => {
+            format!("{} on {}", text::plain(path), text::plain(route))
+        }
+        Target::Node(route) => format!("node {}", text::plain(route)),
+        Target::Group(Some(domain)) => format!("LBGroup {}", text::plain(domain)),
+        Target::Group(None) => "the default LBGroup".to_owned(),
+    }
+}
+
+// === the templates ===
+
+#[derive(Template)]
+#[template(path = "nodes.html", whitespace = "minimize")]
+struct NodesHtml<'a> {
+    frame: Frame<'a>,
+    tiles: Vec<Tile>,
+    groups: Groups<'a, &'a Node>,
+    cut: Cut,
+    is_short: bool,
 }
 
 #[derive(Template)]
-#[template(path = "page.html", whitespace = "minimize")]
-struct PageHtml<'a> {
-    page: &'a Page,
-    token: &'a str,
-    open: Option<&'a str>,
-    shows_all: bool,
+#[template(path = "one.html", whitespace = "minimize")]
+struct NodeHtml<'a> {
+    frame: Frame<'a>,
+    tiles: Vec<Tile>,
+    node: &'a Node,
+}
+
+#[derive(Template)]
+#[template(path = "contexts.html", whitespace = "minimize")]
+struct ContextsHtml<'a> {
+    frame: Frame<'a>,
+    contexts: Vec<crate::page::Coverage<'a>>,
+    cut: Cut,
+}
+
+#[derive(Template)]
+#[template(path = "topology.html", whitespace = "minimize")]
+struct TopologyHtml<'a> {
+    frame: Frame<'a>,
+    realms: Vec<Realm<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "events.html", whitespace = "minimize")]
+struct EventsHtml<'a> {
+    frame: Frame<'a>,
+    events: Vec<&'a Event>,
+}
+
+#[derive(Template)]
+#[template(path = "config.html")]
+struct ConfigHtml<'a> {
+    frame: Frame<'a>,
+    toml: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html", whitespace = "minimize")]
+struct ConfirmHtml<'a> {
+    frame: Frame<'a>,
+    form: &'a Form,
+    title: String,
+    consequences: Vec<Consequence>,
+    curl: String,
+}
+
+#[derive(Template)]
+#[template(path = "curl.html")]
+struct CurlHtml<'a> {
+    frame: Frame<'a>,
+    subject: String,
+    commands: Vec<(Verb, String)>,
+    login: crate::curl::Login,
+    back: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "login.html", whitespace = "minimize")]
+struct LoginHtml<'a> {
+    product: &'a str,
+    back: &'a str,
+    wrong: &'a str,
+    theme: Theme,
 }
 
 #[derive(Template)]
@@ -44,11 +285,99 @@ struct RefusalHtml<'a> {
     message: &'a str,
 }
 
-// === impl PageHtml ===
+// === impl Frame ===
 
-impl PageHtml<'_> {
-    fn shows_contexts(&self, node: &Node) -> bool {
-        self.shows_all || self.open == Some(&node.route)
+impl<'a> Frame<'a> {
+    fn new(page: &'a Page, viewer: &'a Viewer<'a>, view: &'a View, look: &'a Look) -> Frame<'a> {
+        let here = format!("{}{}", view.path(), look.query());
+        Frame { page, viewer, view, look, here, attention: attention(page) }
+    }
+
+    /// The address of the same view, seen otherwise.
+    fn seen(&self, look: impl Borrow<Look>) -> String {
+        format!("{}{}", self.view.path(), look.borrow().query())
+    }
+
+    fn is_nodes(&self) -> bool {
+        *self.view == View::Nodes
+    }
+
+    /// The gravest that the sentences have; `note` where all is well.
+    fn gravest(&self) -> Level {
+        self.attention.iter().map(|one| one.level).min().unwrap_or(Level::Info)
+    }
+
+    fn release(&self) -> String {
+        text::plain(&self.page.release())
+    }
+
+    fn title(&self) -> String {
+        let nodes = self.page.nodes().count();
+        format!("{}: {} of {nodes} nodes up", self.view.label(), self.page.nodes_up())
+    }
+
+    /// The states that nodes are in, with their counts, the worst first.
+    fn states(&self) -> Vec<(Only, usize)> {
+        let count = |state| (Only::State(state), self.page.nodes_in(state));
+        NodeState::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn chooses(&self, only: &Only) -> bool {
+        self.look.only == *only
+    }
+
+    /// Where a form comes back to, unless it is the first view.
+    fn back(&self) -> Option<&str> {
+        (self.here != "/").then_some(self.here.as_str())
+    }
+}
+
+// === impl ConfirmHtml ===
+
+impl ConfirmHtml<'_> {
+    /// What stands in the form beside its button and its deadline.
+    fn hidden(&self) -> Vec<(&'static str, String)> {
+        let own = self.form.action.verb.word();
+        let mut fields = self.form.action.fields();
+        fields.retain(|(name, _)| *name != own && *name != "deadline");
+        fields
+    }
+
+    /// The value of its button.
+    fn value(&self) -> String {
+        let own = self.form.action.verb.word();
+        let found = self.form.action.fields().into_iter().find(|(name, _)| *name == own);
+        found.map(|(_, value)| value).unwrap_or_default()
+    }
+}
+
+// === impl Theme ===
+
+impl Theme {
+    /// All of them.
+    pub const ALL: [Theme; 3] = [Theme::System, Theme::Light, Theme::Dark];
+
+    /// The word of the cookie.
+    pub fn word(self) -> &'static str {
+        match self {
+            Theme::System => "system",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    /// The theme of a word; any other word is the browser's wish.
+    pub fn from_word(word: &str) -> Theme {
+        Theme::ALL.into_iter().find(|theme| theme.word() == word).unwrap_or_default()
+    }
+
+    /// The one that a press of the button leads to.
+    fn next(self) -> Theme {
+        match self {
+            Theme::System => Theme::Dark,
+            Theme::Dark => Theme::Light,
+            Theme::Light => Theme::System,
+        }
     }
 }
 
@@ -62,202 +391,5 @@ impl ContextState {
             ContextState::Disabled => [Verb::Enable, Verb::Stop],
             ContextState::Stopped => [Verb::Enable, Verb::Disable],
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::action::{Action, Target};
-    use crate::page::samples::{node, page};
-    use crate::page::{Context, Load, NodeState, VirtualHost};
-
-    fn csrf() -> Csrf {
-        Csrf::new([7; crate::csrf::KEY_BYTES])
-    }
-
-    /// The page with everything between tags and in attributes that is not markup of ours taken
-    /// out: what is left must not depend on names.
-    fn skeleton(html: &str) -> Vec<String> {
-        let mut tags = Vec::new();
-        let mut rest = html;
-        while let Some(start) = rest.find('<') {
-            rest = &rest[start..];
-            let mut quoted = false;
-            let end = rest
-                .char_indices()
-                .find(|(_, c)| {
-                    quoted ^= *c == '"';
-                    *c == '>' && !quoted
-                })
-                .map(|(at, _)| at)
-                .expect("every tag is closed");
-            // The even parts of a tag stand outside of its quotes: its name and attribute names.
-            tags.push(rest[..=end].split('"').step_by(2).collect());
-            rest = &rest[end..];
-        }
-        tags
-    }
-
-    fn named(name: &str) -> Page {
-        let mut bad = node("n", Some("g"), 1);
-        bad.route = name.to_owned();
-        bad.domain = Some(name.to_owned());
-        bad.balancer = name.to_owned();
-        bad.address = name.to_owned();
-        bad.virtual_hosts = vec![VirtualHost {
-            aliases: vec![name.to_owned()],
-            contexts: vec![Context {
-                path: name.to_owned(),
-                state: ContextState::Enabled,
-                requests_in_flight: 0,
-            }],
-        }];
-        let mut page = page(vec![bad]);
-        page.product = name.to_owned();
-        page.version = name.to_owned();
-        page.balancers[0].name = name.to_owned();
-        page.balancers[0].cookie = name.to_owned();
-        page.balancers[0].path = name.to_owned();
-        page
-    }
-
-    #[test]
-    fn the_page_has_all_nine_items_of_the_figure() {
-        let html = html(&page(vec![node("node1", Some("left"), 1)]), &csrf(), None);
-        for item in [
-            "muster/0.1.0",
-            "http://127.0.0.1:8080",
-            "<h3><bdi>node1</bdi></h3>",
-            "Virtual Host 1",
-            r#"title="No new sessions; ongoing sessions stay">Disable</button>"#,
-            r#"title="No requests; sessions fail over unless sticky-session-force">Stop</button>"#,
-            "Enable Contexts</button>",
-            "Disable Contexts</button>",
-            "Stop Contexts</button>",
-            "<span>LBGroup</span> <bdi>left</bdi>",
-            "Load 100",
-        ] {
-            assert!(html.contains(item), "{item} is missing in {html}");
-        }
-    }
-
-    #[test]
-    fn markup_in_a_name_is_text() {
-        let html = html(&named(r#"<script>alert(1)</script>" onx=1 '"#), &csrf(), None);
-        assert!(!html.contains("<script>"), "{html}");
-        assert!(!html.contains(r#"" onx"#), "{html}");
-        assert!(html.contains("&#60;script&#62;alert(1)"), "{html}");
-    }
-
-    #[test]
-    fn a_name_that_turns_the_reading_direction_is_written_out() {
-        let html = html(&named("a\u{202e}b"), &csrf(), None);
-        assert!(html.contains(r"<h3><bdi>a\u{202e}b</bdi></h3>"), "{html}");
-    }
-
-    #[test]
-    fn a_long_name_is_cut_and_whole_in_its_title() {
-        let name = "x".repeat(10_000);
-        let html = html(&named(&name), &csrf(), None);
-        assert!(html.contains(&format!("<h3><bdi title=\"{name}\">{}…</bdi></h3>", &name[..64])));
-    }
-
-    #[test]
-    fn an_empty_page_says_what_to_do() {
-        let html = html(&page(Vec::new()), &csrf(), None);
-        assert!(html.contains("No node has registered yet"), "{html}");
-    }
-
-    #[test]
-    fn states_are_words() {
-        let mut one = node("a", None, 3);
-        one.state = NodeState::Standby;
-        one.load = Load::new(0);
-        one.virtual_hosts[0].contexts[1].state = ContextState::Disabled;
-        one.virtual_hosts[0].contexts[2].state = ContextState::Stopped;
-        let html = html(&page(vec![one]), &csrf(), None);
-        for word in [">standby<", ">enabled<", ">disabled<", ">stopped<", "used only when no other"]
-        {
-            assert!(html.contains(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn a_hundred_nodes_of_ten_contexts_stay_under_100_kb() {
-        let many = |n| {
-            let nodes = (0..n).map(|i| node(&format!("node-{i:03}"), Some("group"), 10));
-            html(&page(nodes.collect()), &csrf(), Some("node-042"))
-        };
-        let html = many(100);
-        assert!(html.len() < 100_000, "{} bytes", html.len());
-        assert_eq!(html.matches("Virtual Host 1").count(), 1, "only the open node shows contexts");
-        assert!(html.contains("href=\"/?node=node-041\""), "the others are a link away");
-        assert_eq!(many(20).matches("Virtual Host 1").count(), 20, "few contexts are all shown");
-    }
-
-    #[test]
-    fn nothing_is_asked_of_another_host() {
-        let html = html(&page(vec![node("a", None, 1)]), &csrf(), None);
-        for outside in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url("] {
-            assert!(!html.contains(outside), "{outside}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_shows_its_message_as_text() {
-        let html = refusal("400 Bad Request", "\"<b>\" is no field");
-        assert!(html.contains("&#34;&#60;b&#62;&#34; is no field"), "{html}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_name_breaks_out_of_the_markup(
-            name in prop_oneof![any::<String>(), "[<>\"'&=/ a-z\\PC]{0,40}", "\\PC{65,90}"],
-        ) {
-            let cut = crate::text::cut(&crate::text::visible(&name)).is_some();
-            let plain = if cut { "x".repeat(90) } else { "x".to_owned() };
-            prop_assert_eq!(
-                skeleton(&html(&named(&name), &csrf(), None)),
-                skeleton(&html(&named(&plain), &csrf(), None)),
-            );
-        }
-
-        /// What a browser sends for the first button of a form is the action that it stands for.
-        #[test]
-        fn the_forms_carry_the_names_whole(name in "/[^\\p{C}]{0,40}") {
-            let html = html(&named(&name), &csrf(), None);
-            let form = html.rsplit_once("<form class=host").expect("a form").1;
-            let mut fields: Vec<String> = form
-                .split("<input type=hidden name=")
-                .skip(1)
-                .map(|rest| rest.split('>').next().expect("the end of the tag"))
-                .map(|pair| pair.replacen(" value=", "=", 1).replace('"', ""))
-                .collect();
-            let button = form.split("<button name=").nth(1).expect("a button");
-            let (verb, rest) = button.split_once(" value=\"").expect("a value");
-            let value = rest.split('"').next().expect("the end of the value");
-            fields.push(format!("{verb}={value}"));
-            let sent: Vec<String> = fields.iter().map(|field| urlencoded(&unescaped(field))).collect();
-
-            let action = Action::parse(sent.join("&").as_bytes(), &csrf()).expect("a good form");
-            let (route, aliases) = (name.clone(), vec![name.clone()]);
-            let target = Target::Context { route, aliases, path: name };
-            prop_assert_eq!(action, Action { verb: Verb::Disable, target });
-        }
-    }
-
-    fn unescaped(text: &str) -> String {
-        [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")]
-            .iter()
-            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-    }
-
-    fn urlencoded(field: &str) -> String {
-        let (name, value) = field.split_once('=').expect("a field");
-        let set = percent_encoding::NON_ALPHANUMERIC;
-        format!("{name}={}", percent_encoding::utf8_percent_encode(value, set))
     }
 }

@@ -8,11 +8,36 @@ use std::fmt::Write as _;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::page::{ContextState, Node};
 
 /// Characters of a name that the page shows before it cuts; the whole name is in the title.
 pub(crate) const SHOWN: usize = 64;
+
+/// A value, or a reference to it: which of both a template hands on depends on where it had it.
+pub(crate) trait Is<T> {
+    /// The value.
+    fn it(self) -> T;
+}
+
+impl<T: Copy> Is<T> for T {
+    fn it(self) -> T {
+        self
+    }
+}
+
+impl<T: Copy> Is<T> for &T {
+    fn it(self) -> T {
+        *self
+    }
+}
+
+impl<T: Copy> Is<T> for &&T {
+    fn it(self) -> T {
+        **self
+    }
+}
 
 /// A name with every invisible or direction-turning character written as `\u{202e}`.
 pub(crate) fn visible(name: &str) -> Cow<'_, str> {
@@ -64,9 +89,65 @@ pub(crate) struct Name<'a> {
 // Its own template has escaped it.
 impl HtmlSafe for Name<'_> {}
 
+/// A name within a sentence: visible, and cut.
+pub(crate) fn plain(name: &str) -> String {
+    let whole = visible(name);
+    cut(&whole).unwrap_or_else(|| whole.into_owned())
+}
+
+/// A value as a part of an address, every byte that could mean something else encoded.
+pub(crate) fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, &PART).to_string()
+}
+
+/// What stands for itself in an address: letters, digits and `-._~` (RFC 3986, 2.3).
+const PART: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `1 node`, `3 nodes`.
+pub(crate) fn many(number: impl Is<u64>, word: &str) -> String {
+    let number = number.it();
+    match number {
+        1 => format!("1 {word}"),
+        _ => format!("{} {word}s", count(number)),
+    }
+}
+
+/// A rate with what an eye can use of it: `0`, `0.4`, `12`, `1 200`.
+pub(crate) fn rate(per_second: impl Is<f64>) -> String {
+    let per_second = per_second.it();
+    match per_second {
+        rate if rate.is_nan() || rate < 0.05 => "0".to_owned(),
+        rate if rate < 9.95 => format!("{rate:.1}"),
+        rate => count(rate.round() as u64),
+    }
+}
+
+/// A short time: `0.4 ms`, `12 ms`, `1.3 s`.
+pub(crate) fn short(seconds: impl Is<f64>) -> String {
+    let seconds = seconds.it();
+    match seconds * 1e3 {
+        ms if ms < 9.95 => format!("{ms:.1} ms"),
+        ms if ms < 999.5 => format!("{ms:.0} ms"),
+        ms if ms < 99_500.0 => format!("{:.1} s", ms / 1e3),
+        ms => span((ms / 1e3) as u64),
+    }
+}
+
+/// A part of a hundred: `0 %`, `0.03 %`, `1.4 %`, `12 %`.
+pub(crate) fn percent(percent: impl Is<f64>) -> String {
+    let percent = percent.it();
+    match percent {
+        0.0 => "0 %".to_owned(),
+        percent if percent < 0.01 => "< 0.01 %".to_owned(),
+        percent if percent < 0.995 => format!("{percent:.2} %"),
+        percent if percent < 9.95 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
 /// A setting that is on or off.
-pub(crate) fn yes(on: bool) -> &'static str {
-    if on { "yes" } else { "no" }
+pub(crate) fn yes(on: &bool) -> &'static str {
+    if *on { "yes" } else { "no" }
 }
 
 /// The contexts of a node in a line: `10 contexts: 8 enabled, 2 stopped`.
@@ -86,7 +167,8 @@ pub(crate) fn contexts(node: &Node) -> String {
 }
 
 /// A span of time in its two largest units: `3 h 12 min`.
-pub(crate) fn span(seconds: u64) -> String {
+pub(crate) fn span(seconds: impl Is<u64>) -> String {
+    let seconds = seconds.it();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match () {
         () if days > 0 => format!("{days} d {} h", hours % 24),
@@ -97,7 +179,8 @@ pub(crate) fn span(seconds: u64) -> String {
 }
 
 /// Bytes with three digits and a decimal unit: `1.25 MB`.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: impl Is<u64>) -> String {
+    let bytes = bytes.it();
     if bytes < 1_000 {
         return format!("{bytes} B");
     }
@@ -114,7 +197,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A count with thin groups of three: `1 234 567`, with spaces that do not break.
-pub(crate) fn count(number: u64) -> String {
+pub(crate) fn count(number: impl Is<u64>) -> String {
+    let number = number.it();
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (at, digit) in digits.char_indices() {
@@ -164,6 +248,24 @@ mod tests {
         assert_eq!(bytes(123_456), "123 kB");
         assert_eq!(bytes(999_600), "1.00 MB");
         assert_eq!(bytes(u64::MAX), "18.4 EB");
+    }
+
+    #[test]
+    fn rates_times_and_parts_have_what_an_eye_can_use() {
+        let rates = [f64::NAN, 0.0, 0.04, 0.44, 9.96, 1_234.4].map(rate);
+        assert_eq!(rates, ["0", "0", "0", "0.4", "10", "1\u{202f}234"]);
+        assert_eq!(
+            [0.0004, 0.0123, 1.34, 300.0].map(short),
+            ["0.4 ms", "12 ms", "1.3 s", "5 min 0 s"]
+        );
+        let parts = [0.0, 0.001, 0.034, 1.44, 12.3].map(percent);
+        assert_eq!(parts, ["0 %", "< 0.01 %", "0.03 %", "1.4 %", "12 %"]);
+        assert_eq!(many(1, "node") + &many(0, "node"), "1 node0 nodes");
+    }
+
+    #[test]
+    fn a_part_of_an_address_is_encoded() {
+        assert_eq!(encoded("a-b._~c/d?e=f&g h\u{202e}"), "a-b._~c%2Fd%3Fe%3Df%26g%20h%E2%80%AE");
     }
 
     #[test]

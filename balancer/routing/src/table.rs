@@ -82,6 +82,11 @@ impl RoutingTable {
         self.nodes.get(route)
     }
 
+    /// All nodes, in no order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
     /// Bounds what elections remember: see [`Pool::close_window`].
     pub fn close_window(&self) {
         let by_host = self.hosts.values().flat_map(|contexts| contexts.values());

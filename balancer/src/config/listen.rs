@@ -1,4 +1,4 @@
-//! The listeners of browsers (`[http]`) and of operators (`[manager]`).
+//! The listener of browsers (`[http]`), and what listeners have in common.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,16 +74,6 @@ pub enum Engine {
     Pingora,
 }
 
-/// `[manager]`: the listener of page, metrics and health checks.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Manager {
-    /// Addresses, `ip:port`; port 0 takes a free one. Up to 64 of them; none turns the manager off.
-    /// Default `["127.0.0.1:6667"]`.
-    pub listen: Vec<SocketAddr>,
-    /// Most connections at once, 1 to 1,000,000. Default 256.
-    pub max_connections: usize,
-}
-
 // === impl Http ===
 
 impl Default for Http {
@@ -149,28 +139,6 @@ impl Http {
             }),
             trusted_proxies: networks(section, "trusted_proxies"),
             proxy_protocol_from: networks(section, "proxy_protocol_from"),
-        }
-    }
-}
-
-// === impl Manager ===
-
-impl Default for Manager {
-    fn default() -> Self {
-        Manager { listen: vec![loopback(6667)], max_connections: 256 }
-    }
-}
-
-impl Manager {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Manager {
-        let default = Manager::default();
-        Manager {
-            listen: addresses(section, 0, default.listen),
-            max_connections: section.read(
-                "max_connections",
-                default.max_connections,
-                count(1..=1_000_000),
-            ),
         }
     }
 }

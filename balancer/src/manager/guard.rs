@@ -15,7 +15,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::time::timeout;
 
-use super::{ManagerState, refuse};
+use super::{ManagerState, REQUEST_TIMEOUT, refuse};
 
 /// Why a request is not heard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +48,14 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let heard = authority(request.uri(), request.headers()).and_then(|host| {
-        check_host(&host, state.own, &state.hosts)?;
+        check_host(&host, state.own, &state.settings.hosts)?;
         check_origin(request.method(), &host, request.headers())
     });
     if let Err(denied) = heard {
         tracing::warn!(%denied, "a request to the manager");
         return refuse(denied.status(), &denied.to_string());
     }
-    match timeout(state.request_timeout, next.run(request)).await {
+    match timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let mut late = refuse(StatusCode::REQUEST_TIMEOUT, "the request took too long");

@@ -1,5 +1,7 @@
 //! What a button asks for, as a verb of operators.
 
+use std::time::Duration;
+
 use muster_web_ui::action::{self, Action};
 
 use crate::operate::{OperateError, Target, Verb};
@@ -15,5 +17,9 @@ pub(super) fn verb(action: &Action) -> Result<Verb, OperateError> {
         action::Verb::Enable => Verb::Enable(target),
         action::Verb::Disable => Verb::Disable(target),
         action::Verb::Stop => Verb::Stop(target),
+        action::Verb::Drain => {
+            Verb::Drain { target, deadline: action.deadline_seconds.map(Duration::from_secs) }
+        }
+        action::Verb::Cancel => Verb::CancelDrain(target),
     })
 }

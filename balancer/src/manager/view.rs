@@ -2,27 +2,63 @@
 
 use std::time::Duration;
 
-use muster_protocol::mcmp::BalancerSettings;
+use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
 use muster_protocol::names::BalancerName;
 use muster_routing::context::ContextState;
+use muster_routing::drain::{Drain, End, Phase};
 use muster_routing::health::Health;
-use muster_routing::rows::{ContextRow, HostRow, NodeRow, Rows};
-use muster_web_ui::page;
+use muster_routing::overrides::NodeOverride;
+use muster_routing::rows::{BalancerToldRow, ContextRow, HostRow, NodeRow, Rows};
+use muster_routing::word::UnixMs;
+use muster_web_ui::page::{self, Pace, Window};
+
+use super::history::History;
+
+/// Most drains of the past that the page shows.
+const MOST_PAST: usize = 50;
+
+/// What the page has beside the rows.
+pub(super) struct Beside<'a> {
+    pub(super) state: page::BalancerState,
+    pub(super) uptime: Duration,
+    pub(super) by_alias: bool,
+    pub(super) connections: i64,
+    pub(super) waiting: i64,
+    /// Drains under way, and the last that are over.
+    pub(super) drains: &'a (Vec<Drain>, Vec<Drain>),
+    pub(super) wall: UnixMs,
+    pub(super) history: &'a History,
+    pub(super) window: Window,
+}
 
 /// The page of this moment.
-pub(super) fn page(rows: &Rows, state: page::BalancerState, uptime: Duration) -> page::Page {
+pub(super) fn page(rows: &Rows, beside: &Beside<'_>) -> page::Page {
     let (product, version) = crate::PRODUCT.split_once('/').unwrap_or((crate::PRODUCT, ""));
+    let (under_way, over) = beside.drains;
+    let nodes = rows
+        .nodes
+        .iter()
+        .map(|row| node(row, beside.history.node(&row.config.route, beside.window)));
     page::Page {
         product: product.to_owned(),
         version: version.to_owned(),
-        state,
-        uptime_seconds: uptime.as_secs(),
-        balancers: rows.balancers.iter().map(balancer).collect(),
-        groups: page::Group::gather(rows.nodes.iter().map(node)),
+        state: beside.state,
+        uptime_seconds: beside.uptime.as_secs(),
+        balancers: rows.balancers.iter().zip(&rows.overrides).map(balancer).collect(),
+        by_alias: beside.by_alias,
+        pace: beside.history.all(beside.window),
+        connections: u64::try_from(beside.connections).unwrap_or(0),
+        waiting: u64::try_from(beside.waiting).unwrap_or(0),
+        drains: under_way.iter().filter(|d| !d.is_over()).map(|d| drain(d, beside.wall)).collect(),
+        past_drains: over.iter().rev().take(MOST_PAST).map(|d| past(d, beside.wall)).collect(),
+        peers: Vec::new(),
+        groups: page::Group::gather(nodes),
     }
 }
 
-fn balancer((name, settings): &(BalancerName, BalancerSettings)) -> page::Balancer {
+fn balancer(
+    ((name, settings), told): (&(BalancerName, BalancerSettings), &BalancerToldRow),
+) -> page::Balancer {
     page::Balancer {
         name: name.to_string(),
         sticky_session: settings.sticky,
@@ -32,10 +68,73 @@ fn balancer((name, settings): &(BalancerName, BalancerSettings)) -> page::Balanc
         path: settings.path.to_string(),
         wait_worker_seconds: settings.wait_worker.as_secs_f64(),
         max_attempts: settings.max_attempts,
+        overrides: balancer_overrides(told),
     }
 }
 
-fn node(row: &NodeRow) -> page::Node {
+fn balancer_overrides(told: &BalancerToldRow) -> Vec<page::Property> {
+    let (own, set) = (&told.reported, &told.overrides);
+    let flag = |name, own: bool, set: Option<bool>| {
+        property(name, own.to_string(), set.map(|set| set.to_string()))
+    };
+    let wait = set.wait_worker_ms.map(|ms| ms.to_string());
+    let all = [
+        flag("sticky_session", own.sticky, set.sticky_session),
+        flag("sticky_session_force", own.sticky_force, set.sticky_session_force),
+        flag("sticky_session_remove", own.sticky_remove, set.sticky_session_remove),
+        property(
+            "max_attempts",
+            own.max_attempts.to_string(),
+            set.max_attempts.map(|most| most.to_string()),
+        ),
+        property("wait_worker_ms", millis(own.wait_worker), wait),
+    ];
+    all.into_iter().filter(|property| property.overridden.is_some()).collect()
+}
+
+fn property(name: &str, reported: String, overridden: Option<String>) -> page::Property {
+    page::Property { name: name.to_owned(), reported, overridden }
+}
+
+fn millis(time: Duration) -> String {
+    time.as_millis().to_string()
+}
+
+fn drain(drain: &Drain, wall: UnixMs) -> page::Drain {
+    page::Drain {
+        route: drain.subject.route.to_string(),
+        by: drain.by.to_string(),
+        sessions_then: drain.first.sessions,
+        sessions_left: drain.left.sessions,
+        requests_left: drain.left.requests,
+        requests_then: drain.first.requests,
+        seconds: wall.saturating_sub(drain.started_ms) / 1000,
+        seconds_to_deadline: Some(drain.deadline_ms.saturating_sub(wall) / 1000),
+    }
+}
+
+fn past(drain: &Drain, wall: UnixMs) -> page::PastDrain {
+    let ended = drain.ended_ms.unwrap_or(wall);
+    let outcome = match drain.phase {
+        Phase::Draining | Phase::Stopping(_) => "under way",
+        Phase::Ended(End::Empty) => "nothing was left",
+        Phase::Ended(End::Deadline) => "deadline",
+        Phase::Ended(End::Stopped) => "stopped",
+        Phase::Ended(End::Cancelled) => "cancelled",
+        Phase::Ended(End::Gone) => "node gone",
+    };
+    page::PastDrain {
+        route: drain.subject.route.to_string(),
+        by: drain.by.to_string(),
+        outcome: outcome.to_owned(),
+        seconds: ended.saturating_sub(drain.started_ms) / 1000,
+        seconds_ago: wall.saturating_sub(ended) / 1000,
+        lost_requests: drain.lost,
+        moved_sessions: drain.left.sessions,
+    }
+}
+
+fn node(row: &NodeRow, pace: Pace) -> page::Node {
     page::Node {
         route: row.config.route.to_string(),
         balancer: row.config.balancer.to_string(),
@@ -49,19 +148,46 @@ fn node(row: &NodeRow) -> page::Node {
         bytes_read: row.read,
         bytes_transferred: row.transferred,
         seconds_since_status: row.status_age.map(|age| age.as_secs()),
+        failed: row.failed,
+        sessions: None,
+        pace,
+        properties: properties(row),
         virtual_hosts: row.hosts.iter().map(host).collect(),
     }
+}
+
+/// What holds of a node beside its address, as it reports it and as an operator set it.
+fn properties(row: &NodeRow) -> Vec<page::Property> {
+    let own: &NodeConfig = row.told.reported.as_deref().unwrap_or(&row.config);
+    let set: &NodeOverride = &row.told.overrides;
+    let number = |value: Option<u64>| value.map(|value| value.to_string());
+    let or_ours = |value: Option<String>| value.unwrap_or_else(|| "the balancer's".to_owned());
+    let load = row.told.reported_load.unwrap_or(row.load).to_string();
+    vec![
+        property("load", load, number(set.load.map(u64::from))),
+        property("ping_ms", millis(own.ping), number(set.ping_ms)),
+        property("timeout_ms", or_ours(own.timeout.map(millis)), number(set.timeout_ms)),
+        property("flush_wait_ms", millis(own.flush_wait), number(set.flush_wait_ms)),
+        property(
+            "smax",
+            or_ours(own.smax.map(|most| most.to_string())),
+            number(set.smax.map(u64::from)),
+        ),
+        property("ttl_ms", millis(own.ttl), number(set.ttl_ms)),
+    ]
 }
 
 /// What keeps requests away first: the node itself, then its contexts, then its load.
 fn node_state(row: &NodeRow) -> page::NodeState {
     let takes = row.hosts.iter().flat_map(|host| &host.contexts).map(|row| row.state).max();
+    let drains = row.told.drain.as_ref().is_some_and(|drain| !drain.is_over());
     match (row.health, row.load, takes) {
         (Health::Checking, ..) => page::NodeState::Checking,
         (Health::Down(_), ..) => page::NodeState::Down,
         (_, -2, _) => page::NodeState::Checking,
         (_, -1, _) => page::NodeState::Error,
         (_, _, None | Some(ContextState::Stopped)) => page::NodeState::Stopped,
+        (_, _, Some(ContextState::Disabled)) if drains => page::NodeState::Draining,
         (_, _, Some(ContextState::Disabled)) => page::NodeState::Disabled,
         (_, 0, Some(ContextState::Enabled)) => page::NodeState::Standby,
         (_, _, Some(ContextState::Enabled)) => page::NodeState::Up,
@@ -84,6 +210,8 @@ fn context(row: &ContextRow) -> page::Context {
             ContextState::Stopped => page::ContextState::Stopped,
         },
         requests_in_flight: row.in_flight.into(),
+        requests: row.requests,
+        errors: row.answers[0].saturating_add(row.answers[5]),
     }
 }
 
@@ -151,14 +279,14 @@ mod tests {
             (Health::Checking, -2, &[Enabled], "checking"),
             (down, -1, &[Enabled], "down"),
         ] {
-            let node = node(&row(health, load, contexts));
+            let node = node(&row(health, load, contexts), Pace::default());
             assert_eq!(node.state.word(), word, "{health:?}, load {load}, {contexts:?}");
         }
     }
 
     #[test]
     fn a_node_is_shown_with_its_scheme_and_the_age_of_its_status() {
-        let node = node(&row(Health::Up, 75, &[ContextState::Enabled]));
+        let node = node(&row(Health::Up, 75, &[ContextState::Enabled]), Pace::default());
         assert_eq!(node.address, "ajp://localhost:8009");
         assert_eq!(node.seconds_since_status, Some(3));
         assert_eq!(node.virtual_hosts[0].contexts[0].path, "/app0");

@@ -16,6 +16,10 @@ pub fn faults(config: &Config) -> Vec<TlsError> {
     if !config.mcmp.listen.is_empty() {
         faults.extend(mcmp::faults(&config.mcmp.tls));
     }
+    if !config.manager.listen.is_empty() {
+        let found = mcmp::faults(&config.manager.tls.as_of_nodes());
+        faults.extend(found.into_iter().map(|error| error.of_section("mcmp", "manager")));
+    }
     faults
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::http::exchange;
 
 /// Longest wait for something that the page is about to show.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Most starts of a driver until one has a port.
 const STARTS: usize = 5;
@@ -71,6 +71,14 @@ impl Browser {
         eventually(&format!("a click on {xpath}"), || {
             let element = self.find(xpath)?;
             self.call("POST", &format!("/element/{element}/click"), json!({}))
+        });
+    }
+
+    /// Types into the first element once it is there.
+    pub(crate) fn type_into(&self, xpath: &str, text: &str) {
+        eventually(&format!("typing into {xpath}"), || {
+            let element = self.find(xpath)?;
+            self.call("POST", &format!("/element/{element}/value"), json!({ "text": text }))
         });
     }
 

@@ -1,0 +1,100 @@
+//! Which rows of the model a view shows: filtered, in pages, put together.
+
+use crate::page::{Balancer, Coverage, Node, Page};
+use crate::view::{CONTEXTS_PER_PAGE, Look, NODES_PER_PAGE, Only};
+
+/// Rows by the name of their group; `None` for the nodes without one.
+pub(super) type Groups<'p, R> = Vec<(Option<&'p str>, Vec<R>)>;
+
+/// Which of all rows a page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Rows that were found.
+    pub(super) found: usize,
+    /// The page, from 0; one that exists.
+    pub(super) page: usize,
+    /// How many pages there are, at least one.
+    pub(super) pages: usize,
+}
+
+/// A balancer name with its groups.
+pub(super) struct Realm<'p> {
+    pub(super) balancer: &'p Balancer,
+    pub(super) groups: Groups<'p, (&'p Node, u64)>,
+}
+
+/// The nodes of a page, by group.
+pub(super) fn nodes_of<'p>(page: &'p Page, look: &Look) -> (Groups<'p, &'p Node>, Cut) {
+    let found = page.nodes().filter(|node| look.shows(node)).count();
+    let (cut, mut skip, mut left) = Cut::of(found, look.page, NODES_PER_PAGE);
+    let mut groups = Vec::new();
+    for group in &page.groups {
+        let mut nodes: Vec<&Node> = group.nodes.iter().filter(|node| look.shows(node)).collect();
+        let skipped = skip.min(nodes.len());
+        nodes.drain(..skipped);
+        nodes.truncate(left);
+        skip -= skipped;
+        left -= nodes.len();
+        if !nodes.is_empty() {
+            groups.push((group.domain.as_deref(), nodes));
+        }
+    }
+    (groups, cut)
+}
+
+/// The contexts of a page.
+pub(super) fn contexts_of<'p>(page: &'p Page, look: &Look) -> (Vec<Coverage<'p>>, Cut) {
+    let shows = |context: &Coverage<'_>| {
+        let wanted = look.only != Only::Trouble
+            || context.take_new() == 0
+            || (context.take_new() == 1 && context.places.len() > 1);
+        let mut names = vec![context.path];
+        names.extend(context.alias);
+        wanted && names.into_iter().any(|name| look.is_in(name))
+    };
+    let mut all = Coverage::of(page);
+    all.retain(shows);
+    let (cut, skip, left) = Cut::of(all.len(), look.page, CONTEXTS_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// Balancer names with their groups, and what part of a name's requests each node gets, in
+/// percent of the window's.
+pub(super) fn realms(page: &Page) -> Vec<Realm<'_>> {
+    let of = |balancer| Realm { balancer, groups: groups_of(page, balancer) };
+    page.balancers.iter().map(of).collect()
+}
+
+fn groups_of<'p>(page: &'p Page, balancer: &Balancer) -> Groups<'p, (&'p Node, u64)> {
+    let is_its = |node: &&Node| node.balancer == balancer.name;
+    let all: u64 = page.nodes().filter(is_its).map(|node| node.pace.requests).sum();
+    let share = |node: &Node| (node.pace.requests * 100).checked_div(all).unwrap_or(0);
+    let mut groups = Vec::new();
+    for group in &page.groups {
+        let its = group.nodes.iter().filter(is_its).take(NODES_PER_PAGE);
+        let nodes: Vec<_> = its.map(|node| (node, share(node))).collect();
+        if !nodes.is_empty() {
+            groups.push((group.domain.as_deref(), nodes));
+        }
+    }
+    groups
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// With how many rows to leave out, and how many to take.
+    fn of(found: usize, wanted: usize, per_page: usize) -> (Cut, usize, usize) {
+        let pages = found.div_ceil(per_page).max(1);
+        let page = wanted.min(pages - 1);
+        (Cut { found, page, pages }, page * per_page, per_page)
+    }
+
+    pub(super) fn before(self) -> Option<usize> {
+        self.page.checked_sub(1)
+    }
+
+    pub(super) fn after(self) -> Option<usize> {
+        (self.page + 1 < self.pages).then_some(self.page + 1)
+    }
+}
