@@ -1,7 +1,8 @@
-//! The command line: `muster run`, `muster check`, `muster config show`.
+//! The command line: `muster run`, `muster check`, `muster config show`, and what operators ask a
+//! running balancer for (`client`).
 //!
-//! Answers go to standard output, faults to standard error; the exit code is 0 or 1, and 2 where
-//! the command line itself is at fault.
+//! Answers go to standard output, faults to standard error; the exit code is 0 or 1, 2 where the
+//! command line itself is at fault, and 3 or 4 after waiting for a drain in vain.
 
 mod papers;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client;
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
 use crate::{doctor, manager, mcmp, support, tls, upgrade};
@@ -63,6 +65,8 @@ enum Command {
     Password,
     /// Print a new token for a tool and its hash, for a [[manager.token]]
     Token,
+    #[command(flatten)]
+    Ask(client::Ask),
 }
 
 #[derive(Debug, Args)]
@@ -120,13 +124,16 @@ fn answer(result: anyhow::Result<()>) -> ExitCode {
         }
         Err(error) => {
             eprintln!("muster: {error:#}");
-            ExitCode::FAILURE
+            error
+                .downcast_ref::<client::Ended>()
+                .map_or(ExitCode::FAILURE, |ended| ended.code.into())
         }
     }
 }
 
 fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Result<()> {
     match command {
+        Command::Ask(ask) => client::run(ask, out),
         Command::Run(run) => {
             let config = run.config()?;
             serve(config, Arc::new(move || run.config()))

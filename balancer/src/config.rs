@@ -23,6 +23,7 @@ pub mod log;
 pub mod manager;
 pub mod mcmp;
 pub mod node;
+pub mod peers;
 pub mod rate;
 mod reader;
 pub mod state;
@@ -49,6 +50,7 @@ pub use log::{AccessFormat, AccessLog, Log, LogLevel};
 pub use manager::{Manager, ManagerTls};
 pub use mcmp::{Mcmp, McmpTls};
 pub use node::StaticNode;
+pub use peers::Peers;
 pub use rate::{RateBy, RateLimit};
 pub use state::{State, StateFile};
 pub use tls::{Alpn, ClientAuth, NodeTls, Tls, TlsVersion};
@@ -94,6 +96,8 @@ pub struct Config {
     pub health: Health,
     /// How nodes are drained.
     pub drain: Drain,
+    /// Other balancers beside this one.
+    pub peers: Peers,
     /// Which failures may be tried again.
     pub retry: Retry,
     /// What is written down.
@@ -126,6 +130,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             health: Health::default(),
             drain: Drain::default(),
+            peers: Peers::default(),
             retry: Retry::default(),
             log: Log::default(),
             trace: Trace::default(),
@@ -197,6 +202,7 @@ impl Config {
             upstream: root.section("upstream", Upstream::read),
             health: root.section("health", Health::read),
             drain: root.section("drain", Drain::read),
+            peers: root.section("peers", Peers::read),
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
             trace: root.section("trace", Trace::read),

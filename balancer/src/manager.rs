@@ -53,6 +53,7 @@ use crate::audit::{Entry, Kind, Outcome};
 use crate::config;
 use crate::metrics::Metrics;
 use crate::operate::{Operators, Role, wall_ms};
+use crate::peers;
 use crate::published::Published;
 use crate::server;
 use crate::side::{Ground, Tasks};
@@ -187,6 +188,8 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .fallback(|| async { refuse(StatusCode::NOT_FOUND, "there is no such page") })
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .layer(axum::middleware::from_fn_with_state(state.clone(), login::ask))
+        // Other balancers show a signature: no login of operators stands before this.
+        .merge(peers::router(state.operators.clone()))
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard::admit))
         .layer(axum::middleware::map_response(guard::harden))
         .with_state(state)

@@ -30,6 +30,7 @@ pub use verb::{Target, Verb};
 
 use crate::audit::{Audit, Entry, Kind};
 use crate::config::Config;
+use crate::peers::Peers;
 use crate::published::Published;
 
 /// Words that wait for those who tell other balancers. Who lags behind tells everything again.
@@ -87,6 +88,7 @@ pub struct Operators {
     settings: ArcSwap<Settings>,
     told: broadcast::Sender<Arc<Word>>,
     reload: OnceLock<Reload>,
+    peers: Arc<Peers>,
 }
 
 impl Operators {
@@ -105,12 +107,14 @@ impl Operators {
             settings: ArcSwap::from_pointee(Settings { terms, shown: String::new() }),
             told,
             reload: OnceLock::new(),
+            peers: Arc::default(),
         }
     }
 
     /// As the configuration says.
     pub(crate) fn of(config: &Config, published: Arc<Published>, audit: Arc<Audit>) -> Operators {
-        let name = format!("balancer-{:08x}", rand::random::<u32>());
+        let made_up = || format!("balancer-{:08x}", rand::random::<u32>());
+        let name = config.peers.name.clone().unwrap_or_else(made_up);
         let operators = Operators::new(published, audit, name.into(), Terms::of(config));
         operators.configure(config);
         operators
@@ -129,6 +133,11 @@ impl Operators {
     /// This balancer's name among its peers.
     pub fn name(&self) -> &Arc<str> {
         &self.heard_by
+    }
+
+    /// What is known of the other balancers.
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
     }
 
     /// Says how the configuration is read again. The first to say so counts.

@@ -37,7 +37,7 @@ use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
 use crate::trace::Tracer;
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
-use crate::{advertise, health, manager, mcmp, systemd, warm, worker};
+use crate::{advertise, health, manager, mcmp, peers, systemd, warm, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -297,7 +297,7 @@ impl Running {
 
 /// What works beside the traffic. A part that is added here is started, started anew when its
 /// section of the configuration changes, and waited for at the end.
-pub(crate) static PARTS: [Part; 6] = [
+pub(crate) static PARTS: [Part; 7] = [
     Part {
         name: "mcmp",
         is_concerned: |old, new| {
@@ -339,6 +339,13 @@ pub(crate) static PARTS: [Part; 6] = [
             ground.operators.configure(&ground.config);
             tasks.spawn(|stop| operate::run(ground.operators.clone(), stop));
         },
+    },
+    Part {
+        name: "peers",
+        is_concerned: |old, new| old.peers != new.peers,
+        check: peers::check,
+        rest: Rest::Ends,
+        start: peers::start,
     },
     Part {
         name: "advertise",

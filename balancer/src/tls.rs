@@ -130,7 +130,7 @@ impl TlsError {
 }
 
 /// The one choice of cryptography, for both sides.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

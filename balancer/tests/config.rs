@@ -142,6 +142,14 @@ slow_start = "0s"
 deadline = "5m"
 quiet = "30s"
 
+[peers]
+name = "a"
+urls = ["https://10.0.0.2:6667"]
+secret = "****************"
+interval = "1s"
+timeout = "500ms"
+ca = "/etc/muster/peers.pem"
+
 [retry]
 budget_ratio = 1
 budget_floor = 0
@@ -332,7 +340,7 @@ level = \"loud\"
 [metrics]
 ";
     let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, drain, \
-                 retry, log, trace, state, \
+                 peers, retry, log, trace, state, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(

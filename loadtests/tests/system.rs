@@ -23,6 +23,7 @@ mod system {
     mod mcmp_port;
     mod newcomer;
     mod observed;
+    mod peers;
     mod proxy;
     mod refusals;
     mod reload;

@@ -14,6 +14,7 @@ use super::model;
 use super::problem::Problem;
 use super::{Api, PREFIX, convert};
 use crate::operate::wall_ms;
+use crate::peers::Peer;
 
 type Shared = State<Arc<Api>>;
 
@@ -180,4 +181,10 @@ pub(super) async fn audit(
 )]
 pub(super) async fn config(State(api): Shared) -> Json<model::Configuration> {
     Json(model::Configuration { toml: api.operators.configuration() })
+}
+
+/// The other balancers, and what they show otherwise.
+#[utoipa::path(get, path = "/peers", responses((status = 200, body = Vec<Peer>)))]
+pub(super) async fn peers(State(api): Shared) -> Json<Vec<Peer>> {
+    Json(api.operators.peers().shown(&api.operators))
 }

@@ -244,6 +244,7 @@ fn samples() -> Vec<(&'static str, &'static str, &'static str, Value, u16)> {
         ("get", "/events", "/events?after=0", none.clone(), 200),
         ("get", "/audit", "/audit", none.clone(), 200),
         ("get", "/audit", "/audit?limit=0", none.clone(), 400),
+        ("get", "/peers", "/peers", none.clone(), 200),
         ("get", "/config", "/config", none.clone(), 200),
         ("post", "/verbs", "/verbs", json!({"verb": "stop", "target": {"node": "n2"}}), 200),
         ("post", "/verbs", "/verbs", json!({}), 400),

@@ -272,7 +272,10 @@ fn secret(text: &str) -> Result<Secret, String> {
 /// As long as a secret, so that what is shown can be read again.
 const MASK: &str = "****************";
 
-fn show_secret<S: serde::Serializer>(_: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn show_secret<S: serde::Serializer>(
+    _: &Option<Secret>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(MASK)
 }
 

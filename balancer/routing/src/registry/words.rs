@@ -294,7 +294,7 @@ impl Registry {
         match &subject.context {
             None => Some(Observed {
                 in_flight: live.in_flight().into(),
-                sessions: None,
+                sessions: member.sessions,
                 requests: live.elected(),
                 lost,
             }),
