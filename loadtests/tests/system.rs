@@ -10,6 +10,7 @@ mod system {
     mod clients;
     mod differential;
     mod drain;
+    mod drains;
     mod edge;
     mod engine;
     mod floods;
