@@ -1,0 +1,234 @@
+//! What may be asked of a group, and the answers.
+
+use crate::segment::{Bytes, Group};
+use muster_cluster::MemberId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+use thiserror::Error;
+
+/// A revision: of an entry, or of a group. Rises with every change; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Rev {
+    /// The counter of the epoch in which it was written.
+    pub epoch: u64,
+    /// Its place among the row's writes of that epoch.
+    pub seq: u64,
+}
+
+impl fmt::Debug for Rev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+/// The token of a checkout. It rises with every checkout of a group.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Fence {
+    /// The counter of the epoch in which it was given.
+    pub epoch: u64,
+    /// Its number in that epoch.
+    pub number: u64,
+}
+
+/// What an entry must look like for an operation to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// Anything.
+    Any,
+    /// There is none.
+    Absent,
+    /// It has this revision.
+    Rev(Rev),
+}
+
+/// A new value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Put {
+    /// The value.
+    pub value: Bytes,
+    /// It goes so long after it was written.
+    pub ttl: Option<Duration>,
+    /// It goes when it was not read or written for so long.
+    pub idle: Option<Duration>,
+    /// The writer's wall clock in ms, for the merge policy `latest`.
+    pub stamp: u64,
+}
+
+impl Put {
+    /// A value that stays.
+    #[must_use]
+    pub fn new(value: &[u8]) -> Self {
+        Self { value: value.into(), ttl: None, idle: None, stamp: 0 }
+    }
+}
+
+/// One operation of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Op {
+    /// The key within the group.
+    pub key: Bytes,
+    /// On what condition.
+    pub expect: Expect,
+    /// The new value, or its removal.
+    pub put: Option<Put>,
+}
+
+/// Changes to one group that happen together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The group.
+    pub group: Group,
+    /// At most 1,024 operations.
+    pub ops: Vec<Op>,
+    /// Under which checkout, and the group's revision that it gave.
+    pub under: Option<(Fence, Rev)>,
+    /// Whether that checkout ends with it.
+    pub release: bool,
+}
+
+impl Batch {
+    /// A batch outside a checkout.
+    #[must_use]
+    pub fn new(group: Group, ops: Vec<Op>) -> Self {
+        Self { group, ops, under: None, release: false }
+    }
+}
+
+/// What is wanted of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseWish {
+    /// To hold it, if nobody else does.
+    Campaign,
+    /// To hold it on.
+    Renew(Rev),
+    /// To hold it no longer.
+    Resign(Rev),
+}
+
+/// Something asked of the grid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// The entries of a group. Confirmed with every owner: it sees what was acknowledged before.
+    Get(Group),
+    /// The entries as this member has them, if it is an owner: may be old.
+    GetLocal(Group),
+    /// Changes.
+    Write(Batch),
+    /// The lock of a group, and its entries.
+    Checkout {
+        /// The group.
+        group: Group,
+        /// It ends by itself after so long.
+        hold: Duration,
+        /// Whether the primary confirms with every owner first. Without, what is read is proven
+        /// by the commit only.
+        confirm: bool,
+    },
+    /// The end of a checkout without changes.
+    Release(Group, Fence),
+    /// A lease.
+    Lease {
+        /// Its name.
+        name: Bytes,
+        /// What is wanted.
+        wish: LeaseWish,
+    },
+    /// Entries of the other side of a split.
+    Merge {
+        /// The group.
+        group: Group,
+        /// Its entries there.
+        entries: BTreeMap<Bytes, Put>,
+    },
+}
+
+impl Request {
+    /// The group that it is about.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        match self {
+            Self::Get(group)
+            | Self::GetLocal(group)
+            | Self::Checkout { group, .. }
+            | Self::Release(group, _)
+            | Self::Merge { group, .. } => group.clone(),
+            Self::Write(batch) => batch.group.clone(),
+            Self::Lease { name, .. } => crate::lease::group(name),
+        }
+    }
+
+    /// Whether it may be done twice without harm.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::GetLocal(_) | Self::Merge { .. })
+    }
+}
+
+/// Why a request is malformed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum TooLarge {
+    /// A name or key.
+    #[error("a name or key has {0} bytes: at most 1024 are possible")]
+    Name(usize),
+    /// A value.
+    #[error("a value has {0} bytes: at most {1} are possible")]
+    Value(usize, usize),
+    /// Operations.
+    #[error("a batch has {0} operations: at most 1024 are possible")]
+    Ops(usize),
+}
+
+/// The entries of a group, and its revision.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Entries {
+    /// Values with their revisions.
+    pub entries: BTreeMap<Bytes, (Bytes, Rev)>,
+    /// The group's revision: that of its last change.
+    pub rev: Rev,
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// What is there.
+    Entries(Entries),
+    /// It stands with all owners: the group's new revision.
+    Written(Rev),
+    /// It is yours.
+    Checkout {
+        /// What is there.
+        entries: Entries,
+        /// The token for the commit.
+        fence: Fence,
+    },
+    /// The checkout is over.
+    Released,
+    /// An expectation did not hold: nothing was changed.
+    Conflict {
+        /// Which operation.
+        at: usize,
+    },
+    /// The checkout is over or another's: nothing was changed.
+    Fenced,
+    /// Another has the group: nothing was changed.
+    Locked,
+    /// The lease is the asker's; the token only rises.
+    Leased(Rev),
+    /// The lease is another's.
+    Held(MemberId),
+    /// The lease is not the asker's any more.
+    NotHeld,
+    /// Too few voters are in sight: nothing was changed.
+    NotQuorate,
+    /// Nobody could take it before its deadline: nothing was changed.
+    Unavailable,
+    /// A bound was reached: nothing was changed.
+    Busy,
+    /// It is too large: nothing was changed.
+    TooLarge(TooLarge),
+    /// It may have happened or not.
+    Unknown,
+    /// Between members: ask the right one, or later. It did not happen.
+    Retry,
+}

@@ -1,0 +1,90 @@
+//! Leases: at most one holder of a name. A lease is an entry of the grid, so that who holds it and
+//! with which token survives every crash; when it was last renewed is the primary's memory, and a
+//! new primary counts from its view.
+//!
+//! The primary counts the whole lease (2 s) from the moment it executed the renewal, the holder
+//! a part of it (1.5 s) from the moment it asked, each by its own clock. So the holder has stopped
+//! before another begins, as long as no clock runs faster than another by a third.
+
+use crate::batch::{Put, Rev};
+use crate::segment::{Bytes, Group, Space};
+use muster_cluster::{MemberId, Moment, NodeId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The space of the cluster's own entries.
+pub const SPACE: Space = Space { table: 0, cache: 0 };
+/// The one key of a lease's group.
+pub const KEY: &[u8] = b"holder";
+
+/// The group that keeps a lease.
+#[must_use]
+pub fn group(name: &[u8]) -> Group {
+    Group::new(SPACE, name)
+}
+
+/// A holder as an entry's value.
+#[must_use]
+pub fn holder(member: MemberId) -> Put {
+    let mut bytes = member.node.0.to_le_bytes().to_vec();
+    bytes.extend(member.incarnation.to_le_bytes());
+    Put::new(&bytes)
+}
+
+/// The holder that a value names.
+#[must_use]
+pub fn read_holder(value: &[u8]) -> Option<MemberId> {
+    let (node, incarnation) = value.split_first_chunk::<16>()?;
+    Some(MemberId {
+        node: NodeId(u128::from_le_bytes(*node)),
+        incarnation: u64::from_le_bytes(incarnation.try_into().ok()?),
+    })
+}
+
+/// The leases that this member holds, by its own clock.
+#[derive(Clone, Debug, Default)]
+pub struct Holding {
+    held: BTreeMap<Bytes, (Rev, Moment)>,
+}
+
+impl Holding {
+    /// The lease was given or renewed; it was asked for at `asked`.
+    pub fn renewed(&mut self, name: Bytes, token: Rev, asked: Moment, hold: Duration) {
+        let until = asked + hold;
+        match self.held.get_mut(&name) {
+            Some((old, _)) if *old > token => {}
+            Some((old, ends)) if *old == token => *ends = until.max(*ends),
+            _ => {
+                self.held.insert(name, (token, until));
+            }
+        }
+    }
+
+    /// It is not held any more.
+    pub fn lost(&mut self, name: &[u8]) {
+        self.held.remove(name);
+    }
+
+    /// The token, while the lease is held.
+    #[must_use]
+    pub fn token(&self, name: &[u8], now: Moment) -> Option<Rev> {
+        self.held.get(name).filter(|(_, until)| now < *until).map(|(token, _)| *token)
+    }
+
+    /// Takes those whose time is over.
+    pub fn over(&mut self, now: Moment) -> Vec<(Bytes, Rev)> {
+        let over: Vec<(Bytes, Rev)> = (self.held.iter())
+            .filter(|(_, (_, until))| now >= *until)
+            .map(|(name, (token, _))| (name.clone(), *token))
+            .collect();
+        for (name, _) in &over {
+            self.held.remove(name);
+        }
+        over
+    }
+
+    /// Gives up all: this life is over.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+}

@@ -1,0 +1,42 @@
+//! The data that members share: placed by a function of the view, written at one primary, and
+//! acknowledged when every owner has it.
+//!
+//! [`Core`] is what a shell drives: a [`muster_cluster::Membership`] and a [`Grid`] in one state
+//! machine, with one queue of actions whose order counts. Nothing here owns a socket, a clock, a
+//! disk or chance.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `segment` | groups, keys, and the fixed hash that says in which row they are |
+//! | `placement` | weighted rendezvous with a cap: which members own a row |
+//! | `topology` | where a group lives, by the view |
+//! | `batch` | what may be asked, and the answers |
+//! | `store` | the entries of one row, their digest and their deadlines |
+//! | `rules` | the two rules on which all rests, as values, so that a simulation can break them |
+//! | `message` | what members tell each other about rows |
+//! | `grid` | the state machine, and a file for each of its stories |
+//! | `lock`, `lease` | who may write a group now; who is the one for a name |
+//! | `merge` | what becomes of two values of one key when two sides of a split meet |
+//! | `core` | membership and grid together |
+
+pub mod batch;
+pub mod core;
+pub mod grid;
+pub mod lease;
+pub mod lock;
+pub mod merge;
+pub mod message;
+pub mod placement;
+pub mod rules;
+pub mod segment;
+pub mod store;
+pub mod topology;
+
+pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
+pub use core::{Action, Core, Event, Wire};
+pub use grid::{Grid, Limits, Stats};
+pub use merge::{Policy, Resolve};
+pub use placement::Rendezvous;
+pub use rules::Rules;
+pub use segment::{Bytes, Group, Space};
+pub use topology::Topology;
