@@ -1,0 +1,125 @@
+//! What a seed means.
+
+use fastrand::Rng;
+use muster_grid::Rules;
+use muster_grid::rules::PeerState;
+use std::time::Duration;
+
+/// Which faults, and so which promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// No quorum; processes die, freeze and come back; the network delays, loses a little, doubles
+    /// and reorders, and never cuts. Everything is linearizable, nothing acknowledged is lost.
+    Crashes,
+    /// With a quorum; the network cuts as well. Everything is linearizable, nothing is lost.
+    Quorum,
+    /// No quorum, and the network cuts: both sides serve. Checked is that they meet again and
+    /// agree, and that what only one side had is kept.
+    Splits,
+}
+
+/// A rule that is broken on purpose, to show that a checker notices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutation {
+    /// Copies take writes of any epoch.
+    NoEpochCheck,
+    /// Writes are acknowledged before the backups have them.
+    AckBeforeBackup,
+    /// A member that is late is dropped as if it were dead.
+    DropLate,
+    /// A lease goes to the next without waiting for its end.
+    NoLeaseWait,
+}
+
+impl std::str::FromStr for Mutation {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "no-epoch-check" => Ok(Self::NoEpochCheck),
+            "ack-before-backup" => Ok(Self::AckBeforeBackup),
+            "drop-late" => Ok(Self::DropLate),
+            "no-lease-wait" => Ok(Self::NoLeaseWait),
+            _ => Err(format!(
+                "no such mutation: {word:?}; there are no-epoch-check, ack-before-backup, \
+                 drop-late and no-lease-wait"
+            )),
+        }
+    }
+}
+
+/// One schedule.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its seed.
+    pub seed: u64,
+    /// Members.
+    pub members: usize,
+    /// Their quorum.
+    pub quorum: Option<u16>,
+    /// Which faults.
+    pub kind: Kind,
+    /// Rows of each table.
+    pub segments: u16,
+    /// Owners in the distributed table.
+    pub copies: u8,
+    /// How long things go wrong, in ms.
+    pub faulty_ms: u64,
+    /// The failure detector's time.
+    pub detection: Duration,
+    /// Nodes may come back with an empty disk and a new identity.
+    pub wipes: bool,
+    /// A rule that is broken.
+    pub mutation: Option<Mutation>,
+}
+
+impl Case {
+    /// The schedule of a seed; members and quorum may be given.
+    #[must_use]
+    pub fn of(seed: u64, members: Option<usize>, quorum: Option<u16>) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x6d75_7374_6572);
+        let members = members.unwrap_or_else(|| *rng.choice(&[2, 3, 3, 5, 7]).unwrap_or(&3));
+        let kind = match (quorum, rng.u8(0..10)) {
+            (Some(_), _) | (None, 0..5) => Kind::Quorum,
+            (None, 5..8) => Kind::Crashes,
+            (None, _) => Kind::Splits,
+        };
+        let majority = u16::try_from(members / 2 + 1).unwrap_or(1);
+        Self {
+            seed,
+            members,
+            quorum: (kind == Kind::Quorum).then(|| quorum.unwrap_or(majority)),
+            kind,
+            segments: *rng.choice(&[4, 8, 16, 32]).unwrap_or(&8),
+            copies: if members > 2 && rng.u8(0..4) == 0 { 3 } else { 2 },
+            faulty_ms: rng.u64(4_000..9_000),
+            detection: Duration::from_millis(1_000),
+            wipes: rng.bool(),
+            mutation: None,
+        }
+    }
+
+    /// The same without quorum.
+    #[must_use]
+    pub fn without_quorum(mut self) -> Self {
+        if self.kind == Kind::Quorum {
+            self.kind = Kind::Crashes;
+        }
+        self.quorum = None;
+        self
+    }
+
+    /// The grid's rules, one of them perhaps broken.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let strict = Rules::default();
+        match self.mutation {
+            None | Some(Mutation::DropLate) => strict,
+            Some(Mutation::NoEpochCheck) => Rules { takes: |_, _, _| true, ..strict },
+            Some(Mutation::AckBeforeBackup) => {
+                Rules { acknowledged: |last, _: &[PeerState]| Some(last), ..strict }
+            }
+            Some(Mutation::NoLeaseWait) => Rules { lease_over: |_, _| true, ..strict },
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The cluster's core under a seeded, faulty world: networks that cut, delay, lose, double and
+//! reorder, clocks that run at different rates, processes that freeze and die. Whatever members
+//! promised is checked from outside.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `case` | what a seed means: members, quorum, which faults |
+//! | `world` | members, network, clocks, and the one queue of what happens next |
+//! | `faults` | what goes wrong, and when it may |
+//! | `client` | what is asked of the cluster, and the histories of that |
+//! | `linear` | whether a group's history can be put in one order |
+//! | `judge` | leases, locks, expiry, convergence |
+//! | `run` | one schedule, from its seed to its verdict |
+
+pub mod case;
+pub mod client;
+pub mod faults;
+pub mod judge;
+pub mod linear;
+pub mod run;
+pub mod world;
+
+pub use case::{Case, Kind, Mutation};
+pub use run::{Verdict, run};

@@ -1,0 +1,178 @@
+//! One schedule, from its seed to its verdict.
+
+use crate::case::{Case, Kind};
+use crate::client::Clients;
+use crate::faults::{fault, heal, heal_all};
+use crate::judge::{LeaseWatch, converged, judge};
+use crate::world::{Counts, Happening, MS, Time, World};
+
+/// What came of one schedule, or of many.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What was wrong, each with its seed.
+    pub wrong: Vec<String>,
+    /// Schedules.
+    pub schedules: u64,
+    /// What happened.
+    pub counts: Counts,
+    /// Acknowledged changes.
+    pub acknowledged: u64,
+    /// Operations that were checked.
+    pub operations: u64,
+    /// Leases given or renewed.
+    pub leases: u64,
+    /// The story, if it was wanted.
+    pub trace: Option<String>,
+}
+
+impl Verdict {
+    /// Adds another one.
+    pub fn add(&mut self, other: Verdict) {
+        self.wrong.extend(other.wrong);
+        self.schedules += other.schedules;
+        self.acknowledged += other.acknowledged;
+        self.operations += other.operations;
+        self.leases += other.leases;
+        let (sum, more) = (&mut self.counts, other.counts);
+        sum.kills += more.kills;
+        sum.cuts += more.cuts;
+        sum.views += more.views;
+        sum.leaves += more.leaves;
+        sum.renewals += more.renewals;
+        sum.grid.promotions += more.grid.promotions;
+        sum.grid.transfers += more.grid.transfers;
+        sum.grid.epoch_refusals += more.grid.epoch_refusals;
+        sum.grid.repairs += more.grid.repairs;
+        sum.grid.merged += more.grid.merged;
+        sum.grid.overridden += more.grid.overridden;
+        sum.grid.writes += more.grid.writes;
+        sum.grid.expired += more.grid.expired;
+    }
+
+    /// All of it in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (counts, grid) = (&self.counts, &self.counts.grid);
+        format!(
+            "{}: {} schedules, {} violations; {} kills, {} cuts, {} promotions, {} transfers, \
+             {} epoch refusals, {} merges, {} writes; {} views, {} leaves, {} renewals, \
+             {} operations checked, {} acknowledged, {} leases, {} expired, {} repairs",
+            if self.wrong.is_empty() { "PASS" } else { "FAIL" },
+            self.schedules,
+            self.wrong.len(),
+            counts.kills,
+            counts.cuts,
+            grid.promotions,
+            grid.transfers,
+            grid.epoch_refusals,
+            grid.merged,
+            grid.writes,
+            counts.views,
+            counts.leaves,
+            counts.renewals,
+            self.operations,
+            self.acknowledged,
+            self.leases,
+            grid.expired,
+            grid.repairs,
+        )
+    }
+}
+
+/// How long the cluster may take to be whole again.
+const PATIENCE: Time = 60_000 * MS;
+
+/// Runs one schedule.
+#[must_use]
+pub fn run(case: &Case, wants_trace: bool) -> Verdict {
+    let mut world = World::new(case.clone(), wants_trace);
+    let shown = format!("{case:?}");
+    world.tell(|| shown);
+    let mut clients = Clients::new(&mut world);
+    let mut leases = LeaseWatch::default();
+    let begin = world.rng.u64(1_500 * MS..2_500 * MS);
+    world.at(begin, Happening::Fault);
+    let ends = begin + case.faulty_ms * MS;
+    while world.now < ends && world.wrong.is_empty() {
+        step(&mut world, &mut clients, &mut leases, true);
+    }
+    heal_all(&mut world);
+    // A little longer under load, then quiet.
+    let quiet = world.now + 500 * MS;
+    while world.now < quiet && world.wrong.is_empty() {
+        step(&mut world, &mut clients, &mut leases, false);
+    }
+    clients.stopped = true;
+    let patience = world.now + PATIENCE;
+    let mut look_at = world.now;
+    while world.wrong.is_empty() {
+        step(&mut world, &mut clients, &mut leases, false);
+        if world.now < look_at {
+            continue;
+        }
+        look_at = world.now + 100 * MS;
+        let why = match converged(&world) {
+            Ok(()) if clients.are_idle() && !clients.read_all(&mut world) => break,
+            Ok(()) => "clients wait for answers".into(),
+            Err(why) => why,
+        };
+        if world.now > patience {
+            tell_all(&mut world);
+            world.wrong.push(format!("not whole again in {} s: {why}", PATIENCE / MS / 1_000));
+        }
+    }
+    if world.wrong.is_empty() {
+        judge(&mut world, &clients);
+    }
+    verdict(world, &clients)
+}
+
+/// Who stands where, for the story's end.
+fn tell_all(world: &mut World) {
+    let lines: Vec<String> = (world.cores())
+        .map(|(at, core)| {
+            let member = core.membership();
+            let view = member.view().map(|view| (view.epoch, view.members.len()));
+            let (me, promised, standing) = (member.me(), member.promised(), member.standing());
+            format!("m{} is {me}, {standing:?}, in {view:?}, promised {promised}", at + 1)
+        })
+        .collect();
+    for line in lines {
+        world.tell(|| line);
+    }
+}
+
+fn step(world: &mut World, clients: &mut Clients, leases: &mut LeaseWatch, faulty: bool) {
+    let Some(happening) = world.next_happening() else {
+        world.wrong.push("nothing happens any more".into());
+        return;
+    };
+    match world.happen(happening) {
+        Some(Happening::Fault) if faulty => fault(world),
+        Some(Happening::Heal) => heal(world),
+        Some(Happening::Client { client }) => clients.wake(world, client),
+        _ => {}
+    }
+    clients.answers(world);
+    leases.look(world);
+}
+
+fn verdict(mut world: World, clients: &Clients) -> Verdict {
+    world.end();
+    let seed = world.case.seed;
+    let histories = &clients.histories;
+    Verdict {
+        wrong: world.wrong.iter().map(|wrong| format!("seed {seed}: {wrong}")).collect(),
+        schedules: 1,
+        counts: world.counts,
+        acknowledged: histories.acknowledged,
+        operations: match world.case.kind {
+            Kind::Splits => 0,
+            Kind::Crashes | Kind::Quorum => {
+                histories.groups.values().map(|history| history.len() as u64).sum()
+            }
+        },
+        leases: histories.leases,
+        trace: world.trace,
+    }
+}

@@ -1,0 +1,550 @@
+//! Members, network, clocks, and the one queue of what happens next. Everything that is left to
+//! chance comes from one generator: a seed is a story.
+
+use crate::case::{Case, Kind, Mutation};
+use fastrand::Rng;
+use muster_cluster::{Config, Copies, Durable, MemberId, Moment, NodeId};
+use muster_grid::{Action, Core, Event, Limits, Reply, Wire};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Microseconds since the world's beginning: nobody in it can read that clock.
+pub type Time = u64;
+/// One millisecond.
+pub const MS: Time = 1_000;
+/// So much under way at once says that members talk in a circle.
+const MOST_UNDER_WAY: usize = 200_000;
+const TICK: Time = 50 * MS;
+const PING: Time = 150 * MS;
+
+/// Something that happens. `slot` is a machine, `boot` the process that it was meant for.
+#[derive(Debug)]
+pub enum Happening {
+    /// A packet arrives.
+    Packet(Box<Packet>),
+    /// A member's timer.
+    Tick {
+        /// Where.
+        slot: usize,
+        /// For whom.
+        boot: u32,
+    },
+    /// A connection is seen to be closed.
+    Closed {
+        /// Where.
+        slot: usize,
+        /// By whom.
+        boot: u32,
+        /// Whose.
+        id: MemberId,
+    },
+    /// A redial ends.
+    Redial {
+        /// Where.
+        slot: usize,
+        /// By whom.
+        boot: u32,
+        /// Who was dialled.
+        id: MemberId,
+    },
+    /// A member starts.
+    Start {
+        /// Where.
+        slot: usize,
+    },
+    /// The next fault.
+    Fault,
+    /// A cut ends.
+    Heal,
+    /// A client goes on.
+    Client {
+        /// Which.
+        client: usize,
+    },
+}
+
+/// Something under way.
+#[derive(Debug)]
+pub struct Packet {
+    slot: usize,
+    boot: u32,
+    from: MemberId,
+    from_slot: usize,
+    /// None: a ping of the failure detector.
+    wire: Option<Wire>,
+}
+
+/// One machine: a process runs on it, or not.
+pub struct Slot {
+    /// The node's name; it stays when its disk is lost.
+    pub name: String,
+    /// The node's present identity.
+    pub node: NodeId,
+    /// What is on its disk.
+    pub disk: Durable,
+    /// The process, while it runs.
+    pub core: Option<Core>,
+    /// Rises with every start.
+    pub boot: u32,
+    /// It does nothing until then.
+    pub frozen_until: Time,
+    /// It dies after so many actions.
+    pub dies_after: Option<u32>,
+    /// It asked to leave.
+    pub leaves: bool,
+    rate_ppm: u64,
+    offset: Duration,
+    heard: BTreeMap<MemberId, Moment>,
+    suspected: BTreeSet<MemberId>,
+    pinged: Time,
+}
+
+/// How the network is at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Of 1,000 packets, so many are lost.
+    pub loss: u32,
+    /// And so many come twice.
+    pub doubled: u32,
+    /// A packet takes at least 100 us and at most so many.
+    pub delay: Time,
+}
+
+/// What has happened, in numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Processes that died.
+    pub kills: u64,
+    /// Cuts of the network.
+    pub cuts: u64,
+    /// Views installed by anybody.
+    pub views: u64,
+    /// Members that left in order.
+    pub leaves: u64,
+    /// Members that began a new life without a restart.
+    pub renewals: u64,
+    /// From the grids of processes that are gone.
+    pub grid: muster_grid::Stats,
+}
+
+/// All of it.
+pub struct World {
+    /// What the seed means.
+    pub case: Case,
+    /// The only chance.
+    pub rng: Rng,
+    /// The time.
+    pub now: Time,
+    /// The machines.
+    pub slots: Vec<Slot>,
+    /// From whom to whom nothing goes.
+    pub cut: BTreeSet<(usize, usize)>,
+    /// The network's weather.
+    pub weather: Weather,
+    /// Numbers.
+    pub counts: Counts,
+    /// Answers that clients have not seen yet.
+    pub replies: Vec<(u64, Reply)>,
+    /// The story, when somebody wants to read it.
+    pub trace: Option<String>,
+    /// What was found to be wrong while it happened.
+    pub wrong: Vec<String>,
+    queue: BinaryHeap<Reverse<(Time, u64)>>,
+    happenings: BTreeMap<u64, Happening>,
+    number: u64,
+    next_node: u128,
+}
+
+impl World {
+    /// A world in which everybody is about to start.
+    #[must_use]
+    pub fn new(case: Case, wants_trace: bool) -> Self {
+        let mut world = Self {
+            rng: Rng::with_seed(case.seed),
+            now: 0,
+            slots: Vec::new(),
+            cut: BTreeSet::new(),
+            weather: Weather { loss: 0, doubled: 5, delay: 3 * MS },
+            counts: Counts::default(),
+            replies: Vec::new(),
+            trace: wants_trace.then(String::new),
+            wrong: Vec::new(),
+            queue: BinaryHeap::new(),
+            happenings: BTreeMap::new(),
+            number: 0,
+            next_node: 1,
+            case,
+        };
+        for at in 0..world.case.members {
+            let node = world.new_node();
+            let rate_ppm = world.rng.u64(920_000..1_080_000);
+            let offset = Duration::from_secs(world.rng.u64(0..10_000));
+            world.slots.push(Slot {
+                name: format!("m{}", at + 1),
+                node,
+                disk: Durable::default(),
+                core: None,
+                boot: 0,
+                frozen_until: 0,
+                dies_after: None,
+                leaves: false,
+                rate_ppm,
+                offset,
+                heard: BTreeMap::new(),
+                suspected: BTreeSet::new(),
+                pinged: 0,
+            });
+            let begin = world.rng.u64(0..400 * MS);
+            world.at(begin, Happening::Start { slot: at });
+        }
+        world
+    }
+
+    /// An identity that nobody had.
+    pub fn new_node(&mut self) -> NodeId {
+        self.next_node += 1;
+        NodeId(self.next_node - 1)
+    }
+
+    /// Something will happen.
+    pub fn at(&mut self, time: Time, happening: Happening) {
+        self.number += 1;
+        self.queue.push(Reverse((time, self.number)));
+        self.happenings.insert(self.number, happening);
+    }
+
+    /// What happens next.
+    pub fn next_happening(&mut self) -> Option<Happening> {
+        let Reverse((time, number)) = self.queue.pop()?;
+        self.now = self.now.max(time);
+        if self.queue.len() > MOST_UNDER_WAY {
+            let some = self.happenings.values().rev().step_by(97).take(40);
+            let some: Vec<String> = some.map(|happening| format!("{happening:?}")).collect();
+            self.tell(|| some.join("\n"));
+            self.wrong.push("a storm: members answer each other without an end".into());
+        }
+        self.happenings.remove(&number)
+    }
+
+    /// A line of the story.
+    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let _ = writeln!(trace, "{:>10.3} {}", self.now as f64 / 1e6, line());
+        }
+    }
+
+    /// A machine's own clock.
+    #[must_use]
+    pub fn clock(&self, slot: usize) -> Moment {
+        let slot = &self.slots[slot];
+        slot.offset + Duration::from_micros(self.now * slot.rate_ppm / 1_000_000)
+    }
+
+    /// Whether a process runs there.
+    #[must_use]
+    pub fn is_up(&self, slot: usize) -> bool {
+        self.slots[slot].core.is_some()
+    }
+
+    /// The running processes.
+    pub fn cores(&self) -> impl Iterator<Item = (usize, &Core)> {
+        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.core.as_ref()?)))
+    }
+
+    fn slot_of(&self, node: NodeId) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.node == node)
+    }
+
+    /// Starts the process of a machine with what is on its disk.
+    pub fn start(&mut self, at: usize) {
+        let now = self.clock(at);
+        let (case, slot) = (&self.case, &self.slots[at]);
+        let id = MemberId { node: slot.node, incarnation: slot.disk.incarnation + 1 };
+        let config = Config {
+            tables: vec![Copies::Some(case.copies), Copies::Every],
+            segments: case.segments,
+            quorum: case.quorum,
+            detection: case.detection,
+            greet: Duration::from_millis(250),
+            retry: Duration::from_millis(100),
+            late_pause: Duration::from_millis(1_000),
+            ..Config::new(id, &slot.name)
+        };
+        let limits = Limits { chunk: 48, check: Duration::from_millis(1_000), ..Limits::default() };
+        let core = Core::new(config, slot.disk.clone(), limits, case.rules(), now);
+        let slot = &mut self.slots[at];
+        slot.boot += 1;
+        slot.heard.clear();
+        slot.suspected.clear();
+        slot.pinged = 0;
+        slot.leaves = false;
+        slot.dies_after = None;
+        slot.frozen_until = 0;
+        match core {
+            Ok(core) => slot.core = Some(core),
+            Err(error) => return self.wrong.push(format!("m{} does not start: {error}", at + 1)),
+        }
+        let boot = slot.boot;
+        self.tell(|| format!("m{} starts as {id}", at + 1));
+        self.perform(at);
+        let hints: Vec<NodeId> = self.slots.iter().map(|slot| slot.node).collect();
+        for node in hints {
+            self.give(at, Event::Cluster(muster_cluster::Event::Hint(node)));
+        }
+        let jitter = self.rng.u64(0..TICK);
+        self.at(self.now + jitter, Happening::Tick { slot: at, boot });
+    }
+
+    /// A process is gone, with all that it had in memory.
+    pub fn kill(&mut self, at: usize, why: &str) {
+        let Some(core) = self.slots[at].core.take() else { return };
+        self.keep_counts(&core);
+        let id = core.membership().me();
+        self.tell(|| format!("m{} ({id}) {why}", at + 1));
+        for other in 0..self.slots.len() {
+            if other != at && self.is_up(other) && !self.cut.contains(&(at, other)) {
+                let boot = self.slots[other].boot;
+                let seen = self.now + self.rng.u64(MS..5 * MS);
+                self.at(seen, Happening::Closed { slot: other, boot, id });
+            }
+        }
+    }
+
+    fn keep_counts(&mut self, core: &Core) {
+        let (sum, more) = (&mut self.counts.grid, core.grid().stats());
+        sum.promotions += more.promotions;
+        sum.transfers += more.transfers;
+        sum.epoch_refusals += more.epoch_refusals;
+        sum.repairs += more.repairs;
+        sum.merged += more.merged;
+        sum.overridden += more.overridden;
+        sum.writes += more.writes;
+        sum.expired += more.expired;
+    }
+
+    /// Adds what the living have counted.
+    pub fn end(&mut self) {
+        for at in 0..self.slots.len() {
+            if let Some(core) = self.slots[at].core.take() {
+                self.keep_counts(&core);
+            }
+        }
+    }
+
+    /// Gives a process an event, and does what it wants done.
+    pub fn give(&mut self, at: usize, event: Event) {
+        let now = self.clock(at);
+        let Some(core) = &mut self.slots[at].core else { return };
+        core.handle(event, now);
+        self.perform(at);
+    }
+
+    fn perform(&mut self, at: usize) {
+        while let Some(action) = self.slots[at].core.as_mut().and_then(Core::poll_action) {
+            if let Some(left) = &mut self.slots[at].dies_after {
+                if *left == 0 {
+                    self.slots[at].dies_after = None;
+                    if crate::faults::can_die(self, at) {
+                        self.counts.kills += 1;
+                        return self.kill(at, "is killed between two actions");
+                    }
+                } else {
+                    *left -= 1;
+                }
+            }
+            self.act(at, action);
+        }
+    }
+
+    fn act(&mut self, at: usize, action: Action) {
+        match action {
+            Action::Persist(durable) => self.slots[at].disk = durable,
+            Action::Send { to, wire } => {
+                if let Some(to) = self.slot_of(to) {
+                    self.packet(at, to, Some(wire));
+                }
+            }
+            Action::Reply { id, reply } => self.replies.push((id, reply)),
+            Action::Redial(id) => {
+                let boot = self.slots[at].boot;
+                let ends = self.now + self.rng.u64(MS..10 * MS);
+                self.at(ends, Happening::Redial { slot: at, boot, id });
+            }
+            Action::View(view) => {
+                self.counts.views += 1;
+                self.tell(|| {
+                    let members: Vec<String> = (view.members.iter())
+                        .map(|member| format!("{}={}", member.name, member.id))
+                        .collect();
+                    let pending = view.rows.iter().filter(|row| !row.pending.is_empty()).count();
+                    let fresh = view.rows.iter().filter(|row| row.fresh).count();
+                    format!(
+                        "m{} installs {} [{}], {pending} rows being filled, {fresh} fresh",
+                        at + 1,
+                        view.epoch,
+                        members.join(" ")
+                    )
+                });
+            }
+            Action::Renewed(id) => {
+                self.counts.renewals += 1;
+                self.tell(|| format!("m{} lost its view and lives on as {id}", at + 1));
+            }
+            Action::Left => {
+                self.counts.leaves += 1;
+                self.kill(at, "has left");
+                let back = self.now + self.rng.u64(100 * MS..1_000 * MS);
+                self.at(back, Happening::Start { slot: at });
+            }
+            Action::Lost(rows) => {
+                self.tell(|| format!("m{} proposes a view that lost {} rows", at + 1, rows.len()));
+                if self.case.kind != Kind::Splits {
+                    self.wrong.push(format!("{} rows lost although an owner lived", rows.len()));
+                }
+            }
+            Action::Refused(why) => {
+                self.wrong.push(format!("m{} is refused: {why}", at + 1));
+            }
+            Action::Quorate(is) => self.tell(|| format!("m{} quorate: {is}", at + 1)),
+            Action::LeaseLost { name, token } => self.tell(|| {
+                format!("m{} lost lease {} {token:?}", at + 1, String::from_utf8_lossy(&name))
+            }),
+            Action::NotGranted(why) => self.tell(|| format!("m{} is not granted: {why}", at + 1)),
+        }
+    }
+
+    /// Sends a packet through the weather.
+    fn packet(&mut self, from: usize, to: usize, wire: Option<Wire>) {
+        let Some(id) = self.slots[from].core.as_ref().map(|core| core.membership().me()) else {
+            return;
+        };
+        let copies = 1 + u32::from(self.rng.u32(0..1_000) < self.weather.doubled);
+        for _ in 0..copies {
+            if self.rng.u32(0..1_000) < self.weather.loss {
+                continue;
+            }
+            let mut delay = self.rng.u64(100..=self.weather.delay);
+            if self.rng.u8(0..50) == 0 {
+                delay *= self.rng.u64(2..10);
+            }
+            let boot = self.slots[to].boot;
+            let wire = wire.clone();
+            let packet = Packet { slot: to, boot, from: id, from_slot: from, wire };
+            self.at(self.now + delay, Happening::Packet(Box::new(packet)));
+        }
+    }
+
+    /// What the world itself does with a happening; others are handed back.
+    pub fn happen(&mut self, happening: Happening) -> Option<Happening> {
+        match happening {
+            Happening::Packet(packet) => self.arrive(packet),
+            Happening::Tick { slot, boot } => self.tick(slot, boot),
+            Happening::Closed { slot, boot, id } => {
+                if self.is_life(slot, boot) {
+                    self.give(slot, Event::Cluster(muster_cluster::Event::Closed(id)));
+                }
+            }
+            Happening::Redial { slot, boot, id } => {
+                if self.is_life(slot, boot) {
+                    let event = self.redialed(slot, id);
+                    self.give(slot, Event::Cluster(event));
+                }
+            }
+            Happening::Start { slot } => {
+                if !self.is_up(slot) {
+                    self.start(slot);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn arrive(&mut self, packet: Box<Packet>) {
+        let (slot, from) = (packet.slot, packet.from);
+        if !self.is_life(slot, packet.boot) || self.cut.contains(&(packet.from_slot, slot)) {
+            return;
+        }
+        if let Some(later) = self.frozen(slot) {
+            return self.at(later, Happening::Packet(packet));
+        }
+        let now = self.clock(slot);
+        self.slots[slot].heard.insert(from, now);
+        if self.slots[slot].suspected.remove(&from) {
+            self.give(slot, Event::Cluster(muster_cluster::Event::Alive(from)));
+        }
+        if let Some(wire) = packet.wire {
+            self.give(slot, Event::Wire { from, wire });
+        }
+    }
+
+    fn is_life(&self, slot: usize, boot: u32) -> bool {
+        self.slots[slot].boot == boot && self.is_up(slot)
+    }
+
+    fn frozen(&self, slot: usize) -> Option<Time> {
+        let until = self.slots[slot].frozen_until;
+        (until > self.now).then_some(until)
+    }
+
+    fn redialed(&self, slot: usize, id: MemberId) -> muster_cluster::Event {
+        use muster_cluster::Event;
+        let target = self.slots.iter().position(|other| other.node == id.node);
+        let Some(target) = target else { return Event::RedialRefused(id) };
+        if self.cut.contains(&(slot, target)) || self.cut.contains(&(target, slot)) {
+            return Event::RedialUnanswered(id);
+        }
+        let life = self.slots[target].core.as_ref().map(|core| core.membership().me());
+        if life == Some(id) { Event::RedialReached(id) } else { Event::RedialRefused(id) }
+    }
+
+    fn tick(&mut self, slot: usize, boot: u32) {
+        if !self.is_life(slot, boot) {
+            return;
+        }
+        if let Some(later) = self.frozen(slot) {
+            return self.at(later, Happening::Tick { slot, boot });
+        }
+        self.detect(slot);
+        self.give(slot, Event::Cluster(muster_cluster::Event::Tick));
+        let jitter = self.rng.u64(0..5 * MS);
+        self.at(self.now + TICK + jitter, Happening::Tick { slot, boot });
+    }
+
+    /// A plain failure detector: pings, and silence.
+    fn detect(&mut self, slot: usize) {
+        let Some(core) = &self.slots[slot].core else { return };
+        let watched = core.membership().watched();
+        let lives: Vec<MemberId> = (core.membership().view().iter())
+            .flat_map(|view| view.members.iter().map(|member| member.id))
+            .filter(|id| id.node != self.slots[slot].node)
+            .collect();
+        if self.now >= self.slots[slot].pinged + PING {
+            self.slots[slot].pinged = self.now;
+            for node in watched {
+                if let Some(to) = self.slot_of(node) {
+                    self.packet(slot, to, None);
+                }
+            }
+        }
+        let now = self.clock(slot);
+        let patience = match self.case.mutation {
+            Some(Mutation::DropLate) => Duration::from_millis(170),
+            _ => self.case.detection,
+        };
+        let mut silent = Vec::new();
+        let state = &mut self.slots[slot];
+        for id in lives {
+            let last = *state.heard.entry(id).or_insert(now);
+            if now > last + patience && state.suspected.insert(id) {
+                silent.push(id);
+            }
+        }
+        for id in silent {
+            self.tell(|| format!("m{} suspects {id}", slot + 1));
+            self.give(slot, Event::Cluster(muster_cluster::Event::Suspect(id)));
+        }
+    }
+}
