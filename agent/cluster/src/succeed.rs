@@ -204,6 +204,16 @@ fn row(
     if survivors.is_empty() {
         survivors = never_replaced(answers, old, holds);
     }
+    let mut is_lost = false;
+    if survivors.is_empty() && away(answers, electorate, old).is_empty() {
+        // The owners have lost it, and nobody can say whether they wrote alone. What those hold who
+        // were left out is better than nothing; it is told as a loss.
+        survivors = (old.doubts.iter().rev())
+            .map(|doubt| doubt.owners.iter().copied().filter(holds).collect::<Vec<_>>())
+            .find(|owners| !owners.is_empty())
+            .unwrap_or_default();
+        is_lost = !survivors.is_empty();
+    }
     // Filled in the very view that the base is: then it has had every write since.
     let promoted = old
         .pending
@@ -219,7 +229,7 @@ fn row(
     if !missing.is_empty() {
         let pending = missing.into_iter().filter(|node| !answers.slow.contains(node)).collect();
         let doubts = doubts(answers, old, &owners);
-        return (Row { owners, pending, fresh: false, doubts }, false);
+        return (Row { owners, pending, fresh: false, doubts }, is_lost);
     }
     // All who should own it hold it. The primary is kept until the next view when the one that
     // should be it has only just been promoted.
@@ -229,7 +239,7 @@ fn row(
         .copied()
         .collect();
     let doubts = doubts(answers, old, &owners);
-    (Row { owners, pending: Vec::new(), fresh: false, doubts }, false)
+    (Row { owners, pending: Vec::new(), fresh: false, doubts }, is_lost)
 }
 
 /// Doubts of one row, at most: beyond that the oldest is forgotten.
@@ -295,22 +305,27 @@ fn without_owner(
     if electorate.quorum.is_none() {
         return (fresh, true);
     }
-    let away = |node: &NodeId| {
-        !answers.promises.contains_key(node) && !answers.change.forgotten.contains(node)
-    };
-    let mut left: Vec<NodeId> = old.owners.iter().copied().filter(away).collect();
-    if left.is_empty() {
-        let left_out = refuted(answers, old).map(|doubt| doubt.owners.iter().copied());
-        left = left_out
-            .map(|owners| owners.filter(away).collect())
-            .find(|l: &Vec<_>| !l.is_empty())
-            .unwrap_or_default();
-    }
+    let left = away(answers, electorate, old);
     if left.is_empty() {
         return (fresh, true);
     }
     let doubts = old.doubts.clone();
     (Row { owners: left, pending: Vec::new(), fresh: old.fresh, doubts }, false)
+}
+
+/// Owners that did not answer and may come back with their data: those of the view, or where they
+/// are gone, those that a view left out which never stood.
+fn away(answers: &Answers<'_>, electorate: &Electorate, old: &Row) -> Vec<NodeId> {
+    let is_away =
+        |node: &NodeId| !answers.promises.contains_key(node) && electorate.known.contains_key(node);
+    let left: Vec<NodeId> = old.owners.iter().copied().filter(is_away).collect();
+    if !left.is_empty() {
+        return left;
+    }
+    refuted(answers, old)
+        .map(|doubt| doubt.owners.iter().copied().filter(is_away).collect())
+        .find(|left: &Vec<NodeId>| !left.is_empty())
+        .unwrap_or_default()
 }
 
 /// Those who leave and own nothing any more.

@@ -157,7 +157,13 @@ fn can_wipe(world: &World, victim: usize) -> bool {
     // With two of two, nobody may be lost; and everybody must know of the last change.
     let quorum = usize::from(world.case.quorum.unwrap_or(1));
     let epochs: BTreeSet<_> = others.iter().flatten().map(|view| view.epoch).collect();
-    quorum < world.slots.len()
+    // And no proposal may be under way: it may count on what the victim has promised.
+    let is_quiet = world.cores().all(|(_, core)| {
+        let promised = core.membership().promised();
+        core.membership().view().is_some_and(|view| view.epoch == promised)
+    });
+    is_quiet
+        && quorum < world.slots.len()
         && epochs.len() == 1
         && others.iter().all(|view| {
             view.as_ref().is_some_and(|view| {

@@ -134,7 +134,11 @@ fn tell_all(world: &mut World) {
             let member = core.membership();
             let view = member.view().map(|view| (view.epoch, view.members.len()));
             let (me, promised, standing) = (member.me(), member.promised(), member.standing());
-            format!("m{} is {me}, {standing:?}, in {view:?}, promised {promised}", at + 1)
+            let waits = member.waits_for();
+            format!(
+                "m{} is {me}, {standing:?}, in {view:?}, promised {promised}, waits {waits:?}",
+                at + 1
+            )
         })
         .collect();
     for line in lines {

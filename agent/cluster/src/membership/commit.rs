@@ -66,9 +66,10 @@ impl Membership {
             // What was promised to a later proposer was said of the views known then.
             if epoch >= self.durable.promised {
                 self.install(view);
-                self.send(from.node, Message::Installed { epoch });
+                return self.send(from.node, Message::Installed { epoch });
             }
-            return;
+            let promised = self.durable.promised;
+            return self.send(from.node, Message::Nack { epoch, promised });
         }
         if self.leave && view.member(self.me.node).is_none() && !self.may_be_needed(&view) {
             self.standing = Standing::Left;

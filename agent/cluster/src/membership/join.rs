@@ -30,17 +30,18 @@ impl Membership {
 
     pub(super) fn join(&mut self, from: MemberId, joining: Joining, now: Moment) {
         let Some(view) = self.installed.clone() else { return };
+        if joining.id.node == self.me.node {
+            // Its own wish, passed on, came back to it.
+            return;
+        }
         if view.has(joining.id) {
             self.send(joining.id.node, Message::Commit { view });
             return;
         }
-        if joining.id.node == self.me.node {
-            return self.refuse(&joining, Refusal::IdTaken(self.me.node));
-        }
         let Some(acting) = self.acting(now).map(|member| member.id.node) else { return };
         if acting != self.me.node {
             // Passed on once, and not in a circle.
-            if from == joining.id {
+            if from == joining.id && acting != from.node {
                 self.send(acting, Message::Join(joining));
             }
             return;
@@ -62,9 +63,7 @@ impl Membership {
     }
 
     fn refuse(&mut self, joining: &Joining, why: Refusal) {
-        if joining.id.node != self.me.node {
-            self.send(joining.id.node, Message::Refused { id: joining.id, why });
-        }
+        self.send(joining.id.node, Message::Refused { id: joining.id, why });
     }
 
     fn admit(&self, joining: &Joining) -> Result<(), Refusal> {

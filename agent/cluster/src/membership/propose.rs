@@ -110,6 +110,21 @@ impl Membership {
         nodes
     }
 
+    /// Whose answers a proposal of this member waits for, and of which half: for operators.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<(Epoch, bool, Vec<NodeId>)> {
+        let proposal = self.proposal.as_ref()?;
+        let nodes = match &proposal.accepting {
+            None => (proposal.asked.iter().copied())
+                .filter(|node| !proposal.promises.contains_key(node))
+                .collect(),
+            Some(accepting) => (accepting.view.members.iter().map(|member| member.id.node))
+                .filter(|node| !accepting.accepted.contains(node))
+                .collect(),
+        };
+        Some((proposal.epoch, proposal.accepting.is_some(), nodes))
+    }
+
     pub(super) fn propose(&mut self, now: Moment) {
         let asked = self.to_ask(now);
         let join = self.current().and_then(|view| view.member(self.me.node));
@@ -253,7 +268,9 @@ impl Membership {
             // Whoever is no member yet is waited for only as long as it speaks.
             None => {
                 let patience = self.config.detection / 2;
-                self.peers.get(&node).is_some_and(|peer| peer.heard + patience > now)
+                self.peers.get(&node).is_some_and(|peer| {
+                    peer.heard + patience > now && !self.suspects.contains(&peer.life)
+                })
             }
         }
     }
