@@ -10,6 +10,7 @@
 //! | `segment` | groups, keys, and the fixed hash that says in which row they are |
 //! | `placement` | weighted rendezvous with a cap: which members own a row |
 //! | `topology` | where a group lives, by the view |
+//! | `mode` | where the entries of a cache are kept |
 //! | `batch` | what may be asked, and the answers |
 //! | `store` | the entries of one row, their digest and their deadlines |
 //! | `rules` | the two rules on which all rests, as values, so that a simulation can break them |
@@ -26,6 +27,7 @@ pub mod lease;
 pub mod lock;
 pub mod merge;
 pub mod message;
+pub mod mode;
 pub mod placement;
 pub mod rules;
 pub mod segment;
@@ -36,6 +38,7 @@ pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
 pub use core::{Action, Core, Event, Wire};
 pub use grid::{Grid, Limits, Stats};
 pub use merge::{Policy, Resolve};
+pub use mode::{Kept, Mode};
 pub use placement::Rendezvous;
 pub use rules::Rules;
 pub use segment::{Bytes, Group, Space};

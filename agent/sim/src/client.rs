@@ -1,8 +1,9 @@
 //! What is asked of the cluster: registers, counters, sets, checkouts, leases and values with a
 //! time to live, and the histories of all that.
 
+use crate::happening::Happening;
 use crate::linear::{Effect, Operation, State};
-use crate::world::{Happening, MS, Time, World};
+use crate::world::{MS, Time, World};
 use muster_grid::batch::Entries;
 use muster_grid::{Batch, Bytes, Event, Expect, Fence, Group, LeaseWish, Op, Put, Reply, Request};
 use muster_grid::{Rev, Space};

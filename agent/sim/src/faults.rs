@@ -2,7 +2,9 @@
 //! loss that is seen is the cluster's fault.
 
 use crate::case::Kind;
-use crate::world::{Happening, MS, Time, Weather, World};
+use crate::happening::Happening;
+use crate::network::Weather;
+use crate::world::{MS, Time, World};
 use muster_cluster::message::Wish;
 use muster_cluster::{Durable, View};
 use muster_grid::Event;

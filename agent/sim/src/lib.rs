@@ -5,7 +5,9 @@
 //! | file | idea |
 //! |---|---|
 //! | `case` | what a seed means: members, quorum, which faults |
-//! | `world` | members, network, clocks, and the one queue of what happens next |
+//! | `happening` | what may happen next |
+//! | `world` | machines, processes, clocks, and the one queue of what happens next |
+//! | `network` | packets, weather, cuts, and a plain failure detector |
 //! | `faults` | what goes wrong, and when it may |
 //! | `client` | what is asked of the cluster, and the histories of that |
 //! | `linear` | whether a group's history can be put in one order |
@@ -15,8 +17,10 @@
 pub mod case;
 pub mod client;
 pub mod faults;
+pub mod happening;
 pub mod judge;
 pub mod linear;
+pub mod network;
 pub mod run;
 pub mod world;
 

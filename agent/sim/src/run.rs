@@ -3,8 +3,9 @@
 use crate::case::{Case, Kind};
 use crate::client::Clients;
 use crate::faults::{fault, heal, heal_all};
+use crate::happening::Happening;
 use crate::judge::{LeaseWatch, converged, judge};
-use crate::world::{Counts, Happening, MS, Time, World};
+use crate::world::{Counts, MS, Time, World};
 
 /// What came of one schedule, or of many.
 #[derive(Clone, Debug, Default)]

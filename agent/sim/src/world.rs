@@ -1,10 +1,12 @@
 //! Members, network, clocks, and the one queue of what happens next. Everything that is left to
 //! chance comes from one generator: a seed is a story.
 
-use crate::case::{Case, Kind, Mutation};
+use crate::case::{Case, Kind};
+use crate::happening::Happening;
+use crate::network::Weather;
 use fastrand::Rng;
 use muster_cluster::{Config, Copies, Durable, MemberId, Moment, NodeId};
-use muster_grid::{Action, Core, Event, Limits, Reply, Wire};
+use muster_grid::{Action, Core, Event, Limits, Reply};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
@@ -17,64 +19,6 @@ pub const MS: Time = 1_000;
 /// So much under way at once says that members talk in a circle.
 const MOST_UNDER_WAY: usize = 200_000;
 const TICK: Time = 50 * MS;
-const PING: Time = 150 * MS;
-
-/// Something that happens. `slot` is a machine, `boot` the process that it was meant for.
-#[derive(Debug)]
-pub enum Happening {
-    /// A packet arrives.
-    Packet(Box<Packet>),
-    /// A member's timer.
-    Tick {
-        /// Where.
-        slot: usize,
-        /// For whom.
-        boot: u32,
-    },
-    /// A connection is seen to be closed.
-    Closed {
-        /// Where.
-        slot: usize,
-        /// By whom.
-        boot: u32,
-        /// Whose.
-        id: MemberId,
-    },
-    /// A redial ends.
-    Redial {
-        /// Where.
-        slot: usize,
-        /// By whom.
-        boot: u32,
-        /// Who was dialled.
-        id: MemberId,
-    },
-    /// A member starts.
-    Start {
-        /// Where.
-        slot: usize,
-    },
-    /// The next fault.
-    Fault,
-    /// A cut ends.
-    Heal,
-    /// A client goes on.
-    Client {
-        /// Which.
-        client: usize,
-    },
-}
-
-/// Something under way.
-#[derive(Debug)]
-pub struct Packet {
-    slot: usize,
-    boot: u32,
-    from: MemberId,
-    from_slot: usize,
-    /// None: a ping of the failure detector.
-    wire: Option<Wire>,
-}
 
 /// One machine: a process runs on it, or not.
 pub struct Slot {
@@ -96,20 +40,9 @@ pub struct Slot {
     pub leaves: bool,
     rate_ppm: u64,
     offset: Duration,
-    heard: BTreeMap<MemberId, Moment>,
-    suspected: BTreeSet<MemberId>,
-    pinged: Time,
-}
-
-/// How the network is at the moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Weather {
-    /// Of 1,000 packets, so many are lost.
-    pub loss: u32,
-    /// And so many come twice.
-    pub doubled: u32,
-    /// A packet takes at least 100 us and at most so many.
-    pub delay: Time,
+    pub(crate) heard: BTreeMap<MemberId, Moment>,
+    pub(crate) suspected: BTreeSet<MemberId>,
+    pub(crate) pinged: Time,
 }
 
 /// What has happened, in numbers.
@@ -253,7 +186,7 @@ impl World {
         self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at, slot.core.as_ref()?)))
     }
 
-    fn slot_of(&self, node: NodeId) -> Option<usize> {
+    pub(crate) fn slot_of(&self, node: NodeId) -> Option<usize> {
         self.slots.iter().position(|slot| slot.node == node)
     }
 
@@ -415,27 +348,6 @@ impl World {
         }
     }
 
-    /// Sends a packet through the weather.
-    fn packet(&mut self, from: usize, to: usize, wire: Option<Wire>) {
-        let Some(id) = self.slots[from].core.as_ref().map(|core| core.membership().me()) else {
-            return;
-        };
-        let copies = 1 + u32::from(self.rng.u32(0..1_000) < self.weather.doubled);
-        for _ in 0..copies {
-            if self.rng.u32(0..1_000) < self.weather.loss {
-                continue;
-            }
-            let mut delay = self.rng.u64(100..=self.weather.delay);
-            if self.rng.u8(0..50) == 0 {
-                delay *= self.rng.u64(2..10);
-            }
-            let boot = self.slots[to].boot;
-            let wire = wire.clone();
-            let packet = Packet { slot: to, boot, from: id, from_slot: from, wire };
-            self.at(self.now + delay, Happening::Packet(Box::new(packet)));
-        }
-    }
-
     /// What the world itself does with a happening; others are handed back.
     pub fn happen(&mut self, happening: Happening) -> Option<Happening> {
         match happening {
@@ -462,42 +374,13 @@ impl World {
         None
     }
 
-    fn arrive(&mut self, packet: Box<Packet>) {
-        let (slot, from) = (packet.slot, packet.from);
-        if !self.is_life(slot, packet.boot) || self.cut.contains(&(packet.from_slot, slot)) {
-            return;
-        }
-        if let Some(later) = self.frozen(slot) {
-            return self.at(later, Happening::Packet(packet));
-        }
-        let now = self.clock(slot);
-        self.slots[slot].heard.insert(from, now);
-        if self.slots[slot].suspected.remove(&from) {
-            self.give(slot, Event::Cluster(muster_cluster::Event::Alive(from)));
-        }
-        if let Some(wire) = packet.wire {
-            self.give(slot, Event::Wire { from, wire });
-        }
-    }
-
-    fn is_life(&self, slot: usize, boot: u32) -> bool {
+    pub(crate) fn is_life(&self, slot: usize, boot: u32) -> bool {
         self.slots[slot].boot == boot && self.is_up(slot)
     }
 
-    fn frozen(&self, slot: usize) -> Option<Time> {
+    pub(crate) fn frozen(&self, slot: usize) -> Option<Time> {
         let until = self.slots[slot].frozen_until;
         (until > self.now).then_some(until)
-    }
-
-    fn redialed(&self, slot: usize, id: MemberId) -> muster_cluster::Event {
-        use muster_cluster::Event;
-        let target = self.slots.iter().position(|other| other.node == id.node);
-        let Some(target) = target else { return Event::RedialRefused(id) };
-        if self.cut.contains(&(slot, target)) || self.cut.contains(&(target, slot)) {
-            return Event::RedialUnanswered(id);
-        }
-        let life = self.slots[target].core.as_ref().map(|core| core.membership().me());
-        if life == Some(id) { Event::RedialReached(id) } else { Event::RedialRefused(id) }
     }
 
     fn tick(&mut self, slot: usize, boot: u32) {
@@ -511,40 +394,5 @@ impl World {
         self.give(slot, Event::Cluster(muster_cluster::Event::Tick));
         let jitter = self.rng.u64(0..5 * MS);
         self.at(self.now + TICK + jitter, Happening::Tick { slot, boot });
-    }
-
-    /// A plain failure detector: pings, and silence.
-    fn detect(&mut self, slot: usize) {
-        let Some(core) = &self.slots[slot].core else { return };
-        let watched = core.membership().watched();
-        let lives: Vec<MemberId> = (core.membership().view().iter())
-            .flat_map(|view| view.members.iter().map(|member| member.id))
-            .filter(|id| id.node != self.slots[slot].node)
-            .collect();
-        if self.now >= self.slots[slot].pinged + PING {
-            self.slots[slot].pinged = self.now;
-            for node in watched {
-                if let Some(to) = self.slot_of(node) {
-                    self.packet(slot, to, None);
-                }
-            }
-        }
-        let now = self.clock(slot);
-        let patience = match self.case.mutation {
-            Some(Mutation::DropLate) => Duration::from_millis(170),
-            _ => self.case.detection,
-        };
-        let mut silent = Vec::new();
-        let state = &mut self.slots[slot];
-        for id in lives {
-            let last = *state.heard.entry(id).or_insert(now);
-            if now > last + patience && state.suspected.insert(id) {
-                silent.push(id);
-            }
-        }
-        for id in silent {
-            self.tell(|| format!("m{} suspects {id}", slot + 1));
-            self.give(slot, Event::Cluster(muster_cluster::Event::Suspect(id)));
-        }
     }
 }

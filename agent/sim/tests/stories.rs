@@ -5,7 +5,9 @@ use muster_cluster::{Durable, Refusal};
 use muster_grid::{Batch, Event, Expect, Group, Op, Put, Reply, Request, Space};
 use muster_sim::client::Clients;
 use muster_sim::faults;
-use muster_sim::world::{Happening, MS, Weather, World};
+use muster_sim::happening::Happening;
+use muster_sim::network::Weather;
+use muster_sim::world::{MS, World};
 use muster_sim::{Case, Kind};
 use std::time::Duration;
 

@@ -1,0 +1,184 @@
+//! The next owners of a row: the example of docs/cluster-protocol.md, step by step.
+
+use muster_cluster::message::Change;
+use muster_cluster::succeed::{Answers, Next, succeed};
+use muster_cluster::view::Doubt;
+use muster_cluster::{
+    Copies, Electorate, Epoch, Joining, Member, MemberId, NodeId, Placement, Promise, Row, RowSet,
+    View,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+/// The first two members own the one row.
+struct FirstTwo;
+
+impl Placement for FirstTwo {
+    fn place(&self, _: &[Copies], _: u16, members: &[&Member]) -> Vec<Vec<NodeId>> {
+        let mut nodes: Vec<NodeId> = members.iter().map(|member| member.id.node).collect();
+        nodes.sort();
+        nodes.truncate(2);
+        vec![nodes]
+    }
+}
+
+fn epoch(counter: u64) -> Epoch {
+    Epoch { counter, join: 1, by: life(A) }
+}
+
+fn life(node: NodeId) -> MemberId {
+    MemberId { node, incarnation: 1 }
+}
+
+fn view(counter: u64, members: &[NodeId], row: Row) -> View {
+    let known = [A, B, C].map(|node| (node, node.to_string().into())).into();
+    View {
+        epoch: epoch(counter),
+        members: (1..)
+            .zip(members)
+            .map(|(join, node)| Member {
+                id: life(*node),
+                name: node.to_string().into(),
+                address: "".into(),
+                join,
+                weight: 100,
+                leaving: false,
+            })
+            .collect(),
+        next_join: 4,
+        electorate: Electorate { quorum: Some(2), known },
+        before: None,
+        tables: vec![Copies::Some(2)],
+        segments: 1,
+        rows: vec![row],
+        merged: false,
+    }
+}
+
+fn row(owners: &[NodeId], pending: &[NodeId]) -> Row {
+    Row { owners: owners.to_vec(), pending: pending.to_vec(), ..Row::default() }
+}
+
+/// An answer: which view it accepted and installed, and whether it holds the row.
+fn promise(node: NodeId, accepted: &View, installed: Option<u64>, holds: bool) -> Promise {
+    let mut complete = RowSet::default();
+    if holds {
+        complete.insert(0);
+    }
+    Promise {
+        epoch: epoch(9),
+        who: Joining {
+            id: life(node),
+            name: node.to_string().into(),
+            address: "".into(),
+            weight: 100,
+            moved: false,
+        },
+        accepted: Some(Arc::new(accepted.clone())),
+        committed: installed == Some(accepted.epoch.counter),
+        installed: installed.map(epoch),
+        complete,
+    }
+}
+
+fn next(base: &View, committed: bool, promises: Vec<Promise>) -> Next {
+    let promises: BTreeMap<NodeId, Promise> =
+        promises.into_iter().map(|promise| (promise.who.id.node, promise)).collect();
+    let answers = Answers {
+        epoch: epoch(9),
+        base: Some(base),
+        committed,
+        promises: &promises,
+        change: &Change::default(),
+        leaving: &BTreeSet::new(),
+        slow: &BTreeSet::new(),
+        first: (&[], 1, None),
+    };
+    succeed(&answers, &FirstTwo)
+}
+
+#[test]
+fn a_killed_backup_is_replaced_by_a_pending_one_and_remembered_until_the_view_stands() {
+    let base = view(4, &[A, B, C], row(&[A, B], &[]));
+    let answers = vec![promise(A, &base, Some(4), true), promise(C, &base, Some(4), false)];
+    let next = next(&base, true, answers);
+    let doubts = vec![Doubt { epoch: epoch(9), owners: vec![B] }];
+    assert_eq!(next.view.rows, [Row { doubts, ..row(&[A], &[C]) }]);
+}
+
+#[test]
+fn a_row_whose_only_owner_is_away_waits_for_it() {
+    let base = view(5, &[A, C], row(&[A], &[C]));
+    let answers = vec![promise(B, &base, None, false), promise(C, &base, Some(5), false)];
+    let next = next(&base, true, answers);
+    assert_eq!(next.view.rows[0].owners, [A]);
+    assert!(next.view.primary(0).is_none() && next.lost.is_empty());
+}
+
+#[test]
+fn it_begins_empty_and_is_told_as_lost_once_its_owner_came_back_without_it() {
+    let base = view(5, &[A, C], row(&[A], &[C]));
+    let answers = vec![promise(A, &base, None, false), promise(C, &base, Some(5), false)];
+    let next = next(&base, true, answers);
+    assert!(next.view.rows[0].fresh && next.lost.contains(0));
+}
+
+#[test]
+fn a_pending_member_is_promoted_only_when_it_was_filled_in_the_very_view_that_the_base_is() {
+    let base = view(5, &[A, C], row(&[A], &[C]));
+    let answers =
+        |installed| vec![promise(A, &base, Some(5), true), promise(C, &base, installed, true)];
+    assert_eq!(next(&base, true, answers(Some(5))).view.rows[0].owners, [A, C]);
+    assert_eq!(next(&base, true, answers(Some(4))).view.rows[0].owners, [A]);
+    // The primary is gone: the pending one has had every write since, and is enough.
+    let alone = vec![promise(C, &base, Some(5), true), promise(B, &base, None, false)];
+    assert_eq!(next(&base, true, alone).view.rows[0].owners, [C]);
+}
+
+#[test]
+fn who_was_left_out_owns_it_again_when_the_view_that_did_it_never_stood() {
+    let e4 = view(4, &[A, B, C], row(&[A, B], &[]));
+    let doubts = vec![Doubt { epoch: epoch(5), owners: vec![B] }];
+    let base = view(5, &[A, C], Row { doubts, ..row(&[A], &[C]) });
+    // A has lost its memory; on its disk is e4: it never accepted e5, so e5 never stood.
+    let refuted = vec![
+        promise(A, &e4, None, false),
+        promise(B, &e4, Some(4), true),
+        promise(C, &base, None, false),
+    ];
+    let view = next(&base, false, refuted);
+    assert_eq!((view.view.rows[0].owners.as_slice(), view.lost.is_empty()), (&[B][..], true));
+    // Had it accepted e5, that might have stood, and A might have written alone: told as a loss.
+    let unproven = vec![
+        promise(A, &base, None, false),
+        promise(B, &e4, Some(4), true),
+        promise(C, &base, None, false),
+    ];
+    let view = next(&base, false, unproven);
+    assert_eq!((view.view.rows[0].owners.as_slice(), view.lost.contains(0)), (&[B][..], true));
+}
+
+#[test]
+fn a_change_of_the_electorate_needs_the_one_before_until_it_stands() {
+    let mut base = view(4, &[A, B], row(&[A, B], &[]));
+    base.electorate.known.remove(&C);
+    let answers = || {
+        vec![
+            promise(A, &base, Some(4), true),
+            promise(B, &base, Some(4), true),
+            promise(C, &base, None, false),
+        ]
+    };
+    let joined = next(&base, true, answers()).view;
+    assert_eq!(joined.before, Some(base.electorate.clone()));
+    assert_eq!(joined.electorate.known.len(), 3);
+    // While the last change is not known to stand, no other begins: the newcomer waits.
+    let mut unproven = base.clone();
+    unproven.before = Some(Electorate { quorum: Some(2), known: base.electorate.known.clone() });
+    let waits = next(&unproven, false, answers()).view;
+    assert_eq!((waits.members.len(), waits.before), (2, unproven.before));
+}

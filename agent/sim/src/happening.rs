@@ -1,0 +1,61 @@
+//! What may happen next.
+
+use muster_cluster::MemberId;
+use muster_grid::Wire;
+
+/// Something that happens. `slot` is a machine, `boot` the process that it was meant for.
+#[derive(Debug)]
+pub enum Happening {
+    /// A packet arrives.
+    Packet(Box<Packet>),
+    /// A member's timer.
+    Tick {
+        /// Where.
+        slot: usize,
+        /// For whom.
+        boot: u32,
+    },
+    /// A connection is seen to be closed.
+    Closed {
+        /// Where.
+        slot: usize,
+        /// By whom.
+        boot: u32,
+        /// Whose.
+        id: MemberId,
+    },
+    /// A redial ends.
+    Redial {
+        /// Where.
+        slot: usize,
+        /// By whom.
+        boot: u32,
+        /// Who was dialled.
+        id: MemberId,
+    },
+    /// A member starts.
+    Start {
+        /// Where.
+        slot: usize,
+    },
+    /// The next fault.
+    Fault,
+    /// A cut ends.
+    Heal,
+    /// A client goes on.
+    Client {
+        /// Which.
+        client: usize,
+    },
+}
+
+/// Something under way.
+#[derive(Debug)]
+pub struct Packet {
+    pub(crate) slot: usize,
+    pub(crate) boot: u32,
+    pub(crate) from: MemberId,
+    pub(crate) from_slot: usize,
+    /// None: a ping of the failure detector.
+    pub(crate) wire: Option<Wire>,
+}
