@@ -5,6 +5,7 @@
 //! command line itself is at fault, and 3 or 4 after waiting for a drain in vain.
 
 mod papers;
+mod password;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -150,7 +151,7 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
         Command::Support(options) => support::run(&options, out),
         Command::Config { command: ConfigCommand::Schema } => Ok(out.write_all(SCHEMA.as_bytes())?),
         Command::Password => {
-            let password = read_password(&mut io::stdin().lock())?;
+            let password = password::read()?;
             let hash = manager::password::hash(&password).map_err(anyhow::Error::msg)?;
             Ok(writeln!(out, "{hash}")?)
         }
@@ -162,19 +163,6 @@ fn execute(command: Command, out: &mut dyn Write, serve: Serve) -> anyhow::Resul
             Ok(write!(out, "{}", read(config.as_deref())?.to_toml())?)
         }
     }
-}
-
-/// The first line, as much of it as a password may have. It is seen on a terminal that is asked
-/// by hand: `read -rs` of a shell hides it.
-fn read_password(from: &mut dyn io::BufRead) -> io::Result<String> {
-    use std::io::Read as _;
-    if io::IsTerminal::is_terminal(&io::stdin()) {
-        eprint!("Password (it is shown as you type): ");
-    }
-    let mut line = String::new();
-    let most = manager::password::MAX_PASSWORD as u64 + 2;
-    io::BufRead::read_line(&mut from.take(most), &mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Names all certificates, keys and secrets that cannot be used.
@@ -290,14 +278,6 @@ mod tests {
         let file = file("[mcmp]\nuse_alias = true\n");
         let shown = said(&["config", "show", "-c", file.path().to_str().unwrap()]).unwrap();
         assert!(shown.contains("use_alias = true"), "{shown}");
-    }
-
-    #[test]
-    fn a_password_is_the_first_line_without_its_end() {
-        let read = |text: &str| read_password(&mut text.as_bytes()).unwrap();
-        assert_eq!(read("correct horse \r\nmore"), "correct horse ");
-        assert_eq!(read(&"x".repeat(9_999)).len(), 1_026);
-        assert_eq!(read(""), "");
     }
 
     #[test]

@@ -140,6 +140,13 @@ pub(crate) fn serve(ground: &Ground, tasks: &mut Tasks) {
     };
     for listener in &ground.manager {
         let Ok(own) = listener.local_addr() else { continue };
+        if ground.config.manager.tells_secrets(own) {
+            tracing::warn!(
+                address = %own,
+                "operators log in over plain HTTP: whoever is on the way reads their passwords; \
+                 set [manager.tls], unless a proxy with TLS stands in front"
+            );
+        }
         let (state, listener, door) = (state.clone(), listener.clone(), door.clone());
         tasks.spawn(move |stop| {
             let routes = router(ManagerState { own, stop: stop.clone(), ..state });

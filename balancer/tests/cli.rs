@@ -4,6 +4,8 @@
 
 #[path = "cli/care.rs"]
 mod care;
+#[path = "cli/login.rs"]
+mod login;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -120,6 +122,15 @@ impl Lines {
 
 fn said(arguments: &[&str]) -> Ended {
     Muster::start(arguments).ended()
+}
+
+/// What is said to somebody who types this.
+fn said_with(argument: &str, typed: &str) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{typed}").unwrap();
+    Muster::of(child).ended()
 }
 
 /// A configuration file that goes with its folder.

@@ -210,6 +210,12 @@ impl Manager {
         self.users.is_empty() && self.tokens.is_empty() && self.tls.client_ca.is_none()
     }
 
+    /// Whether passwords and tokens cross the network as they are on the way to this address.
+    pub(crate) fn tells_secrets(&self, own: SocketAddr) -> bool {
+        let has_some = !self.users.is_empty() || !self.tokens.is_empty();
+        has_some && self.tls.is_off() && !own.ip().to_canonical().is_loopback()
+    }
+
     /// What is missing for an address that others than this machine reach, and the place of the
     /// first such address; `None` where nothing is.
     pub fn unlocked(&self) -> Option<(usize, String)> {
