@@ -96,8 +96,8 @@ pub struct Balancer {
     pub wait_worker_seconds: f64,
     /// Retries after the first try.
     pub max_attempts: u32,
-    /// What an operator set instead of what nodes reported.
-    pub overrides: Vec<Property>,
+    /// What an operator may set instead of what nodes report.
+    pub properties: Vec<Property>,
 }
 
 /// The nodes of one load-balancing group.

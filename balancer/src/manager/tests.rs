@@ -223,6 +223,36 @@ async fn properties_are_set_beside_what_the_node_reports_and_reset() {
 }
 
 #[tokio::test]
+async fn settings_of_a_balancer_name_are_set_beside_what_its_nodes_report_and_reset() {
+    let desk = Desk::new();
+    let form = "balancer=mycluster&sticky_session=&sticky_session_force=true&max_attempts=5";
+    let set = desk.post_to("/override", form).await;
+    assert_eq!(set.headers["location"], "/topology", "{}", set.body);
+    let page = desk.get("/topology").await.body;
+    let told = |name: &str, value: &str| format!("<b>{name}: <bdi>{value}</bdi></b> set by an");
+    assert!(page.contains(&told("sticky_session_force", "true")), "{page}");
+    assert!(page.contains(&told("max_attempts", "5")), "{page}");
+    assert!(!page.contains("<b>sticky_session:"), "{page}");
+    for (form, status, why) in [
+        ("balancer=mycluster&max_attempts=101", StatusCode::BAD_REQUEST, "max_attempts is 101"),
+        ("balancer=mycluster&sticky_session=maybe", StatusCode::BAD_REQUEST, "\"maybe\""),
+        ("balancer=mycluster&load=5", StatusCode::BAD_REQUEST, "\"load\" is no field"),
+        ("balancer=mycluster&route=n1", StatusCode::BAD_REQUEST, "one too many"),
+        ("balancer=nowhere&max_attempts=1", StatusCode::NOT_FOUND, "nowhere"),
+        ("max_attempts=1", StatusCode::BAD_REQUEST, "route or balancer: it is missing"),
+    ] {
+        let bad = desk.post_to("/override", form).await;
+        assert_eq!(bad.status, status, "{form}: {}", bad.body);
+        assert!(bad.body.contains(&why.replace('"', "&#34;")), "{form}: {}", bad.body);
+    }
+    assert_eq!(desk.get("/topology").await.body.matches("set by an operator, reported").count(), 2);
+    // A browser sends what stands in the fields with it.
+    let reset = desk.post_to("/override", "balancer=mycluster&max_attempts=7&reset=yes").await;
+    assert_eq!(reset.status, StatusCode::SEE_OTHER, "{}", reset.body);
+    assert!(!desk.get("/topology").await.body.contains("set by an operator, reported"));
+}
+
+#[tokio::test]
 async fn a_form_that_is_refused_changes_nothing() {
     let desk = Desk::new();
     let verbs = "the field enable, disable, stop, drain or cancel is missing";

@@ -8,6 +8,7 @@ use muster_routing::context::ContextState;
 use muster_routing::drain::{Drain, End, Phase};
 use muster_routing::health::Health;
 use muster_routing::overrides::NodeOverride;
+use muster_routing::owner::Owner;
 use muster_routing::rows::{BalancerToldRow, ContextRow, HostRow, NodeRow, Rows};
 use muster_routing::word::UnixMs;
 use muster_web_ui::page::{self, Pace, Window};
@@ -68,17 +69,17 @@ fn balancer(
         path: settings.path.to_string(),
         wait_worker_seconds: settings.wait_worker.as_secs_f64(),
         max_attempts: settings.max_attempts,
-        overrides: balancer_overrides(told),
+        properties: settings_of(told),
     }
 }
 
-fn balancer_overrides(told: &BalancerToldRow) -> Vec<page::Property> {
+fn settings_of(told: &BalancerToldRow) -> Vec<page::Property> {
     let (own, set) = (&told.reported, &told.overrides);
     let flag = |name, own: bool, set: Option<bool>| {
         property(name, own.to_string(), set.map(|set| set.to_string()))
     };
     let wait = set.wait_worker_ms.map(|ms| ms.to_string());
-    let all = [
+    vec![
         flag("sticky_session", own.sticky, set.sticky_session),
         flag("sticky_session_force", own.sticky_force, set.sticky_session_force),
         flag("sticky_session_remove", own.sticky_remove, set.sticky_session_remove),
@@ -88,8 +89,7 @@ fn balancer_overrides(told: &BalancerToldRow) -> Vec<page::Property> {
             set.max_attempts.map(|most| most.to_string()),
         ),
         property("wait_worker_ms", millis(own.wait_worker), wait),
-    ];
-    all.into_iter().filter(|property| property.overridden.is_some()).collect()
+    ]
 }
 
 fn property(name: &str, reported: String, overridden: Option<String>) -> page::Property {
@@ -141,6 +141,7 @@ fn node(row: &NodeRow, pace: Pace) -> page::Node {
         domain: row.config.domain.as_ref().map(ToString::to_string),
         address: row.config.address.to_string(),
         is_static: row.is_static,
+        owner: row.owner.as_ref().map(owner),
         state: node_state(row),
         load: page::Load::new(row.load),
         elected: row.elected,
@@ -149,10 +150,18 @@ fn node(row: &NodeRow, pace: Pace) -> page::Node {
         bytes_transferred: row.transferred,
         seconds_since_status: row.status_age.map(|age| age.as_secs()),
         failed: row.failed,
-        sessions: None,
+        sessions: row.sessions,
         pace,
         properties: properties(row),
         virtual_hosts: row.hosts.iter().map(host).collect(),
+    }
+}
+
+fn owner(owner: &Owner) -> String {
+    match owner {
+        Owner::Address(ip) => format!("somebody at {ip}, without a proof"),
+        Owner::Instance(id) => format!("instance {id}, which knows the secret"),
+        Owner::Certificate(subject) => format!("certificate {subject}"),
     }
 }
 
@@ -290,5 +299,21 @@ mod tests {
         assert_eq!(node.address, "ajp://localhost:8009");
         assert_eq!(node.seconds_since_status, Some(3));
         assert_eq!(node.virtual_hosts[0].contexts[0].path, "/app0");
+    }
+
+    #[test]
+    fn a_node_is_shown_with_its_sessions_and_with_who_registered_it() {
+        let mut row = row(Health::Up, 75, &[ContextState::Enabled]);
+        assert_eq!(node(&row, Pace::default()).sessions, None, "it does not say");
+        row.sessions = Some(37);
+        assert_eq!(node(&row, Pace::default()).sessions, Some(37));
+        for (owner, shown) in [
+            ("address:10.0.0.7", "somebody at 10.0.0.7, without a proof"),
+            ("instance:a1", "instance a1, which knows the secret"),
+            ("certificate:CN=n1", "certificate CN=n1"),
+        ] {
+            row.owner = Some(owner.parse().unwrap());
+            assert_eq!(node(&row, Pace::default()).owner.as_deref(), Some(shown));
+        }
     }
 }

@@ -18,6 +18,8 @@ pub struct Node {
     pub address: String,
     /// Whether it stands in the configuration file rather than having registered itself.
     pub is_static: bool,
+    /// Who registered it, by what was proven; of a static node nobody.
+    pub owner: Option<String>,
     /// How it does, in one word.
     pub state: NodeState,
     /// Its load factor.
@@ -128,6 +130,15 @@ impl Node {
             .flat_map(|host| &host.contexts)
             .filter(|context| context.state == state)
             .count()
+    }
+}
+
+// === impl Property ===
+
+impl Property {
+    /// Whether it is one of yes and no.
+    pub(crate) fn is_flag(&self) -> bool {
+        matches!(self.reported.as_str(), "true" | "false")
     }
 }
 

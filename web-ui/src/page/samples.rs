@@ -17,6 +17,7 @@ pub(crate) fn node(route: &str, domain: Option<&str>, contexts: usize) -> Node {
         domain: domain.map(str::to_owned),
         address: "http://127.0.0.1:8080".to_owned(),
         is_static: false,
+        owner: None,
         state: NodeState::Up,
         load: Load::new(100),
         elected: 12,
@@ -49,7 +50,7 @@ pub(crate) fn page(nodes: Vec<Node>) -> Page {
             path: "jsessionid".to_owned(),
             wait_worker_seconds: 0.0,
             max_attempts: 1,
-            overrides: Vec::new(),
+            properties: Vec::new(),
         }],
         groups: Group::gather(nodes),
         ..Page::empty("muster", "0.1.0")
