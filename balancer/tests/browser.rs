@@ -11,6 +11,8 @@ mod http;
 mod login;
 #[path = "browser/looks.rs"]
 mod looks;
+#[path = "browser/tls.rs"]
+mod tls;
 #[path = "browser/webdriver.rs"]
 mod webdriver;
 
@@ -145,7 +147,14 @@ enum Asks {
 fn act(browser: &Browser, button: &str, asks: Asks) {
     browser.click(button);
     if asks == Asks::Yes {
-        browser.click("//section[.//h1[contains(., '?')]]//button[contains(@class, 'go')]");
+        let question = "//section[.//h1[contains(., '?')]]";
+        browser.click(&format!("{question}//button[contains(@class, 'go')]"));
+        // The script leaves the page once it is told that the verb is done: whoever opened
+        // another one before would be led away from it.
+        eventually("the page before", || match browser.count(question) {
+            0 => Ok(()),
+            _ => Err(browser.url()),
+        });
     }
 }
 
@@ -301,6 +310,43 @@ fn what_was_typed_and_opened_stays_while_the_page_renews_itself() {
         text if text.contains("60000") && !text.contains("5000") => Ok(()),
         text => Err(text),
     });
+}
+
+fn settings_of_a_balancer_name_are_set_and_reset(scripts: Scripts) {
+    let muster = Muster::start();
+    muster.node("n1", "", 100, &["/shop"]);
+    let browser = Browser::start(scripts);
+    browser.open(&muster.at("/topology"));
+    let settings = "//p[@class='settings']";
+    let row = |name: &str| format!("//details[@class='set']//tr[th='{name}']");
+    browser.click("//summary[.='Set otherwise']");
+    browser.type_into(&format!("{}//input", row("max_attempts")), "7");
+    browser.click(&format!("{}//option[.='true']", row("sticky_session_force")));
+    browser.click("//button[.='Set']");
+    let told = eventually("what was set", || match browser.text(settings)? {
+        text if text.contains("max_attempts: 7") => Ok(text),
+        text => Err(text),
+    });
+    for part in ["sticky_session_force: true", "force: yes", "7 retries at most"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    browser.click("//summary[.='Set otherwise']");
+    browser.click("//details[@class='set']//button[@name='reset']");
+    eventually("what nodes report", || match browser.text(settings)? {
+        text if text.contains("set by an operator") => Err(text),
+        _ => Ok(()),
+    });
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn settings_of_a_balancer_name_are_set_and_reset_with_scripts() {
+    settings_of_a_balancer_name_are_set_and_reset(Scripts::Run);
+}
+
+#[test]
+fn settings_of_a_balancer_name_are_set_and_reset_without_scripts() {
+    settings_of_a_balancer_name_are_set_and_reset(Scripts::Off);
 }
 
 #[test]

@@ -20,22 +20,23 @@ fn hash(password: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn guarded() -> Muster {
+/// A balancer with an operator and a viewer, and more of a configuration.
+pub(crate) fn guarded(more: &str) -> Muster {
     let user = |name: &str, role: &str| {
         let hash = hash(&format!("{name} is here"));
         format!("[[manager.user]]\nname = \"{name}\"\nrole = \"{role}\"\npassword = \"{hash}\"\n")
     };
-    Muster::with(&[user("anna", "operator"), user("vera", "viewer")].concat())
+    Muster::with(&[more, &user("anna", "operator"), &user("vera", "viewer")].concat())
 }
 
-fn log_in(browser: &Browser, name: &str, password: &str) {
+pub(crate) fn log_in(browser: &Browser, name: &str, password: &str) {
     browser.type_into("//input[@name='name']", name);
     browser.type_into("//input[@name='password']", password);
     browser.click("//button[.='Log in']");
 }
 
 fn operators_act_and_viewers_look(scripts: Scripts) {
-    let muster = guarded();
+    let muster = guarded("");
     muster.node("n1", "", 100, &["/shop"]);
     let browser = Browser::start(scripts);
     browser.open(&muster.at("/contexts"));

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::webdriver::{Browser, Scripts, eventually};
-use crate::{Asks, Muster, act, http};
+use crate::{Asks, Muster, act, http, login};
 
 const AXE: &str = include_str!("axe/axe.min.js");
 
@@ -52,11 +52,28 @@ fn nobody_is_left_out_in_light_in_dark_and_on_a_narrow_screen() {
         browser.prefer(scheme);
         for view in VIEWS {
             browser.open(&muster.at(view));
-            browser.run(AXE);
+            browser.run("document.querySelectorAll('details').forEach(one => one.open = true)");
             let found = browser.run(&format!("{AXE}; {ASK}"));
             assert_eq!(found, serde_json::json!([]), "{view} at {width} px, {scheme}");
         }
     }
+}
+
+#[test]
+fn nobody_is_left_out_at_the_door() {
+    let muster = login::guarded("");
+    let browser = Browser::start(Scripts::Run);
+    for (width, scheme) in [(1_280, "light"), (1_280, "dark"), (320, "light"), (320, "dark")] {
+        browser.resize(width, 800);
+        browser.prefer(scheme);
+        browser.open(&muster.page());
+        let found = browser.run(&format!("{AXE}; {ASK}"));
+        assert_eq!(found, serde_json::json!([]), "the login at {width} px, {scheme}");
+    }
+    login::log_in(&browser, "vera", "wrong");
+    eventually("the refusal", || browser.text("//*[@role='alert']"));
+    let found = browser.run(&format!("{AXE}; {ASK}"));
+    assert_eq!(found, serde_json::json!([]), "the login that is refused");
 }
 
 #[test]
@@ -126,6 +143,60 @@ fn names_that_would_like_to_be_more_than_text_are_text() {
         text => Err(text),
     });
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// The wire refuses these, and so they stand in no row; but what was refused is told, and what a
+/// stranger types comes back.
+#[test]
+fn what_the_wire_refuses_and_what_strangers_type_is_text_too() {
+    let muster = login::guarded("");
+    muster.node("n1", "left", 100, &["/shop"]);
+    let script = "<script>document.title='gone'</script><img src=x onerror=alert(1)>";
+    let (endless, turned) = ("x".repeat(10_240), "\u{202e}\u{2067}".repeat(1_700));
+    for name in [script, &endless, &turned] {
+        let name = encoded(name);
+        for body in [
+            format!("JVMRoute={name}&Host=127.0.0.1&Port=9&Type=http"),
+            format!("JVMRoute=n1&Domain={name}&Host=127.0.0.1&Port=9&Type=http"),
+            format!("JVMRoute=n1&Alias={name}&Context=%2Fx"),
+        ] {
+            let command = if body.contains("Context") { "ENABLE-APP" } else { "CONFIG" };
+            let (status, answer) = http::exchange(&muster.mcmp, command, "/", "", &body);
+            assert_ne!(status, 200, "{answer}");
+        }
+        let form = format!("name={name}&password=x");
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        // A form of more than 16 KiB is read by nobody.
+        let expected = if form.len() > 16 * 1_024 { 413 } else { 401 };
+        assert_eq!(http::exchange(&muster.manager, "POST", "/login", kind, &form).0, expected);
+    }
+    let browser = Browser::start(Scripts::Run);
+    browser.resize(320, 800);
+    browser.open(&muster.page());
+    login::log_in(&browser, "anna", "anna is here");
+    eventually("the page", || browser.text("//article"));
+    let script = encoded(script);
+    for view in [
+        "/".to_owned(),
+        "/events".to_owned(),
+        format!("/?q={script}"),
+        format!("/nodes/{script}"),
+        format!("/confirm?route={script}&stop=*"),
+        format!("/login?back=%2F{script}"),
+        format!("/?q={}", encoded(&turned[..600])),
+        format!("/confirm?route={}&stop=*", encoded(&turned[..600])),
+    ] {
+        browser.open(&muster.at(&view));
+        assert_eq!(browser.count("//script[not(@src)] | //*[@onerror]"), 0, "{view}");
+        assert_ne!(browser.run("return document.title"), "gone", "{view}");
+        let over = "const e = document.documentElement; return e.scrollWidth - e.clientWidth";
+        assert_eq!(browser.run(over), 0, "{view}");
+    }
+    browser.open(&muster.at("/events"));
+    let told = eventually("the refused logins", || browser.text("//main"));
+    assert!(told.contains("<script>document.title='gone'</script>"), "{told}");
+    let refused: Vec<String> = browser.complaints();
+    assert!(!refused.iter().any(|line| line.contains("Security Policy")), "{refused:?}");
 }
 
 /// A value with every byte that is no letter or digit percent-encoded.

@@ -113,6 +113,11 @@ impl Browser {
         shot.as_str().unwrap().to_owned()
     }
 
+    /// The cookies of the page, those too that no script sees.
+    pub(crate) fn cookies(&self) -> Vec<Value> {
+        self.call("GET", "/cookie", Value::Null).unwrap().as_array().unwrap().clone()
+    }
+
     /// What the page wrote to the console as errors: refused scripts and styles among them.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", json!({ "type": "browser" })).unwrap();
@@ -172,6 +177,8 @@ fn capabilities(profile: &std::path::Path, scripts: Scripts) -> Value {
     };
     json!({ "capabilities": { "alwaysMatch": {
         "browserName": "chrome",
+        // An authority of a test is nobody whom a browser knows.
+        "acceptInsecureCerts": true,
         "goog:loggingPrefs": { "browser": "ALL" },
         "goog:chromeOptions": {
             "args": [
