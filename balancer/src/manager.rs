@@ -243,14 +243,16 @@ impl ManagerState {
     /// The page of this moment.
     fn page(&self, window: Window) -> Page {
         let (rows, drains) = (self.published.rows(), self.operators.drains());
+        let peers = self.operators.peers().shown(&self.operators);
         let history = self.memory.history.lock().unwrap_or_else(PoisonError::into_inner);
-        self.page_of(&rows, &drains, &history, window)
+        self.page_of(&rows, &drains, &peers, &history, window)
     }
 
     fn page_of(
         &self,
         rows: &muster_routing::rows::Rows,
         drains: &(Vec<muster_routing::drain::Drain>, Vec<muster_routing::drain::Drain>),
+        peers: &[peers::Peer],
         history: &History,
         window: Window,
     ) -> Page {
@@ -261,6 +263,7 @@ impl ManagerState {
             connections: self.metrics.connections.get(),
             waiting: self.metrics.waiting.get(),
             drains,
+            peers,
             wall: wall_ms(),
             history,
             window,

@@ -71,17 +71,17 @@ struct Known {
 #[derive(Debug, serde::Serialize, ToSchema)]
 pub(crate) struct Peer {
     /// Its manager.
-    url: String,
+    pub(crate) url: String,
     /// The name that it says.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Whether the last exchange was good.
-    is_reachable: bool,
+    pub(crate) is_reachable: bool,
     /// When the last exchange was good, in milliseconds since 1970.
-    last_ms: Option<u64>,
+    pub(crate) last_ms: Option<u64>,
     /// Why the last exchange was not.
-    error: Option<String>,
+    pub(crate) error: Option<String>,
     /// What it shows otherwise than this balancer, 1,000 at most.
-    disagreements: Vec<Disagreement>,
+    pub(crate) disagreements: Vec<Disagreement>,
 }
 
 /// Something that two balancers show otherwise.
@@ -101,6 +101,9 @@ impl Peers {
     /// All peers with what they show otherwise.
     pub(crate) fn shown(&self, operators: &Operators) -> Vec<Peer> {
         let known = self.lock().clone();
+        if known.is_empty() {
+            return Vec::new();
+        }
         let here = Seen::of(&operators.published().rows());
         let peer = |(url, known): (String, Known)| Peer {
             url,

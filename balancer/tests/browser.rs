@@ -11,6 +11,8 @@ mod http;
 mod login;
 #[path = "browser/looks.rs"]
 mod looks;
+#[path = "browser/peers.rs"]
+mod peers;
 #[path = "browser/tls.rs"]
 mod tls;
 #[path = "browser/webdriver.rs"]

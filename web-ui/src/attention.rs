@@ -244,6 +244,7 @@ mod tests {
             .map(|at| crate::page::Peer {
                 name: format!("p{at}"),
                 answers: false,
+                why_not: None,
                 seconds_since_answer: None,
                 disagreements: Vec::new(),
             })

@@ -21,6 +21,9 @@ pub use load::Load;
 pub use node::{Context, ContextState, Node, NodeState, Property, VirtualHost};
 pub use series::{Pace, Series, Window};
 
+/// Most disagreements with a peer that are shown one by one.
+const MOST_DISAGREEMENTS: usize = 20;
+
 /// Everything that the manager shows at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Page {
@@ -59,6 +62,8 @@ pub struct Peer {
     pub name: String,
     /// Whether it answers.
     pub answers: bool,
+    /// Why it does not.
+    pub why_not: Option<String>,
     /// Seconds since it last did; `None` while it never did.
     pub seconds_since_answer: Option<u64>,
     /// In what it disagrees with us, each in a line.
@@ -174,6 +179,16 @@ impl Page {
     /// Elections of all nodes.
     pub fn elected(&self) -> u64 {
         self.nodes().map(|node| node.elected).fold(0, u64::saturating_add)
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// The first disagreements, and how many there are beside them.
+    pub(crate) fn first_disagreements(&self) -> (&[String], usize) {
+        let shown = self.disagreements.len().min(MOST_DISAGREEMENTS);
+        (&self.disagreements[..shown], self.disagreements.len() - shown)
     }
 }
 

@@ -14,6 +14,7 @@ use muster_routing::word::UnixMs;
 use muster_web_ui::page::{self, Pace, Window};
 
 use super::history::History;
+use crate::peers::{Disagreement, Peer};
 
 /// Most drains of the past that the page shows.
 const MOST_PAST: usize = 50;
@@ -27,6 +28,7 @@ pub(super) struct Beside<'a> {
     pub(super) waiting: i64,
     /// Drains under way, and the last that are over.
     pub(super) drains: &'a (Vec<Drain>, Vec<Drain>),
+    pub(super) peers: &'a [Peer],
     pub(super) wall: UnixMs,
     pub(super) history: &'a History,
     pub(super) window: Window,
@@ -52,8 +54,25 @@ pub(super) fn page(rows: &Rows, beside: &Beside<'_>) -> page::Page {
         waiting: u64::try_from(beside.waiting).unwrap_or(0),
         drains: under_way.iter().filter(|d| !d.is_over()).map(|d| drain(d, beside.wall)).collect(),
         past_drains: over.iter().rev().take(MOST_PAST).map(|d| past(d, beside.wall)).collect(),
-        peers: Vec::new(),
+        peers: beside.peers.iter().map(|shown| peer(shown, beside.wall)).collect(),
         groups: page::Group::gather(nodes),
+    }
+}
+
+fn peer(peer: &Peer, wall: UnixMs) -> page::Peer {
+    page::Peer {
+        name: peer.name.clone().unwrap_or_else(|| peer.url.clone()),
+        answers: peer.is_reachable,
+        why_not: peer.error.clone(),
+        seconds_since_answer: peer.last_ms.map(|last| wall.saturating_sub(last) / 1000),
+        disagreements: peer.disagreements.iter().map(disagreement).collect(),
+    }
+}
+
+fn disagreement(Disagreement { node, context, here, there }: &Disagreement) -> String {
+    match context {
+        Some(context) => format!("{context} of {node} is {here} here and {there} there"),
+        None => format!("{node} is {here} here and {there} there"),
     }
 }
 
@@ -299,6 +318,38 @@ mod tests {
         assert_eq!(node.address, "ajp://localhost:8009");
         assert_eq!(node.seconds_since_status, Some(3));
         assert_eq!(node.virtual_hosts[0].contexts[0].path, "/app0");
+    }
+
+    #[test]
+    fn a_peer_is_shown_with_what_it_sees_otherwise() {
+        let differs = |context: Option<&str>| Disagreement {
+            node: "n1".to_owned(),
+            context: context.map(str::to_owned),
+            here: "stopped".to_owned(),
+            there: "enabled".to_owned(),
+        };
+        let silent = Peer {
+            url: "https://10.0.0.2:6667".to_owned(),
+            name: None,
+            is_reachable: false,
+            last_ms: Some(60_000),
+            error: Some("refused".to_owned()),
+            disagreements: vec![differs(None), differs(Some("localhost/shop"))],
+        };
+        let shown = peer(&silent, 72_900);
+        assert_eq!(shown.name, "https://10.0.0.2:6667");
+        assert_eq!((shown.answers, shown.seconds_since_answer), (false, Some(12)));
+        assert_eq!(shown.why_not.as_deref(), Some("refused"));
+        assert_eq!(
+            shown.disagreements,
+            [
+                "n1 is stopped here and enabled there",
+                "localhost/shop of n1 is stopped here and enabled there",
+            ]
+        );
+        let named = Peer { name: Some("left".to_owned()), last_ms: None, ..silent };
+        assert_eq!(peer(&named, 0).name, "left");
+        assert_eq!(peer(&named, 0).seconds_since_answer, None);
     }
 
     #[test]

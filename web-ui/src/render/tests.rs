@@ -92,6 +92,7 @@ fn named(name: &str) -> Page {
     page.peers = vec![crate::page::Peer {
         name: name.to_owned(),
         answers: true,
+        why_not: Some(name.to_owned()),
         seconds_since_answer: Some(1),
         disagreements: vec![name.to_owned()],
     }];
