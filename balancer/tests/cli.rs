@@ -224,9 +224,9 @@ fn what_config_show_prints_is_a_good_file() {
 fn run_says_where_it_listens_answers_and_ends_well_at_sigterm() {
     let muster = Muster::run(&FREE_PORTS);
     let line = muster.out.next();
-    let named: Vec<(&str, SocketAddr)> = line
-        .strip_prefix("listening ")
-        .unwrap()
+    let (addresses, pid) = line.strip_prefix("listening ").unwrap().rsplit_once(" pid=").unwrap();
+    assert_eq!(pid, muster.child.id().to_string(), "{line}");
+    let named: Vec<(&str, SocketAddr)> = addresses
         .split(' ')
         .map(|word| word.split_once('=').unwrap())
         .map(|(key, address)| (key, address.parse().unwrap()))
