@@ -251,6 +251,25 @@ fn a_dangerous_verb_says_its_effect_in_numbers_and_can_be_left() {
 }
 
 #[test]
+fn the_sessions_that_a_node_holds_are_shown_and_told_before_they_move() {
+    let muster = Muster::start();
+    muster.node("n1", "", 100, &["/shop"]);
+    muster.node("n2", "", 100, &["/shop"]);
+    let status = "JVMRoute=n1&Load=100";
+    let told = http::exchange(&muster.mcmp, "STATUS", "/", "X-Muster-Sessions: 37\r\n", status);
+    assert_eq!(told.0, 200, "{}", told.1);
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&muster.at("/nodes/n1"));
+    let sessions = format!("{}//div[dt='Sessions']/dd", card("n1"));
+    assert_eq!(eventually("its sessions", || browser.text(&sessions)), "37");
+    let lead = eventually("its owner", || browser.text("//p[@class='lead']"));
+    assert!(lead.contains("Registered by somebody at 127.0.0.1, without a proof"), "{lead}");
+    browser.click(&node_button("n1", "Stop"));
+    let said = eventually("the effect", || browser.text("//ul[@class='consequences']"));
+    assert!(said.contains("37 sessions will fail over to other nodes"), "{said}");
+}
+
+#[test]
 fn a_live_page_shows_a_newcomer_by_itself_and_a_paused_one_waits() {
     let muster = Muster::start();
     let browser = Browser::start(Scripts::Run);

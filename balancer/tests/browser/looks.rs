@@ -1,7 +1,7 @@
 //! How the page looks: to everybody, at any width, in light and dark, with names that would like
 //! to be more than text, and with many nodes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::webdriver::{Browser, Scripts, eventually};
 use crate::{Asks, Muster, act, http, login};
@@ -243,26 +243,45 @@ fn a_hundred_nodes_of_ten_contexts_are_a_small_page() {
     assert!(text.contains("/app9"), "its contexts are shown: {text}");
 }
 
+/// Requests for so long that a chart has a shape.
+fn fill_charts(muster: &Muster) {
+    let end = Instant::now() + Duration::from_secs(40);
+    for round in 0_u64.. {
+        if Instant::now() > end {
+            return;
+        }
+        assert_eq!(http::exchange(&muster.public, "GET", "/counter", "", "").0, 200);
+        // Now many, now few.
+        std::thread::sleep(Duration::from_millis(5 + 20 * (round / 50 % 4)));
+    }
+}
+
 /// With `MUSTER_SCREENSHOTS` set, the pictures of the documents are written into that folder.
 #[test]
 fn the_pictures_of_the_documents_can_be_taken() {
     let muster = busy();
+    let folder = std::env::var("MUSTER_SCREENSHOTS").ok();
+    if folder.is_some() {
+        fill_charts(&muster);
+    }
     let browser = Browser::start(Scripts::Run);
     for (name, view, width, scheme) in [
         ("manager", "/", 1_200, "light"),
         ("manager-dark", "/", 1_200, "dark"),
         ("manager-narrow", "/", 320, "light"),
+        ("manager-topology", "/topology", 1_200, "light"),
         ("manager-confirm", "/confirm?route=node2&stop=*", 800, "light"),
     ] {
         browser.prefer(scheme);
         browser.resize(width, 800);
         browser.open(&muster.at(view));
+        browser.run("document.querySelectorAll('details.set').forEach(one => one.open = true)");
         let height = browser.run("return document.documentElement.scrollHeight").as_u64().unwrap();
         browser.resize(width, u32::try_from(height.min(2_400)).unwrap());
         let picture = browser.screenshot();
         assert!(picture.starts_with("iVBORw0KGgo"), "a PNG");
-        if let Ok(folder) = std::env::var("MUSTER_SCREENSHOTS") {
-            let file = std::path::Path::new(&folder).join(format!("{name}.png"));
+        if let Some(folder) = &folder {
+            let file = std::path::Path::new(folder).join(format!("{name}.png"));
             std::fs::write(file, base64(&picture)).unwrap();
         }
     }
