@@ -333,6 +333,26 @@ fn what_was_typed_and_opened_stays_while_the_page_renews_itself() {
     });
 }
 
+#[test]
+fn an_open_form_of_settings_stays_open_while_the_topology_renews_itself() {
+    let muster = Muster::start();
+    muster.node("n1", "", 100, &["/shop"]);
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&muster.at("/topology"));
+    browser.run("document.querySelector('details.set').open = true");
+    browser.type_into("//input[@name='max_attempts']", "7");
+    for load in [42, 43] {
+        muster.tell("STATUS", "/", &format!("JVMRoute=n1&Load={load}"));
+        eventually("the new load", || match browser.text("//div[@class='tree']")? {
+            text if text.contains(&format!("load {load}")) => Ok(()),
+            text => Err(text),
+        });
+        assert_eq!(browser.run("return document.querySelector('details.set').open"), true);
+        let typed = browser.run("return document.querySelector('[name=max_attempts]').value");
+        assert_eq!(typed, "7");
+    }
+}
+
 fn settings_of_a_balancer_name_are_set_and_reset(scripts: Scripts) {
     let muster = Muster::start();
     muster.node("n1", "", 100, &["/shop"]);

@@ -66,6 +66,10 @@
     if (held && !kept) refocus(held);
   };
 
+  // With the marks around them, as the page has them: without, each node would stand one place
+  // further up than before, and be made anew with all that was typed and opened in it.
+  const showParts = () => show(MARK + parts.join(MARK) + MARK);
+
   const showPage = (html) => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
     const from = fresh.getElementById("zone");
@@ -106,7 +110,7 @@
       const { title, parts: fresh } = JSON.parse(event.data);
       [parts, document.title] = [fresh, title];
       turn++;
-      show(parts.join(MARK));
+      showParts();
       current();
     });
     source.addEventListener("some", (event) => {
@@ -114,7 +118,7 @@
       for (const [at, part] of Object.entries(fresh)) parts[at] = part;
       document.title = title;
       turn++;
-      show(parts.join(MARK));
+      showParts();
       current();
     });
     source.addEventListener("gone", () => { stop(); location.reload(); });
