@@ -202,10 +202,13 @@ fn row(
     };
     let mut survivors: Vec<NodeId> = old.owners.iter().copied().filter(holds).collect();
     if survivors.is_empty() {
-        survivors = never_replaced(answers, old, holds);
+        survivors = never_replaced(answers, base, old, holds);
     }
     let mut is_lost = false;
-    if survivors.is_empty() && away(answers, electorate, old).is_empty() {
+    if survivors.is_empty()
+        && !is_untouched(answers, base, old)
+        && away(answers, electorate, base, old).is_empty()
+    {
         // The owners have lost it, and nobody can say whether they wrote alone. What those hold who
         // were left out is better than nothing; it is told as a loss.
         survivors = (old.doubts.iter().rev())
@@ -259,13 +262,19 @@ fn doubts(answers: &Answers<'_>, old: &Row, owners: &[NodeId]) -> Vec<Doubt> {
 }
 
 /// Doubts about views that one of the row's owners has not accepted, the latest first.
-fn refuted<'a>(answers: &'a Answers<'_>, old: &'a Row) -> impl Iterator<Item = &'a Doubt> {
-    old.doubts.iter().rev().filter(|doubt| {
-        old.owners.iter().any(|owner| {
-            answers.promises.get(owner).is_some_and(|promise| {
-                promise.accepted.as_ref().is_none_or(|view| view.epoch < doubt.epoch)
+fn refuted<'a>(
+    answers: &'a Answers<'_>,
+    base: &'a View,
+    old: &'a Row,
+) -> impl Iterator<Item = &'a Doubt> {
+    let is_untouched = is_untouched(answers, base, old);
+    old.doubts.iter().rev().filter(move |doubt| {
+        (is_untouched && doubt.epoch == base.epoch)
+            || old.owners.iter().any(|owner| {
+                answers.promises.get(owner).is_some_and(|promise| {
+                    promise.accepted.as_ref().is_none_or(|view| view.epoch < doubt.epoch)
+                })
             })
-        })
     })
 }
 
@@ -273,11 +282,12 @@ fn refuted<'a>(answers: &'a Answers<'_>, old: &'a Row) -> impl Iterator<Item = &
 /// without that it cannot have stood. Nothing was written since, and what they hold is whole.
 fn never_replaced(
     answers: &Answers<'_>,
+    base: &View,
     old: &Row,
     holds: impl Fn(&NodeId) -> bool,
 ) -> Vec<NodeId> {
     // The later a view, the fewer owners it leaves to be asked: the latest refuted one counts.
-    refuted(answers, old)
+    refuted(answers, base, old)
         .map(|doubt| doubt.owners.iter().copied().filter(&holds).collect::<Vec<_>>())
         .find(|owners| !owners.is_empty())
         .unwrap_or_default()
@@ -292,20 +302,19 @@ fn without_owner(
     old: &Row,
     fresh: Row,
 ) -> (Row, bool) {
-    // Begun empty in a view that one of its owners has not installed: nothing was acknowledged.
-    let untouched = old.fresh
-        && old.owners.iter().any(|node| {
-            answers.promises.get(node).is_some_and(|promise| {
-                base.has(promise.who.id) && promise.installed != Some(base.epoch)
-            })
-        });
-    if untouched {
-        return (fresh, false);
+    if is_untouched(answers, base, old) {
+        // As empty as it was; those whom its view left out may still come.
+        let mut doubts = old.doubts.clone();
+        for doubt in doubts.iter_mut().filter(|doubt| doubt.epoch == base.epoch) {
+            doubt.epoch = answers.epoch;
+        }
+        return (Row { doubts, ..fresh }, false);
     }
+    let fresh = Row { doubts: doubts(answers, old, &[]), ..fresh };
     if electorate.quorum.is_none() {
         return (fresh, true);
     }
-    let left = away(answers, electorate, old);
+    let left = away(answers, electorate, base, old);
     if left.is_empty() {
         return (fresh, true);
     }
@@ -313,16 +322,26 @@ fn without_owner(
     (Row { owners: left, pending: Vec::new(), fresh: old.fresh, doubts }, false)
 }
 
+/// Begun empty in a view that one of its owners has not installed: nothing was acknowledged in it.
+fn is_untouched(answers: &Answers<'_>, base: &View, old: &Row) -> bool {
+    old.fresh
+        && old.owners.iter().any(|node| {
+            answers.promises.get(node).is_some_and(|promise| {
+                base.has(promise.who.id) && promise.installed != Some(base.epoch)
+            })
+        })
+}
+
 /// Owners that did not answer and may come back with their data: those of the view, or where they
 /// are gone, those that a view left out which never stood.
-fn away(answers: &Answers<'_>, electorate: &Electorate, old: &Row) -> Vec<NodeId> {
+fn away(answers: &Answers<'_>, electorate: &Electorate, base: &View, old: &Row) -> Vec<NodeId> {
     let is_away =
         |node: &NodeId| !answers.promises.contains_key(node) && electorate.known.contains_key(node);
     let left: Vec<NodeId> = old.owners.iter().copied().filter(is_away).collect();
     if !left.is_empty() {
         return left;
     }
-    refuted(answers, old)
+    refuted(answers, base, old)
         .map(|doubt| doubt.owners.iter().copied().filter(is_away).collect())
         .find(|left: &Vec<NodeId>| !left.is_empty())
         .unwrap_or_default()

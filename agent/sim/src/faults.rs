@@ -84,11 +84,6 @@ pub fn heal(world: &mut World) {
 fn crash(world: &mut World) {
     let up: Vec<usize> = world.cores().map(|(at, _)| at).collect();
     let Some(victim) = world.rng.choice(&up).copied() else { return };
-    // A member that leaves and finds itself the last one takes everything with it, as it was told.
-    let somebody_leaves = world.slots.iter().any(|slot| slot.leaves && slot.core.is_some());
-    if somebody_leaves && world.case.kind == Kind::Crashes {
-        return;
-    }
     if up.len() < 2 || !can_die(world, victim) {
         return;
     }
@@ -131,6 +126,11 @@ fn candidates(world: &World) -> Vec<Arc<View>> {
 #[must_use]
 pub fn can_die(world: &World, victim: usize) -> bool {
     let Some(dying) = &world.slots[victim].core else { return true };
+    // A member that leaves and finds itself the last one takes everything with it, as it was told.
+    let somebody_leaves = world.slots.iter().any(|slot| slot.leaves && slot.core.is_some());
+    if somebody_leaves && world.case.kind == Kind::Crashes {
+        return false;
+    }
     let me = world.slots[victim].node;
     candidates(world).iter().all(|view| {
         (0..).zip(&view.rows).all(|(id, row)| {

@@ -58,6 +58,14 @@ fn seeds_that_found_something_stay_quiet() {
 }
 
 #[test]
+fn seeds_without_quorum_that_found_something_stay_quiet() {
+    for (seed, members) in [(300_207, 7), (300_259, 3)] {
+        let verdict = run(&Case::of(seed, Some(members), None).without_quorum(), false);
+        assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    }
+}
+
+#[test]
 fn one_seed_is_one_story() {
     let story = || run(&Case::of(4, None, None), true).trace;
     assert_eq!(story(), story());
