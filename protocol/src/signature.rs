@@ -1,7 +1,7 @@
 //! Signed messages: who knows the shared secret may speak, and is believed.
 //!
 //! A message and its answer are text of MCMP (or of balancers among each other); each is signed
-//! with HMAC-SHA256 over a [canonical](self::canonical) text. All of ours travels in `X-Muster-*`
+//! with HMAC-SHA256 over a canonical text. All of ours travels in `X-Muster-*`
 //! headers, which old balancers and old nodes ignore:
 //!
 //! | header | of | what |
