@@ -15,7 +15,12 @@ impl Membership {
             return false;
         }
         match (&self.standing, &self.installed) {
-            (Standing::In, Some(view)) => self.is_acting(now) && self.has_reason(view, now),
+            (Standing::In, Some(view)) => {
+                // Members of an earlier view may not agree on whose turn it is: then it is the turn
+                // of the one whose view they cannot install.
+                let is_stuck = self.outdone > view.epoch && view.epoch.by == self.me;
+                is_stuck || (self.is_acting(now) && self.has_reason(view, now))
+            }
             (Standing::Out { .. }, None) => self.may_found(now),
             _ => false,
         }
