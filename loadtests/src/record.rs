@@ -158,9 +158,8 @@ impl Record {
         let node = answer.node();
         if let Some(owner) = owner {
             self.misrouted += u64::from(node.as_deref() != Some(owner));
-            let began = |body: serde_json::Value| body.get("new")?.as_bool();
             let json = answer.header("content-type").is_some_and(|kind| kind.contains("json"));
-            let began = json.then(|| answer.json()).flatten().and_then(began);
+            let began = json.then(|| answer.json()).flatten().map(|body| began(&body));
             self.lost_sessions += u64::from(began == Some(true));
         }
         if let Some(node) = node
@@ -171,9 +170,24 @@ impl Record {
     }
 }
 
+/// Whether an answer comes from a session that has just begun. A Tomcat calls a session new until its
+/// first request has wholly ended, which the client's second one may be sooner than: that one counts 2.
+fn began(body: &serde_json::Value) -> bool {
+    let is_first = body.get("count").and_then(serde_json::Value::as_u64).is_none_or(|n| n <= 1);
+    is_first && body.get("new").and_then(serde_json::Value::as_bool) == Some(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_that_is_called_new_but_has_counted_on_is_not_lost() {
+        let body = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert!(began(&body(r#"{"new":true,"count":1}"#)) && began(&body(r#"{"new":true}"#)));
+        assert!(!began(&body(r#"{"new":true,"count":2}"#)));
+        assert!(!began(&body(r#"{"new":false,"count":1}"#)));
+    }
 
     fn answer(status: u16, node: &str) -> Result<Answer, Failure> {
         let mut headers = http::HeaderMap::new();
