@@ -9,7 +9,7 @@ use muster_loadtests::testkit::process::Process;
 use muster_loadtests::testkit::tomcat::Tomcat;
 use muster_loadtests::testkit::{Balancer, Counter, CounterOptions, Farm, Fault, eventually, mcmp};
 
-use super::support::{gets, quiet_machine, rounds};
+use super::support::{UNMAPPED, gets, quiet_machine, rounds};
 
 const ALL: [&str; 3] = ["tc1", "tc2", "counter"];
 /// Tomcat says STATUS every 10 s, and looks at its applications as often.
@@ -23,9 +23,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// More than anything here takes.
 const LONG: Duration = Duration::from_secs(300);
 const PATH: &str = "/counter/";
-/// As many requests as 16 connections get answered within the moment in which a Tomcat has unmapped
-/// its context and not yet said so: 2 to 29 were seen.
-const UNMAPPED: u64 = 80;
 
 /// A balancer, two Tomcats and a counter.
 struct Herd {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::ask::{Upload, ask, get, send, sequence};
-use crate::system::support::{gets, head, quiet_machine, rounds};
+use crate::system::support::{UNMAPPED, gets, head, quiet_machine, rounds};
 
 const BOTH: [&str; 2] = ["tc1", "tc2"];
 const ECHO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/ajp/Echo.java");
@@ -235,7 +235,7 @@ async fn an_ajp_node_that_ends_dies_or_hangs_costs_at_most_one_get_and_no_post_i
         // Tomcat 7 unmaps a context some milliseconds before it says so.
         let record = terminated.await;
         let unmapped = record.failed_by(Class::Status(404));
-        assert!(record.failed() == unmapped && unmapped <= 16, "{:?}", record.failures);
+        assert!(record.failed() == unmapped && unmapped <= UNMAPPED, "{:?}", record.failures);
         herd.tomcats[1].restart().await.unwrap();
         herd.await_both().await;
 
