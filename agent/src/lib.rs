@@ -28,6 +28,7 @@ mod agent;
 mod builder;
 mod deployment;
 mod discovery;
+pub mod engine;
 mod layer;
 mod load;
 mod registrar;

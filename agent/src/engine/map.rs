@@ -1,0 +1,306 @@
+//! Entries in key groups. A group is what stays together: on the same owners, changed by one batch,
+//! guarded by one checkout.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_grid::{Bytes, Fence, Op, Rev, batch::Entries};
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use super::group::Member;
+use super::leases::Token;
+pub use muster_grid::{Mode, Resolve};
+
+/// What a map is. Every member that has it must say the same.
+#[derive(Clone, Debug)]
+pub struct MapSpec {
+    /// Its name, unique in the cluster, 1..=128 bytes.
+    pub name: String,
+    /// Where entries are kept.
+    pub mode: Mode,
+    /// What becomes of two values when two sides of a split meet.
+    pub merging: Merging,
+    /// How long an operation tries before it says so. Default: 10 s.
+    pub deadline: Duration,
+    /// Changes that a slow watcher may be behind before it misses some. Default: 4,096.
+    pub watch_capacity: usize,
+}
+
+impl MapSpec {
+    /// A map with the defaults.
+    #[must_use]
+    pub fn new(name: &str, mode: Mode) -> Self {
+        Self {
+            name: name.to_owned(),
+            mode,
+            merging: Merging::default(),
+            deadline: Duration::from_secs(10),
+            watch_capacity: 4096,
+        }
+    }
+}
+
+/// How two values of one key become one after a split.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Merging {
+    /// The larger side's, then that of the side with the older coordinator.
+    #[default]
+    PreferMajor,
+    /// The later one, by the wall clocks of those who wrote.
+    Latest,
+    /// A function of both.
+    Custom(Resolve),
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Read {
+    /// It sees all that was acknowledged before it began.
+    #[default]
+    Confirmed,
+    /// This member's copy where it has one, which may be old; otherwise confirmed.
+    Near,
+}
+
+/// Changes to one group that happen together or not at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The group's name, at most 1 KiB.
+    pub group: Bytes,
+    /// At most 1,024 operations.
+    pub ops: Vec<Op>,
+    /// Nothing happens when the group has seen a greater token than this.
+    pub token: Option<Token>,
+}
+
+impl Batch {
+    /// A batch without a token.
+    #[must_use]
+    pub fn new(group: &[u8], ops: Vec<Op>) -> Self {
+        Self { group: group.into(), ops, token: None }
+    }
+}
+
+/// A group that is this caller's until it commits, gives it back or its time is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checkout {
+    /// The group.
+    pub group: Bytes,
+    /// What is in it.
+    pub entries: Entries,
+    /// Rises with every checkout of the group.
+    pub fence: Fence,
+}
+
+/// Whether a commit ends its checkout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The group stays checked out.
+    Keep,
+    /// It is free again.
+    Release,
+}
+
+/// Why an operation did not do what it should.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum MapError {
+    /// An expectation did not hold: nothing was changed.
+    #[error("operation {at} did not find what it expects")]
+    Conflict {
+        /// Which operation.
+        at: usize,
+    },
+    /// The checkout is over or another's, or the token is old: nothing was changed.
+    #[error("fenced off by a later holder")]
+    Fenced,
+    /// Another had the group to the end of the wait: nothing was changed.
+    #[error("another has the group")]
+    Locked,
+    /// Too few voters are in sight: nothing was changed.
+    #[error("too few members are in sight")]
+    NotQuorate,
+    /// Nobody could take it before its deadline: nothing was changed.
+    #[error("no owner could be reached in time")]
+    Unavailable,
+    /// A bound was reached: nothing was changed.
+    #[error("too much is under way")]
+    Busy,
+    /// Too large: nothing was changed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// It may have happened or not.
+    #[error("it may have happened or not")]
+    Unknown,
+    /// The engine was shut down: nothing was changed.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// What happened to an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// There was none.
+    Created(Bytes),
+    /// Another value.
+    Changed(Bytes),
+    /// Removed by a caller.
+    Removed,
+    /// Its time was over.
+    Expired,
+}
+
+/// A change of one entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The group.
+    pub group: Bytes,
+    /// The key.
+    pub key: Bytes,
+    /// What happened.
+    pub kind: Kind,
+    /// The group's revision after it.
+    pub rev: Rev,
+}
+
+/// Whose changes a watcher wants to see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Watch {
+    /// Those of entries whose primary this member is: in the whole cluster each change is seen by
+    /// one member.
+    #[default]
+    Primary,
+    /// Those of every copy that is kept here.
+    Copies,
+}
+
+/// Changes as they happen, each group's in order. Not a log: one that is far behind misses some and
+/// is told how many; changes that a new copy was filled with are not told.
+pub type Changes = broadcast::Receiver<Change>;
+
+/// What a map has done on this member, in numbers that only rise, and what it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MapStats {
+    /// Entries in copies kept here.
+    pub entries: u64,
+    /// Of those, entries whose primary this member is.
+    pub primary_entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Reads that found something.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Values written.
+    pub puts: u64,
+    /// Entries removed.
+    pub removes: u64,
+    /// Entries whose time was over.
+    pub expired: u64,
+    /// Calls to other members.
+    pub rpcs: u64,
+    /// Those that failed.
+    pub rpc_failures: u64,
+    /// Checkouts.
+    pub prepares: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Checkouts that ended without one.
+    pub rollbacks: u64,
+}
+
+/// A page of a map's entries.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Page {
+    /// Groups and their entries.
+    pub groups: Vec<(Bytes, Entries)>,
+    /// Where the next page begins; none after the last one.
+    pub next: Option<Cursor>,
+}
+
+/// A place in a map, opaque to callers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cursor {
+    /// The engine's own number of the part.
+    pub part: u32,
+    /// After which group of that part.
+    pub after: Option<Bytes>,
+}
+
+/// Entries in key groups.
+#[async_trait]
+pub trait Map: Send + Sync {
+    /// What it is.
+    fn spec(&self) -> &MapSpec;
+
+    /// The entries of a group, and its revision.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    async fn get(&self, group: &[u8], read: Read) -> Result<Entries, MapError>;
+
+    /// One value of this member's own copy, at once: `None` where it has no copy of the group,
+    /// `Some(None)` where the copy has no such entry. It may be old.
+    fn peek(&self, group: &[u8], key: &[u8]) -> Option<Option<Bytes>>;
+
+    /// Acknowledged when every owner has it. The group's new revision.
+    ///
+    /// # Errors
+    /// See [`MapError`]; after [`MapError::Unknown`] read before you write again.
+    async fn write(&self, batch: Batch) -> Result<Rev, MapError>;
+
+    /// The group's lock and its entries: waits at most `wait` in the order of asking; ends by itself
+    /// after `hold`.
+    ///
+    /// # Errors
+    /// [`MapError::Locked`] when another had it to the end.
+    async fn checkout(
+        &self,
+        group: &[u8],
+        wait: Duration,
+        hold: Duration,
+    ) -> Result<Checkout, MapError>;
+
+    /// Writes under a checkout, in one call with its end. The checkout's revision moves on.
+    ///
+    /// # Errors
+    /// [`MapError::Fenced`] when it is over.
+    async fn commit(
+        &self,
+        checkout: &mut Checkout,
+        ops: Vec<Op>,
+        ending: Ending,
+    ) -> Result<Rev, MapError>;
+
+    /// Ends a checkout without changes.
+    ///
+    /// # Errors
+    /// [`MapError::Fenced`] when it was over already.
+    async fn release(&self, checkout: &Checkout) -> Result<(), MapError>;
+
+    /// A random group name of 32 hexadecimal digits (128 bits of chance) whose primary is this
+    /// member where possible, so that its checkout costs no call.
+    fn mint_local(&self) -> Bytes;
+
+    /// Who keeps a group, the primary first.
+    fn owners(&self, group: &[u8]) -> Vec<Member>;
+
+    /// Changes from now on.
+    fn watch(&self, watch: Watch) -> Changes;
+
+    /// Some of the entries, from a place on; begin with the default one. Entries that are there all
+    /// the while come exactly once; others may or may not.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    async fn scan(&self, cursor: Cursor) -> Result<Page, MapError>;
+
+    /// Removes all entries that are there when it begins; each group at its own moment.
+    ///
+    /// # Errors
+    /// See [`MapError`]; some groups may be gone then.
+    async fn clear(&self) -> Result<(), MapError>;
+
+    /// What it has done here.
+    fn stats(&self) -> MapStats;
+}

@@ -1,0 +1,158 @@
+//! Messages that are delivered at least once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use thiserror::Error;
+
+/// What a queue is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueSpec {
+    /// Its name, such as `/queue/msg`, 1..=128 bytes.
+    pub name: String,
+    /// Messages that wait at most; more are refused. Default: 1,000,000.
+    pub most: usize,
+    /// How long a consumer may take before a message is given to another. Default: 30 s.
+    pub visibility: Duration,
+    /// Deliveries before a message goes to the dead letters. Default: 10.
+    pub most_tries: u32,
+    /// How long a de-duplication id is remembered. Default: 2 minutes.
+    pub dedup_window: Duration,
+}
+
+impl QueueSpec {
+    /// A queue with the defaults.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            most: 1_000_000,
+            visibility: Duration::from_secs(30),
+            most_tries: 10,
+            dedup_window: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A message to be published.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Msg {
+    /// Its content.
+    pub body: Bytes,
+    /// Of two with one id within the window only the first counts.
+    pub dedup: Option<String>,
+    /// Delivered only after so long.
+    pub delay: Option<Duration>,
+    /// Not delivered after so long.
+    pub ttl: Option<Duration>,
+    /// Messages of one group are delivered in order, one at a time.
+    pub group: Option<String>,
+}
+
+/// A message that was delivered: to be acknowledged, or it comes again.
+#[async_trait]
+pub trait Delivered: Send + Sync {
+    /// Done: it never comes again.
+    ///
+    /// # Errors
+    /// [`QueueError::Expired`] when it was given to another meanwhile.
+    async fn ack(&mut self) -> Result<(), QueueError>;
+
+    /// Not done: it comes again after so long.
+    ///
+    /// # Errors
+    /// As for `ack`.
+    async fn nack(&mut self, after: Duration) -> Result<(), QueueError>;
+
+    /// Still at it: the time to acknowledge begins anew.
+    ///
+    /// # Errors
+    /// As for `ack`.
+    async fn extend(&mut self) -> Result<(), QueueError>;
+}
+
+/// A delivery. Dropping it unacknowledged gives the message back when its time is over.
+pub struct Delivery {
+    /// The content.
+    pub body: Bytes,
+    /// Which try this is; from 2 on it may have been done before.
+    pub tries: u32,
+    /// Its group.
+    pub group: Option<String>,
+    /// How it ends.
+    pub ending: Box<dyn Delivered>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery")
+            .field("bytes", &self.body.len())
+            .field("tries", &self.tries)
+            .finish()
+    }
+}
+
+/// Why a message is not taken or not done.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum QueueError {
+    /// It holds as many messages as it may.
+    #[error("the queue is full: it holds {0} messages")]
+    Full(usize),
+    /// The message is too large.
+    #[error("the message has {0} bytes: at most {1} are possible")]
+    TooLarge(usize, usize),
+    /// The delivery is another's by now.
+    #[error("the message was given to another consumer")]
+    Expired,
+    /// Too few voters are in sight.
+    #[error("too few members are in sight")]
+    NotQuorate,
+    /// It may have happened or not.
+    #[error("it may have happened or not")]
+    Unknown,
+    /// The engine was shut down.
+    #[error("the engine is closed")]
+    Closed,
+}
+
+/// Messages in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QueueStats {
+    /// Waiting to be delivered, delayed ones too.
+    pub ready: u64,
+    /// Delivered and not acknowledged.
+    pub out: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+/// Consumed messages, one after the other, at most as many unacknowledged as were credited.
+#[async_trait]
+pub trait Consumer: Send + Sync {
+    /// The next one; none when the engine is closed.
+    async fn next(&mut self) -> Option<Delivery>;
+}
+
+/// A queue.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// What it is.
+    fn spec(&self) -> &QueueSpec;
+
+    /// Acknowledged when it survives a crash of one member. False: a message with this
+    /// de-duplication id was there already.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    async fn publish(&self, message: Msg) -> Result<bool, QueueError>;
+
+    /// A consumer with at most so many deliveries unacknowledged at a time.
+    async fn consume(&self, credits: usize) -> Box<dyn Consumer>;
+
+    /// What is in it.
+    async fn stats(&self) -> QueueStats;
+
+    /// Takes the dead letters out, at most so many.
+    async fn dead_letters(&self, most: usize) -> Vec<Bytes>;
+}
