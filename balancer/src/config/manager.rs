@@ -264,12 +264,8 @@ impl ManagerTls {
                 duration(SECOND / 1000..=DAY),
             ),
         };
-        if section.has("certificate") != section.has("key") {
-            let missing = if section.has("key") { "certificate" } else { "key" };
-            section.fault(missing, "it is missing: certificate and key go together");
-        } else if section.has("client_ca") && !section.has("certificate") {
-            section.fault("certificate", "it is missing: manager.tls.client_ca asks for TLS");
-        }
+        let no_tls = "it is missing: manager.tls.client_ca asks for TLS";
+        super::mcmp::check_certificates(section, no_tls);
         tls
     }
 

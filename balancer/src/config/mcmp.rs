@@ -243,12 +243,7 @@ impl McmpTls {
                 duration(SECOND / 1000..=DAY),
             ),
         };
-        if section.has("certificate") != section.has("key") {
-            let missing = if section.has("key") { "certificate" } else { "key" };
-            section.fault(missing, "it is missing: certificate and key go together");
-        } else if section.has("client_ca") && !section.has("certificate") {
-            section.fault("certificate", "it is missing: mcmp.tls.client_ca asks for TLS");
-        }
+        check_certificates(section, "it is missing: mcmp.tls.client_ca asks for TLS");
         tls
     }
 
@@ -260,6 +255,16 @@ impl McmpTls {
     /// Whether each node must prove who it is.
     pub fn is_mutual(&self) -> bool {
         self.certificate.is_some() && self.client_ca.is_some() && self.required
+    }
+}
+
+/// What goes together in a section of TLS settings: certificate and key, and both with a client CA.
+pub(super) fn check_certificates(section: &mut Section<'_, '_>, no_tls: &str) {
+    if section.has("certificate") != section.has("key") {
+        let missing = if section.has("key") { "certificate" } else { "key" };
+        section.fault(missing, "it is missing: certificate and key go together");
+    } else if section.has("client_ca") && !section.has("certificate") {
+        section.fault("certificate", no_tls);
     }
 }
 
