@@ -10,6 +10,7 @@ pub mod farm;
 pub mod faults;
 pub mod h2;
 pub mod mcmp;
+pub mod netns;
 pub mod node;
 pub mod ports;
 pub mod process;
