@@ -4,6 +4,7 @@
 //! is four values in a row: a [`scenario`] says what to send, the [`generator`] sends it, a
 //! [`record`] holds what came back, and the [`report`] tells it to people and programs.
 
+pub mod cluster;
 pub mod generator;
 pub mod hostile;
 pub mod record;
