@@ -1,5 +1,8 @@
 //! What a member is told at its start: its names, and a bound for everything.
 
+use crate::bounds::{
+    MOST_ADDRESS, MOST_MEMBERS, MOST_NAME, MOST_SEGMENTS, MOST_TABLES, MOST_WEIGHT,
+};
 use crate::id::{MemberId, Moment};
 use crate::view::Copies;
 use thiserror::Error;
@@ -32,7 +35,7 @@ pub struct Config {
     /// How long a member that was taken out of `pending` for its lateness is not tried again.
     /// Default: 5 s.
     pub late_pause: Moment,
-    /// Members, joiners and hints at most, each. Default: 64.
+    /// Members, joiners and hints at most, each; 1..=256. Default: 64.
     pub most: usize,
 }
 
@@ -59,6 +62,9 @@ pub enum ConfigError {
     /// A table whose rows nobody would keep.
     #[error("copies is 0: a table is kept by at least one member")]
     Copies,
+    /// Room for nobody, or for more than a view can have.
+    #[error("room for {0} members: 1 to 256 are possible")]
+    Most(usize),
     /// A quorum of none.
     #[error("quorum is 0: at least 1 is possible, or none at all")]
     Quorum,
@@ -90,18 +96,21 @@ impl Config {
     /// # Errors
     /// Names the field and its value.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.name.is_empty() || self.name.len() > 128 {
+        if self.name.is_empty() || self.name.len() > MOST_NAME {
             return Err(ConfigError::Name(self.name.len()));
         }
-        if self.address.len() > 256 {
+        if self.address.len() > MOST_ADDRESS {
             return Err(ConfigError::Address(self.address.len()));
         }
-        if !(1..=1000).contains(&self.weight) {
+        if !(1..=MOST_WEIGHT).contains(&self.weight) {
             return Err(ConfigError::Weight(self.weight));
         }
         let tables = self.tables.len();
-        if !(1..=4).contains(&tables) || !(1..=4096).contains(&self.segments) {
+        if !(1..=MOST_TABLES).contains(&tables) || !(1..=MOST_SEGMENTS).contains(&self.segments) {
             return Err(ConfigError::Rows { tables, segments: self.segments });
+        }
+        if !(1..=MOST_MEMBERS).contains(&self.most) {
+            return Err(ConfigError::Most(self.most));
         }
         if self.tables.contains(&Copies::Some(0)) {
             return Err(ConfigError::Copies);

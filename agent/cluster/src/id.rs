@@ -1,5 +1,6 @@
 //! Names of things that must not be confused: a node, one life of it, an attempt at a view.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Time since the start of this process, by its own clock. Only differences count, and only
@@ -7,12 +8,12 @@ use std::fmt;
 pub type Moment = std::time::Duration;
 
 /// A node: the UUID that stands in its data directory. It outlives the process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct NodeId(pub u128);
 
 /// One life of a node. A restart, and a return after a false drop, begin a new one: what was said
 /// of an earlier life holds for that life alone.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct MemberId {
     /// The node.
     pub node: NodeId,
@@ -21,7 +22,7 @@ pub struct MemberId {
 }
 
 /// An attempt at a view. Unique, and ordered: the counter first, then the proposer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Epoch {
     /// Rises with every attempt; no two views of one line share it.
     pub counter: u64,

@@ -12,9 +12,11 @@
 //! | `rows` | a set of rows |
 //! | `config` | names, bounds and waits |
 //! | `message` | what members tell each other, what the shell says and what it must do |
+//! | `bounds` | what none of them may exceed |
 //! | `membership` | the state machine, and a file for each of its stories |
 //! | `succeed` | the next view, as a function of the answers |
 
+pub mod bounds;
 pub mod config;
 pub mod id;
 pub mod membership;

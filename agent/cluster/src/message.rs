@@ -3,11 +3,12 @@
 use crate::id::{Epoch, MemberId, NodeId};
 use crate::rows::RowSet;
 use crate::view::View;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use thiserror::Error;
 
 /// A view in the few words that a greeting has room for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Its epoch.
     pub epoch: Epoch,
@@ -24,7 +25,7 @@ pub struct Summary {
 }
 
 /// Who wants to come in.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Joining {
     /// Node and life.
     pub id: MemberId,
@@ -39,7 +40,7 @@ pub struct Joining {
 }
 
 /// The answer to [`Message::Prepare`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Promise {
     /// The epoch that was asked for.
     pub epoch: Epoch,
@@ -56,7 +57,7 @@ pub struct Promise {
 }
 
 /// Between members.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// I am here; this is my view, or I have none.
     Greet {
@@ -152,7 +153,7 @@ pub enum Message {
 }
 
 /// What an operator may want of the electorate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wish {
     /// Another quorum.
     Quorum {
@@ -166,7 +167,7 @@ pub enum Wish {
 }
 
 /// Why somebody does not come in, or a wish is not granted.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// Two nodes with one name.
     #[error("the name {name:?} belongs to {by}, which is in the cluster")]
@@ -215,7 +216,7 @@ pub enum Refusal {
 }
 
 /// What must stand on disk before the actions after it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Durable {
     /// The life in use.
     pub incarnation: u64,

@@ -1,10 +1,12 @@
 //! A set of rows, small enough for every promise.
 
+use serde::{Deserialize, Serialize};
+
 /// One row of one table: the place of a segment's data.
 pub type RowId = u16;
 
 /// A set of rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowSet {
     words: Vec<u64>,
 }
@@ -30,6 +32,10 @@ impl RowSet {
     #[must_use]
     pub fn contains(&self, row: RowId) -> bool {
         self.words.get(usize::from(row) / 64).is_some_and(|word| word & (1 << (row % 64)) != 0)
+    }
+
+    pub(crate) fn words(&self) -> usize {
+        self.words.len()
     }
 
     /// How many rows are in.

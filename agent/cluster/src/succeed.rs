@@ -1,6 +1,7 @@
 //! The next view, as a function of the answers to a proposal. The rules that keep acknowledged
 //! writes are here: who survives as an owner, who is promoted, and when a row may begin empty.
 
+use crate::bounds::MOST_DOUBTS;
 use crate::id::{Epoch, MemberId, NodeId};
 use crate::message::{Change, Promise};
 use crate::rows::{RowId, RowSet};
@@ -245,10 +246,8 @@ fn row(
     (Row { owners, pending: Vec::new(), fresh: false, doubts }, is_lost)
 }
 
-/// Doubts of one row, at most: beyond that the oldest is forgotten.
-const MOST_DOUBTS: usize = 8;
-
-/// Whom views left out that are not known to stand, this one among them.
+/// Whom views left out that are not known to stand, this one among them. Beyond the bound the oldest
+/// is forgotten.
 fn doubts(answers: &Answers<'_>, old: &Row, owners: &[NodeId]) -> Vec<Doubt> {
     let mut doubts = if answers.committed { Vec::new() } else { old.doubts.clone() };
     let left_out: Vec<NodeId> =

@@ -2,10 +2,11 @@
 
 use crate::id::{Epoch, MemberId, NodeId};
 use crate::rows::RowId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Names one view.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ViewId {
     /// The attempt that became this view.
     pub epoch: Epoch,
@@ -14,7 +15,7 @@ pub struct ViewId {
 }
 
 /// A process in the cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Member {
     /// Node and life.
     pub id: MemberId,
@@ -31,7 +32,7 @@ pub struct Member {
 }
 
 /// Whose votes count, and how many are needed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Electorate {
     /// The cluster quorum: none, or how many of `known` must agree.
     pub quorum: Option<u16>,
@@ -52,7 +53,7 @@ impl Electorate {
 }
 
 /// How many members keep a table's rows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Copies {
     /// That many: the mode `distributed`.
     Some(u8),
@@ -61,7 +62,7 @@ pub enum Copies {
 }
 
 /// Who keeps one row.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Row {
     /// The primary, then the backups. They hold every acknowledged write. Where none of them is a
     /// member (only with a quorum) the row waits for their return.
@@ -76,7 +77,7 @@ pub struct Row {
 }
 
 /// Owners that a view left out.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Doubt {
     /// The view.
     pub epoch: Epoch,
@@ -99,7 +100,7 @@ impl Row {
 }
 
 /// One agreed view.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct View {
     /// The attempt that became it.
     pub epoch: Epoch,

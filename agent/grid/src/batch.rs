@@ -2,13 +2,14 @@
 
 use crate::segment::{Bytes, Group};
 use muster_cluster::MemberId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 
 /// A revision: of an entry, or of a group. Rises with every change; never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Rev {
     /// The counter of the epoch in which it was written.
     pub epoch: u64,
@@ -23,7 +24,9 @@ impl fmt::Debug for Rev {
 }
 
 /// The token of a checkout. It rises with every checkout of a group.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 pub struct Fence {
     /// The counter of the epoch in which it was given.
     pub epoch: u64,
@@ -32,7 +35,7 @@ pub struct Fence {
 }
 
 /// What an entry must look like for an operation to happen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Expect {
     /// Anything.
     Any,
@@ -43,7 +46,7 @@ pub enum Expect {
 }
 
 /// A new value.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Put {
     /// The value.
     pub value: Bytes,
@@ -64,7 +67,7 @@ impl Put {
 }
 
 /// One operation of a batch.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Op {
     /// The key within the group.
     pub key: Bytes,
@@ -75,7 +78,7 @@ pub struct Op {
 }
 
 /// Changes to one group that happen together or not at all.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Batch {
     /// The group.
     pub group: Group,
@@ -96,7 +99,7 @@ impl Batch {
 }
 
 /// What is wanted of a lease.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum LeaseWish {
     /// To hold it, if nobody else does.
     Campaign,
@@ -107,7 +110,7 @@ pub enum LeaseWish {
 }
 
 /// Something asked of the grid.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Request {
     /// The entries of a group. Confirmed with every owner: it sees what was acknowledged before.
     Get(Group),
@@ -166,7 +169,7 @@ impl Request {
 }
 
 /// Why a request is malformed.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error, Serialize, Deserialize)]
 pub enum TooLarge {
     /// A name or key.
     #[error("a name or key has {0} bytes: at most 1024 are possible")]
@@ -180,7 +183,7 @@ pub enum TooLarge {
 }
 
 /// The entries of a group, and its revision.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Entries {
     /// Values with their revisions.
     pub entries: BTreeMap<Bytes, (Bytes, Rev)>,
@@ -189,7 +192,7 @@ pub struct Entries {
 }
 
 /// An answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// What is there.
     Entries(Entries),

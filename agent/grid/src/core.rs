@@ -11,11 +11,12 @@ use muster_cluster::config::ConfigError;
 use muster_cluster::{
     Config, Durable, MemberId, Membership, Moment, NodeId, Refusal, RowSet, View,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Between two members.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wire {
     /// About views.
     Cluster(muster_cluster::Message),

@@ -7,6 +7,7 @@
 //!
 //! | file | idea |
 //! |---|---|
+//! | `bytes` | keys and values |
 //! | `segment` | groups, keys, and the fixed hash that says in which row they are |
 //! | `placement` | weighted rendezvous with a cap: which members own a row |
 //! | `topology` | where a group lives, by the view |
@@ -19,8 +20,11 @@
 //! | `lock`, `lease` | who may write a group now; who is the one for a name |
 //! | `merge` | what becomes of two values of one key when two sides of a split meet |
 //! | `core` | membership and grid together |
+//! | `wire`, `bounds` | messages and what stands on disk, as bytes, and what those may not exceed |
 
 pub mod batch;
+mod bounds;
+pub mod bytes;
 pub mod core;
 pub mod grid;
 pub mod lease;
@@ -33,6 +37,7 @@ pub mod rules;
 pub mod segment;
 pub mod store;
 pub mod topology;
+pub mod wire;
 
 pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
 pub use core::{Action, Core, Event, Wire};

@@ -4,10 +4,11 @@ use crate::batch::{Reply, Request};
 use crate::segment::Group;
 use crate::store::{Effect, WholeGroup};
 use muster_cluster::{Epoch, RowId};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Between the members of a view.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Do this for me.
     Ask {

@@ -1,17 +1,15 @@
 //! Groups, keys, and the row they are in. The hash is fixed (SipHash 1-3 with a key of zeros):
 //! every member, version and machine must agree on it.
 
+pub use crate::bytes::Bytes;
 use muster_cluster::{RowId, View};
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher;
-use std::sync::Arc;
-
-/// A key or a value. Cloning is cheap.
-pub type Bytes = Arc<[u8]>;
 
 /// Which cache a group belongs to, and which table keeps it. Spaces of one table share its rows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Space {
     /// The table of the view: by default 0 is distributed, 1 replicated.
     pub table: u8,
@@ -20,7 +18,7 @@ pub struct Space {
 }
 
 /// Entries that stay together: in one row, changed by one batch, guarded by one lock.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Group {
     /// Its cache.
     pub space: Space,

@@ -3,6 +3,7 @@
 use crate::batch::{Entries, Put, Rev};
 use crate::segment::{Bytes, Group, hash};
 use muster_cluster::Moment;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
@@ -22,7 +23,10 @@ pub struct Entry {
 
 impl Entry {
     fn new(put: Put, rev: Rev, now: Moment) -> Self {
-        let (ends, idle_ends) = (put.ttl.map(|ttl| now + ttl), put.idle.map(|idle| now + idle));
+        let (ends, idle_ends) = (
+            put.ttl.map(|ttl| now.saturating_add(ttl)),
+            put.idle.map(|idle| now.saturating_add(idle)),
+        );
         Self { put, rev, ends, idle_ends }
     }
 
@@ -38,7 +42,7 @@ impl Entry {
 }
 
 /// What one batch did to one group: the primary decides it, the others do as they are told.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Effect {
     /// The group.
     pub group: Group,
@@ -49,7 +53,7 @@ pub struct Effect {
 }
 
 /// A group as it is sent whole.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WholeGroup {
     /// Its name.
     pub group: Group,
@@ -188,7 +192,7 @@ impl Store {
             && let Some(mut held) = self.take(group)
         {
             for entry in held.entries.values_mut() {
-                entry.idle_ends = entry.put.idle.map(|idle| now + idle);
+                entry.idle_ends = entry.put.idle.map(|idle| now.saturating_add(idle));
             }
             self.give(group.clone(), held);
         }

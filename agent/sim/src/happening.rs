@@ -1,7 +1,7 @@
 //! What may happen next.
 
 use muster_cluster::MemberId;
-use muster_grid::Wire;
+use std::sync::Arc;
 
 /// Something that happens. `slot` is a machine, `boot` the process that it was meant for.
 #[derive(Debug)]
@@ -56,6 +56,6 @@ pub struct Packet {
     pub(crate) boot: u32,
     pub(crate) from: MemberId,
     pub(crate) from_slot: usize,
-    /// None: a ping of the failure detector.
-    pub(crate) wire: Option<Wire>,
+    /// The message as bytes; none: a ping of the failure detector.
+    pub(crate) frame: Option<Arc<[u8]>>,
 }

@@ -4,7 +4,8 @@ use crate::case::Mutation;
 use crate::happening::{Happening, Packet};
 use crate::world::{MS, Time, World};
 use muster_cluster::MemberId;
-use muster_grid::{Event, Wire};
+use muster_grid::{Event, Wire, wire};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PING: Time = 150 * MS;
@@ -26,6 +27,7 @@ impl World {
         let Some(id) = self.slots[from].core.as_ref().map(|core| core.membership().me()) else {
             return;
         };
+        let frame = wire.map(|wire| self.frame(&wire));
         let copies = 1 + u32::from(self.rng.u32(0..1_000) < self.weather.doubled);
         for _ in 0..copies {
             if self.rng.u32(0..1_000) < self.weather.loss {
@@ -36,8 +38,8 @@ impl World {
                 delay *= self.rng.u64(2..10);
             }
             let boot = self.slots[to].boot;
-            let wire = wire.clone();
-            let packet = Packet { slot: to, boot, from: id, from_slot: from, wire };
+            let frame = frame.clone();
+            let packet = Packet { slot: to, boot, from: id, from_slot: from, frame };
             self.at(self.now + delay, Happening::Packet(Box::new(packet)));
         }
     }
@@ -55,9 +57,20 @@ impl World {
         if self.slots[slot].suspected.remove(&from) {
             self.give(slot, Event::Cluster(muster_cluster::Event::Alive(from)));
         }
-        if let Some(wire) = packet.wire {
-            self.give(slot, Event::Wire { from, wire });
+        let Some(frame) = packet.frame else { return };
+        match wire::decode(&frame) {
+            Ok(wire) => self.give(slot, Event::Wire { from, wire }),
+            Err(error) => self.wrong.push(format!("what {from} said cannot be read: {error}")),
         }
+    }
+
+    /// Members speak in bytes, as they do outside.
+    fn frame(&mut self, wire: &Wire) -> Arc<[u8]> {
+        let mut frame = Vec::new();
+        if let Err(error) = wire::encode(wire, &mut frame) {
+            self.wrong.push(format!("{wire:?} cannot be said: {error}"));
+        }
+        frame.into()
     }
 
     pub(crate) fn redialed(&self, slot: usize, id: MemberId) -> muster_cluster::Event {

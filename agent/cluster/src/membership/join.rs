@@ -2,6 +2,7 @@
 //! name and the id, and takes it into the next view.
 
 use super::{Membership, Standing};
+use crate::bounds::{MOST_ADDRESS, MOST_NAME};
 use crate::id::{MemberId, Moment, NodeId};
 use crate::message::{Action, Joining, Message, Refusal};
 use crate::succeed::is_safe;
@@ -69,7 +70,7 @@ impl Membership {
     fn admit(&self, joining: &Joining) -> Result<(), Refusal> {
         let Some(view) = &self.installed else { return Err(Refusal::NoView) };
         let name = &joining.name;
-        if name.is_empty() || name.len() > 128 || joining.address.len() > 256 {
+        if name.is_empty() || name.len() > MOST_NAME || joining.address.len() > MOST_ADDRESS {
             return Err(Refusal::Malformed(joining.id));
         }
         if *name == self.config.name {

@@ -3,6 +3,7 @@
 
 use super::{Ask, Asker, Caller, Grid, Out};
 use crate::batch::{LeaseWish, Reply, Request, TooLarge};
+use crate::bounds::{MOST_KEY, MOST_OPS, MOST_VALUE};
 use crate::message::Message;
 use muster_cluster::{MemberId, Moment};
 use std::time::Duration;
@@ -35,19 +36,20 @@ impl Grid {
 
     fn check_size(&self, request: &Request) -> Result<(), TooLarge> {
         let name = |bytes: &[u8]| match bytes.len() {
-            len if len > 1024 => Err(TooLarge::Name(len)),
+            len if len > MOST_KEY => Err(TooLarge::Name(len)),
             _ => Ok(()),
         };
         name(&request.group().name)?;
         let Request::Write(batch) = request else { return Ok(()) };
-        if batch.ops.len() > 1024 {
+        if batch.ops.len() > MOST_OPS {
             return Err(TooLarge::Ops(batch.ops.len()));
         }
         for op in &batch.ops {
             name(&op.key)?;
             let size = op.put.as_ref().map_or(0, |put| put.value.len());
-            if size > self.limits.most_value {
-                return Err(TooLarge::Value(size, self.limits.most_value));
+            let most = self.limits.most_value.min(MOST_VALUE);
+            if size > most {
+                return Err(TooLarge::Value(size, most));
             }
         }
         Ok(())

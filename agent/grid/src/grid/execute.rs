@@ -150,7 +150,7 @@ impl Grid {
         }
         store.touch(group, now);
         let entries = store.entries(group);
-        let fence = primary.locks.give(group, asker.member, now + hold);
+        let fence = primary.locks.give(group, asker.member, now.saturating_add(hold));
         let reply = Reply::Checkout { entries, fence };
         if !confirm {
             return self.answer(asker, reply, now);
