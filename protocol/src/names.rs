@@ -224,6 +224,19 @@ name! {
     }
 }
 
+name! {
+    /// A cluster's name: letters, digits, `.`, `_` and `-`.
+    ClusterName, "cluster", limit 64, |text| {
+        match text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+            true => Ok(text.into()),
+            false => Err(NameError::Bad {
+                field: "cluster", value: text.to_owned(),
+                reason: "it holds something beside letters, digits and . _ -",
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -294,6 +307,7 @@ mod tests {
                 check::<ContextPath>(text);
                 check::<NodeHost>(text);
                 check::<StickyName>(text);
+                check::<ClusterName>(text);
             }
         }
     }

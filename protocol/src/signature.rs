@@ -49,6 +49,8 @@ pub enum Purpose {
     Mcmp,
     /// A balancer speaks to another one.
     Peers,
+    /// Somebody speaks to the management of a cluster's member.
+    Manage,
 }
 
 /// A header: its name in any case, and its value.
@@ -142,6 +144,7 @@ impl Purpose {
         match self {
             Purpose::Mcmp => "mcmp",
             Purpose::Peers => "peers",
+            Purpose::Manage => "manage",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes for the readers of MCMP and of advertise. The kept ones (`__fuzz__`) are messages as
+//! Any bytes for the readers of MCMP, of advertise and of finding. The kept ones (`__fuzz__`) are messages as
 //! real clients send them, where the first line is method and uri and the rest the body, and
 //! datagrams as balancers send them.
 
@@ -7,6 +7,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use muster_protocol::advertise::{self, Key, Rules, Verifier};
+use muster_protocol::cluster;
 use muster_protocol::mcmp::{METHODS, parse, write};
 use muster_protocol::signature::{
     self, Answer, Field, Message, Nonce, Purpose, Reason, SIGNATURE, Secrets,
@@ -41,6 +42,21 @@ fn advertise_datagrams() {
         if verifier.verify(&datagram, said.date).is_ok() {
             assert!(input.windows(16).any(|window| window == b"X-Digest-SHA256:"));
         }
+    });
+}
+
+#[test]
+fn finding_datagrams() {
+    let secret = "a secret that no input knows".parse().unwrap();
+    let cluster: cluster::ClusterName = "shop".parse().unwrap();
+    bolero::check!().with_test_time(Duration::from_millis(500)).for_each(|input: &[u8]| {
+        let Ok(said) = cluster::parse(input) else { return };
+        let key = cluster::Key::derived(&secret);
+        let written = cluster::write(&said, Some(&key));
+        assert_eq!(cluster::parse(&written).unwrap(), said);
+        let (keys, max_age) = (vec![key], Duration::from_secs(30));
+        let rules = cluster::Rules { cluster: cluster.clone(), node: 0, keys, max_age };
+        assert!(cluster::Verifier::new(rules).judge(input, said.stamp).is_err());
     });
 }
 

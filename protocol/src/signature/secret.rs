@@ -75,7 +75,7 @@ impl Secrets {
         self.iter().nth(at)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Secret> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
