@@ -11,6 +11,7 @@ use muster_protocol::signature::{BadSecret, Secret};
 
 use crate::agent::Agent;
 use crate::discovery::Discovery;
+use crate::finding::Rendezvous;
 use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
 use crate::tls::BalancerTls;
 pub use check::{Fault, StartError};
@@ -48,6 +49,7 @@ pub struct Builder {
     sessions: Option<SessionGauge>,
     secrets: Vec<Result<Secret, BadSecret>>,
     balancer_tls: Option<BalancerTls>,
+    rendezvous: Option<Rendezvous>,
 }
 
 // === impl Builder: who and where ===
@@ -84,6 +86,7 @@ impl Builder {
             sessions: None,
             secrets: Vec::new(),
             balancer_tls: None,
+            rendezvous: None,
         }
     }
 
@@ -120,6 +123,13 @@ impl Builder {
     /// Follows balancers that advertise themselves, beside those that are named or without any.
     pub fn discovery(mut self, discovery: Discovery) -> Self {
         self.discovery = Some(discovery);
+        self
+    }
+
+    /// Tells balancers where the cluster's member of this process is, and the member where its
+    /// balancers know others: give the cluster the same one.
+    pub fn rendezvous(mut self, rendezvous: &Rendezvous) -> Self {
+        self.rendezvous = Some(rendezvous.clone());
         self
     }
 

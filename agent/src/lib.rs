@@ -29,6 +29,7 @@ mod builder;
 mod deployment;
 mod discovery;
 pub mod engine;
+pub mod finding;
 mod layer;
 mod load;
 mod registrar;

@@ -145,11 +145,12 @@ impl Builder {
         };
         let sessions = self.sessions.take().or_else(|| self.load.sessions());
         let (socket_timeout, answer_limit) = (self.socket_timeout, self.answer_limit);
+        let rendezvous = self.rendezvous.take();
         Ok(Setup {
             plan,
             balancers,
             discovery,
-            manner: Manner { socket_timeout, answer_limit, signing, tls, sessions },
+            manner: Manner { socket_timeout, answer_limit, signing, tls, sessions, rendezvous },
             contexts,
             excluded,
             auto_enable: self.auto_enable,

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use muster_protocol::cluster::PEERS_HEADER;
 use muster_protocol::mcmp::{Message, RefusedKind};
 use muster_protocol::signature::{Nonce, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::life::Answer;
 use super::signing::{Headers, Signing};
+use crate::finding::Rendezvous;
 use crate::load::SessionGauge;
 use crate::tls::Connector;
 
@@ -54,6 +56,8 @@ pub(crate) struct Manner {
     pub(crate) tls: Option<Connector>,
     /// The number that goes with each STATUS.
     pub(crate) sessions: Option<SessionGauge>,
+    /// Through which the cluster's member speaks with the balancers.
+    pub(crate) rendezvous: Option<Rendezvous>,
 }
 
 /// A client of one balancer, with at most one connection.
@@ -162,6 +166,11 @@ impl Client {
                 .check(nonce, head.status.as_u16(), &head.headers, &body)
                 .map_err(|reason| unbelievable(reason, head.status, &head.headers))?;
         }
+        if let (Some(rendezvous), Some(peers)) =
+            (&self.manner.rendezvous, head.headers.get(PEERS_HEADER))
+        {
+            rendezvous.heard(peers.to_str().unwrap_or_default());
+        }
         Ok(answer(head.status, &head.headers, &body))
     }
 }
@@ -208,6 +217,9 @@ impl Connection {
         let mut own = Headers::new();
         if let (Some(sessions), "STATUS") = (&manner.sessions, message.method) {
             own.push((SESSIONS, sessions.get().to_string()));
+        }
+        if let Some(rendezvous) = &manner.rendezvous {
+            own.extend(rendezvous.headers(message.method));
         }
         let nonce = manner.signing.as_ref().map(|signing| signing.sign(message, &mut own));
         let request = request(target, message, &own)?;

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) in_flight: u64,
     /// What this method is answered instead: status line's rest and headers.
     pub(crate) refusals: Vec<(&'static str, &'static str)>,
+    /// More headers of every good answer, each with its line end.
+    pub(crate) headers: String,
     /// Whether no answer ever comes.
     pub(crate) is_silent: bool,
     /// Whether each connection is closed after an answer, without a word.
@@ -162,7 +164,8 @@ impl State {
             _ => String::new(),
         };
         format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{}Content-Length: {}\r\n\r\n{body}",
+            self.headers,
             body.len()
         )
     }

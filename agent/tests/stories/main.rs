@@ -3,6 +3,7 @@
 mod discovers;
 mod drains;
 mod fake;
+mod finds;
 mod lives;
 mod loads;
 mod signs;

@@ -1,0 +1,96 @@
+//! The balancers as a place to meet: with CONFIG and STATUS a node tells each balancer where its
+//! member is, and our balancers answer where the others of that cluster are. Balancers of others
+//! ignore it. The agent and the cluster's member share one [`Rendezvous`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use muster_protocol::cluster::{CLUSTER_HEADER, MANAGEMENT_HEADER, PeerAddress, Seat, read_peers};
+use tokio::sync::mpsc;
+
+use super::Ground;
+
+/// Answers that wait to be read; a balancer repeats what finds no room with the next STATUS.
+const MOST_WAITING: usize = 64;
+
+/// Where the agent leaves word of the cluster's member, and the member finds word of the others.
+/// Clones are the same one. Give it to the agent's builder and to the cluster.
+#[derive(Debug, Clone)]
+pub struct Rendezvous(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    said: Mutex<Said>,
+    answers: mpsc::Sender<Vec<PeerAddress>>,
+    /// Held by the member that reads them.
+    reader: tokio::sync::Mutex<mpsc::Receiver<Vec<PeerAddress>>>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    seat: Option<Seat>,
+    management: Option<String>,
+}
+
+// === impl Rendezvous ===
+
+impl Default for Rendezvous {
+    fn default() -> Rendezvous {
+        Rendezvous::new()
+    }
+}
+
+impl Rendezvous {
+    /// Nothing said and nothing heard.
+    #[must_use]
+    pub fn new() -> Rendezvous {
+        let (answers, reader) = mpsc::channel(MOST_WAITING);
+        let reader = tokio::sync::Mutex::new(reader);
+        Rendezvous(Arc::new(Shared { said: Mutex::default(), answers, reader }))
+    }
+
+    /// Where the member's management answers, such as `http://10.0.0.1:7790`; balancers are told
+    /// from the next message on.
+    pub fn manage_at(&self, url: impl Into<String>) {
+        self.said().management = Some(url.into());
+    }
+
+    pub(super) async fn run(self, ground: Ground) {
+        let me = &ground.me;
+        let (cluster, node, address) = (me.cluster.clone(), me.node, me.address.clone());
+        self.said().seat = Some(Seat { cluster, node, address });
+        let mut answers = self.0.reader.lock().await;
+        loop {
+            tokio::select! {
+                answer = answers.recv() => match answer {
+                    Some(peers) => peers.iter().for_each(|address| ground.found(address)),
+                    None => break,
+                },
+                () = ground.stop.cancelled() => break,
+            }
+        }
+        *self.said() = Said::default();
+    }
+
+    /// The headers of a message to a balancer.
+    pub(crate) fn headers(&self, method: &str) -> Vec<(&'static str, String)> {
+        if !matches!(method, "CONFIG" | "STATUS") {
+            return Vec::new();
+        }
+        let said = self.said();
+        let Some(seat) = &said.seat else { return Vec::new() };
+        let management = said.management.iter().cloned().map(|url| (MANAGEMENT_HEADER, url));
+        std::iter::once((CLUSTER_HEADER, seat.to_string())).chain(management).collect()
+    }
+
+    /// What a balancer answers, once it is believed.
+    pub(crate) fn heard(&self, peers: &str) {
+        let peers = read_peers(peers);
+        if !peers.is_empty() {
+            let _ = self.0.answers.try_send(peers);
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
