@@ -11,10 +11,12 @@
 //! | `leases` | at most one holder of a name, with a token that only rises |
 //! | `queue` | messages that are delivered at least once |
 //! | `sites` | copies at other sites |
+//! | `local` | the engine of one process |
 
 pub mod dispatch;
 pub mod group;
 pub mod leases;
+pub mod local;
 pub mod map;
 pub mod queue;
 pub mod sites;
@@ -28,6 +30,7 @@ use thiserror::Error;
 pub use dispatch::{Answers, CallError, Dispatch, Handler, Targets};
 pub use group::{Group, Member, View};
 pub use leases::{Lease, LeaseError, Leases, Token};
+pub use local::Local;
 pub use map::{
     Batch, Changes, Checkout, Ending, Map, MapError, MapSpec, MapStats, Merging, Mode, Read,
 };
@@ -121,4 +124,21 @@ pub enum EngineError {
     /// It was shut down.
     #[error("the engine is closed")]
     Closed,
+}
+
+impl EngineError {
+    /// A setting out of its bounds.
+    pub(crate) fn bad(field: &'static str, value: &str, why: &'static str) -> Self {
+        Self::BadValue { field, value: value.to_owned(), why }
+    }
+}
+
+/// Names of maps, queues, services and leases, in bytes, at most.
+pub(crate) const MOST_NAME: usize = 128;
+
+fn check_name(field: &'static str, name: &str) -> Result<(), EngineError> {
+    match name.len() {
+        1..=MOST_NAME => Ok(()),
+        _ => Err(EngineError::bad(field, name, "it must have 1 to 128 bytes")),
+    }
 }

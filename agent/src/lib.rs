@@ -35,6 +35,7 @@ mod load;
 mod registrar;
 mod roster;
 mod status;
+mod sync;
 mod tls;
 mod wanted;
 

@@ -78,6 +78,9 @@ pub enum LeaseError {
     /// Too few voters are in sight.
     #[error("too few members are in sight")]
     NotQuorate,
+    /// The name is empty or longer than 128 bytes.
+    #[error("the lease's name has {0} bytes: 1 to 128 are possible")]
+    BadName(usize),
     /// It could not be found out in time.
     #[error("no answer in time")]
     Unavailable,

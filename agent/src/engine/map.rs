@@ -1,6 +1,7 @@
 //! Entries in key groups. A group is what stays together: on the same owners, changed by one batch,
 //! guarded by one checkout.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use muster_grid::{Bytes, Fence, Op, Rev, batch::Entries};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::EngineError;
 use super::group::Member;
 use super::leases::Token;
 pub use muster_grid::{Mode, Resolve};
@@ -38,6 +40,44 @@ impl MapSpec {
             deadline: Duration::from_secs(10),
             watch_capacity: 4096,
         }
+    }
+}
+
+impl MapSpec {
+    /// Whether every setting is in its bounds.
+    ///
+    /// # Errors
+    /// Names the setting that is not.
+    pub fn check(&self) -> Result<(), EngineError> {
+        super::check_name("the map's name", &self.name)?;
+        if self.deadline.is_zero() {
+            let why = "it must be longer than nothing";
+            return Err(EngineError::bad("deadline", &format!("{:?}", self.deadline), why));
+        }
+        if !(1..=1 << 20).contains(&self.watch_capacity) {
+            let why = "it must be 1 to 1048576";
+            return Err(EngineError::bad("watch_capacity", &self.watch_capacity.to_string(), why));
+        }
+        Ok(())
+    }
+
+    /// Whether another asks for the same. Two functions of [`Merging::Custom`] count as the same:
+    /// a function has no name that two processes could compare.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl fmt::Display for MapSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let merging = match self.merging {
+            Merging::PreferMajor => "prefer-major",
+            Merging::Latest => "latest",
+            Merging::Custom(_) => "custom",
+        };
+        let Self { name, mode, deadline, watch_capacity, .. } = self;
+        write!(f, "{name}: {mode:?}, merging {merging}, {deadline:?}, {watch_capacity} changes")
     }
 }
 
@@ -91,6 +131,24 @@ pub struct Checkout {
     pub entries: Entries,
     /// Rises with every checkout of the group.
     pub fence: Fence,
+}
+
+impl Checkout {
+    /// A commit stood: what was seen is what it left, for the next commit of the same checkout.
+    pub(crate) fn moved_on(&mut self, kept: Option<Vec<Op>>, rev: Rev) {
+        self.entries.rev = rev;
+        for op in kept.into_iter().flatten() {
+            match op.put {
+                Some(put) => self.entries.entries.insert(op.key, (put.value, rev)),
+                None => self.entries.entries.remove(&op.key),
+            };
+        }
+    }
+}
+
+/// A random group name: 32 hexadecimal digits, 128 bits of chance.
+pub(crate) fn mint() -> Bytes {
+    Bytes::from(format!("{:032x}", rand::random::<u128>()).into_bytes())
 }
 
 /// Whether a commit ends its checkout.

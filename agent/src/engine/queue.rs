@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::EngineError;
+
 /// What a queue is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueSpec {
@@ -32,6 +34,27 @@ impl QueueSpec {
             most_tries: 10,
             dedup_window: Duration::from_secs(120),
         }
+    }
+}
+
+impl QueueSpec {
+    /// Whether every setting is in its bounds.
+    ///
+    /// # Errors
+    /// Names the setting that is not.
+    pub fn check(&self) -> Result<(), EngineError> {
+        super::check_name("the queue's name", &self.name)?;
+        let none = "it must be more than nothing";
+        if self.most == 0 {
+            return Err(EngineError::bad("most", "0", none));
+        }
+        if self.visibility.is_zero() {
+            return Err(EngineError::bad("visibility", "0s", none));
+        }
+        if self.most_tries == 0 {
+            return Err(EngineError::bad("most_tries", "0", none));
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,157 @@
+//! The engine of one process: every trait, no network, nothing on disk. For development, for tests
+//! of what stands above the seam, and for a process that is not clustered. Its time is tokio's, so
+//! that a test may pause it.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `alone` | a group of one |
+//! | `calls` | commands done by this process |
+//! | `listeners` | messages to whoever listens in this process |
+//! | `holders` | leases among the tasks of this process |
+//! | `map`, `shard` | entries in memory: the shell, and what it guards |
+//! | `queue`, `backlog` | messages in memory: the shell, and what it guards |
+//! | `claim` | an answer that is given back when nobody waits for it any more |
+
+mod alone;
+mod backlog;
+mod calls;
+mod claim;
+mod holders;
+mod listeners;
+mod map;
+mod queue;
+mod shard;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::map::{Map, MapSpec};
+use super::queue::{Queue, QueueSpec};
+use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
+use crate::sync::held;
+use map::LocalMap;
+
+/// The engine of one process.
+pub struct Local {
+    alone: Arc<alone::Alone>,
+    calls: Arc<calls::LocalCalls>,
+    topics: Arc<listeners::LocalTopics>,
+    leases: Arc<holders::LocalLeases>,
+    maps: Mutex<HashMap<String, Arc<LocalMap>>>,
+    queues: Mutex<HashMap<String, Arc<queue::LocalQueue>>>,
+    closed: CancellationToken,
+    runtime: Handle,
+}
+
+// === impl Local ===
+
+impl Local {
+    /// An engine whose one member has this name. It must be made within a tokio runtime, on which
+    /// its timers run until it is shut down or dropped.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let closed = CancellationToken::new();
+        let alone = Arc::new(alone::Alone::new(name));
+        let me = alone.local().id;
+        Self {
+            calls: Arc::new(calls::LocalCalls::new(me, closed.clone())),
+            topics: Arc::new(listeners::LocalTopics::new(me, closed.clone())),
+            leases: Arc::new(holders::LocalLeases::new(me, closed.clone())),
+            alone,
+            maps: Mutex::default(),
+            queues: Mutex::default(),
+            closed,
+            runtime: Handle::current(),
+        }
+    }
+
+    fn open(&self) -> Result<(), EngineError> {
+        if self.closed.is_cancelled() { Err(EngineError::Closed) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Engine for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees { survives: 0, is_quorate: true, needs_server: false }
+    }
+
+    fn group(&self) -> Arc<dyn Group> {
+        self.alone.clone()
+    }
+
+    fn dispatch(&self) -> Arc<dyn Dispatch> {
+        self.calls.clone()
+    }
+
+    fn topics(&self) -> Arc<dyn Topics> {
+        self.topics.clone()
+    }
+
+    fn leases(&self) -> Arc<dyn Leases> {
+        self.leases.clone()
+    }
+
+    fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
+        self.open()?;
+        spec.check()?;
+        let mut maps = held(&self.maps);
+        if let Some(map) = maps.get(&spec.name) {
+            if !map.spec().agrees(&spec) {
+                let present = map.spec().to_string();
+                return Err(EngineError::Different { kind: "map", name: spec.name, present });
+            }
+            return Ok(map.clone());
+        }
+        let (name, alone) = (spec.name.clone(), self.alone.clone());
+        let map = LocalMap::start(spec, alone, self.closed.clone(), &self.runtime);
+        maps.insert(name, map.clone());
+        Ok(map)
+    }
+
+    fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
+        self.open()?;
+        spec.check()?;
+        let mut queues = held(&self.queues);
+        if let Some(queue) = queues.get(&spec.name) {
+            if *queue.spec() != spec {
+                let present = format!("{:?}", queue.spec());
+                return Err(EngineError::Different { kind: "queue", name: spec.name, present });
+            }
+            return Ok(queue.clone());
+        }
+        let name = spec.name.clone();
+        let queue = queue::LocalQueue::start(spec, self.closed.clone(), &self.runtime);
+        queues.insert(name, queue.clone());
+        Ok(queue)
+    }
+
+    fn sites(&self) -> Option<Arc<dyn Sites>> {
+        None
+    }
+
+    async fn shutdown(&self) {
+        self.closed.cancel();
+        self.topics.close();
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").field("member", &self.alone.local()).finish()
+    }
+}

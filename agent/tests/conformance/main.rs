@@ -1,0 +1,103 @@
+//! What every engine must do, written against the traits alone. Each section is a file; each test
+//! takes some members of one cluster, whatever engine they run on. To bring in another engine: a
+//! function that makes so many members, and one more `engine!` below.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod dispatch;
+mod fixture;
+mod leases;
+mod maps;
+mod queues;
+mod topics;
+mod views;
+mod watching;
+
+macro_rules! every {
+    (#[$test:meta], $make:path, $members:expr;
+     $($section:ident: [$($sentence:ident),+ $(,)?];)+) => {
+        $(mod $section {
+            $(every! { @one #[$test], $make, $members, $section, $sentence })+
+        })+
+    };
+    (@one #[$test:meta], $make:path, $members:expr, $section:ident, $sentence:ident) => {
+        #[$test]
+        async fn $sentence() {
+            let cluster = $make($members).await;
+            crate::$section::$sentence(&cluster).await;
+            cluster.end().await;
+        }
+    };
+}
+/// Each test of the suite, on so many members of an engine.
+macro_rules! engine {
+    ($name:ident, #[$test:meta], $make:path, $members:expr) => {
+        mod $name {
+            every! { #[$test], $make, $members;
+                views: [
+                    every_member_sees_the_same_members_oldest_first,
+                    who_leaves_is_gone_for_the_others,
+                    after_its_end_an_engine_says_that_it_is_closed,
+                ];
+                dispatch: [
+                    a_command_is_done_by_the_member_that_was_asked,
+                    who_is_not_there_or_lacks_the_service_is_answered_for_at_once,
+                    a_handlers_error_and_its_panic_are_answers,
+                    a_handler_that_is_late_is_waited_for_no_longer,
+                    a_cast_gives_one_answer_for_each_target,
+                    who_leaves_during_a_call_is_answered_for_at_once,
+                ];
+                topics: [
+                    every_listener_hears_every_message_in_the_order_of_its_sender,
+                    who_listens_to_another_topic_or_no_more_hears_nothing,
+                ];
+                maps: [
+                    what_one_member_wrote_every_member_reads,
+                    a_batch_happens_whole_or_not_at_all,
+                    revisions_rise_and_a_stale_one_is_refused,
+                    an_entry_goes_when_its_time_is_over_or_when_it_was_idle,
+                    a_checkout_keeps_others_out_until_its_commit,
+                    who_waits_for_a_checkout_gets_it_in_the_order_of_asking,
+                    a_checkout_ends_by_itself_and_its_commit_is_fenced,
+                    a_kept_checkout_goes_on_and_fences_rise,
+                    a_released_checkout_changed_nothing,
+                    a_write_with_an_old_token_is_fenced,
+                    a_scan_gives_every_entry_once_and_clear_removes_them,
+                    a_minted_group_is_owned_where_it_was_minted,
+                    all_members_name_the_same_owners,
+                    what_a_map_did_and_holds_is_counted,
+                    what_is_too_large_is_refused,
+                    a_name_stands_for_one_specification,
+                    a_local_map_is_each_members_own,
+                    a_change_of_an_invalidated_map_drops_the_copies_of_the_others,
+                ];
+                watching: [
+                    in_the_whole_cluster_a_change_is_seen_by_one_primary,
+                    every_owner_sees_the_changes_of_its_copy,
+                    who_is_far_behind_is_told_how_many_changes_it_missed,
+                ];
+                leases: [
+                    one_member_holds_a_name_and_gives_it_back_by_dropping_it,
+                    who_waits_gets_it_with_a_greater_token,
+                    two_tasks_of_one_member_never_both_hold_a_name,
+                    a_lease_ends_with_its_engine,
+                    a_lease_without_a_name_is_refused,
+                ];
+                queues: [
+                    what_was_acknowledged_never_comes_again,
+                    what_was_not_done_comes_again_and_says_so,
+                    a_consumer_that_is_too_slow_loses_its_message_to_another,
+                    no_consumer_has_more_than_its_credits,
+                    consumers_share_the_work,
+                    a_delayed_message_comes_later_and_a_late_one_never,
+                    of_two_with_one_id_only_the_first_counts,
+                    messages_of_one_group_come_in_order_one_at_a_time,
+                    what_fails_too_often_becomes_a_dead_letter,
+                    a_full_queue_refuses,
+                    who_stops_waiting_takes_nothing_along,
+                ];
+            }
+        }
+    };
+}
+
+engine!(on_local, #[tokio::test(start_paused = true)], crate::fixture::local, 1);
