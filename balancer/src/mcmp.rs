@@ -7,6 +7,7 @@
 //! | `door` | who may connect: allowed networks, TLS |
 //! | `lock`, `secrets` | whom a message is from: signature, certificate, address |
 //! | `guard` | which addresses a node may register |
+//! | `seat` | which cluster a node is of, and where others of it are |
 //! | `refusal` | why a message is refused, and what it is answered |
 //! | `quiet` | a log that a flood cannot fill |
 
@@ -15,6 +16,7 @@ mod guard;
 mod lock;
 mod quiet;
 mod refusal;
+mod seat;
 pub mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
@@ -109,7 +111,9 @@ async fn answer(
     let answer = match told.result {
         Ok((command, outcome)) => {
             log(client, &command, mcmp.published.version() != before);
-            mcmp.reply(&command, outcome).answer(format(&head.headers))
+            let mut answer = mcmp.reply(&command, outcome).answer(format(&head.headers));
+            answer.headers.extend(mcmp.peers(&head, &command));
+            answer
         }
         Err(refusal) => {
             mcmp.note(client, &head, &refusal);
@@ -154,7 +158,7 @@ impl Mcmp {
         };
         let verdict = self.lock.look(head, &body, from, known);
         let result = match verdict.sender {
-            Ok(sender) => self.obey(&sender, head, &body).await,
+            Ok(sender) => self.obey(sender, head, &body).await,
             Err(reason) => Err(Refusal::Signature { reason, now: lock::now() }),
         };
         Told { signed: verdict.signed, result }
@@ -173,7 +177,7 @@ impl Mcmp {
     /// Does what somebody asks for whose word counts.
     async fn obey(
         &self,
-        sender: &Sender,
+        mut sender: Sender,
         head: &Parts,
         body: &[u8],
     ) -> Result<(Command, Outcome), Refusal> {
@@ -183,7 +187,8 @@ impl Mcmp {
             Command::Config(config) => self.guard.check(&config.address, sender.from).await?,
             _ => None,
         };
-        let outcome = self.published.tell_from(sender, &command, checked).await?;
+        sender.seated = self.seated(head, &command, sender.from).await;
+        let outcome = self.published.tell_from(&sender, &command, checked).await?;
         Ok((command, outcome))
     }
 

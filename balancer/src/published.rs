@@ -11,8 +11,10 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use futures_util::future::join_all;
+use muster_protocol::cluster::PeerAddress;
 use muster_protocol::mcmp::{App, Command, Dump, Info, Scope};
 use muster_protocol::names::Route;
+use muster_routing::cluster::Seated;
 use muster_routing::registry::{ApplyError, Heard, Outcome, Standing};
 use muster_routing::rows::Rows;
 use muster_routing::{Moment, Registry, RoutingTable, Sender};
@@ -100,6 +102,21 @@ impl Published {
     /// Wakes with each new table.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// A node's place in its cluster, as it said last.
+    pub fn seat_of(&self, route: &Route) -> Option<Arc<Seated>> {
+        self.lock().seat_of(route).cloned()
+    }
+
+    /// Where others of a node's cluster are.
+    pub fn cluster_peers(&self, route: &Route) -> Vec<PeerAddress> {
+        self.lock().cluster_peers(route)
+    }
+
+    /// All nodes with a place in a cluster.
+    pub fn seats(&self) -> Vec<(Route, Arc<Seated>)> {
+        self.lock().seats()
     }
 
     /// Everything that is registered.

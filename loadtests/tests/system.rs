@@ -22,6 +22,7 @@ mod system {
     mod kill9;
     mod lock;
     mod mcmp_port;
+    mod meets;
     mod newcomer;
     mod observed;
     mod peers;

@@ -24,8 +24,8 @@ pub use crate::names::ClusterName;
 pub use address::{BadPeerAddress, PeerAddress};
 pub use datagram::{BadDatagram, Datagram, Kind, MAX_DATAGRAM, parse, write};
 pub use seat::{
-    BadSeat, CLUSTER_HEADER, MANAGEMENT_HEADER, MAX_PEERS, PEERS_HEADER, Seat, read_peers,
-    write_peers,
+    BadSeat, CLUSTER_HEADER, MANAGEMENT_HEADER, MAX_PEERS, PEERS_HEADER, Seat, read_management,
+    read_peers, write_peers,
 };
 pub use verify::{Refusal, Rules, Verifier};
 

@@ -2,9 +2,12 @@
 //! member is, and our balancers answer where the others of that cluster are. Balancers of others
 //! ignore it. The agent and the cluster's member share one [`Rendezvous`].
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_protocol::cluster::{CLUSTER_HEADER, MANAGEMENT_HEADER, PeerAddress, Seat, read_peers};
+use muster_protocol::cluster::{
+    CLUSTER_HEADER, MANAGEMENT_HEADER, PeerAddress, Seat, read_management, read_peers,
+};
 use tokio::sync::mpsc;
 
 use super::Ground;
@@ -71,14 +74,21 @@ impl Rendezvous {
         *self.said() = Said::default();
     }
 
-    /// The headers of a message to a balancer.
-    pub(crate) fn headers(&self, method: &str) -> Vec<(&'static str, String)> {
+    /// The headers of a message to a balancer that is spoken to from this address of ours.
+    pub(crate) fn headers(
+        &self,
+        method: &str,
+        local: Option<IpAddr>,
+    ) -> Vec<(&'static str, String)> {
         if !matches!(method, "CONFIG" | "STATUS") {
             return Vec::new();
         }
         let said = self.said();
         let Some(seat) = &said.seat else { return Vec::new() };
-        let management = said.management.iter().cloned().map(|url| (MANAGEMENT_HEADER, url));
+        // What is on loopback only can be asked by a balancer of this machine only.
+        let is_here = local.is_some_and(|local| local.is_loopback());
+        let management = said.management.iter().filter(|url| is_here || !is_on_loopback(url));
+        let management = management.cloned().map(|url| (MANAGEMENT_HEADER, url));
         std::iter::once((CLUSTER_HEADER, seat.to_string())).chain(management).collect()
     }
 
@@ -93,4 +103,9 @@ impl Rendezvous {
     fn said(&self) -> MutexGuard<'_, Said> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_on_loopback(url: &str) -> bool {
+    let socket = read_management(url).and_then(|address| address.socket());
+    socket.is_some_and(|socket| socket.ip().is_loopback())
 }

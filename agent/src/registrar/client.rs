@@ -219,7 +219,7 @@ impl Connection {
             own.push((SESSIONS, sessions.get().to_string()));
         }
         if let Some(rendezvous) = &manner.rendezvous {
-            own.extend(rendezvous.headers(message.method));
+            own.extend(rendezvous.headers(message.method, self.local));
         }
         let nonce = manner.signing.as_ref().map(|signing| signing.sign(message, &mut own));
         let request = request(target, message, &own)?;

@@ -17,11 +17,13 @@
 //! | `word` | what operators said, and which of two words holds |
 //! | `drain` | no new sessions until nothing is left or a deadline is over |
 //! | `overrides` | what an operator says of a property instead of its node |
+//! | `cluster` | which node is a member of which cluster |
 //! | `owner` | whose a route is, and who else may speak for it |
 //! | `retry` | which failures may be tried again, and the budget |
 //! | `session` | where a request carries its session id |
 //! | `rows` | one set of rows for page, INFO and DUMP |
 
+pub mod cluster;
 pub mod context;
 pub mod decide;
 pub mod drain;

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::cluster::Seated;
+
 /// Most bytes of an instance id or of a certificate's subject.
 pub const MAX_NAME: usize = 255;
 
@@ -31,6 +33,8 @@ pub struct Sender {
     pub from: IpAddr,
     /// Sessions that the node holds, where it says so with its STATUS.
     pub sessions: Option<u64>,
+    /// The node's place in its cluster, where it says so with CONFIG and STATUS.
+    pub seated: Option<Arc<Seated>>,
 }
 
 /// A text that is no owner.
@@ -87,7 +91,7 @@ impl FromStr for Owner {
 impl Sender {
     /// Somebody at an address, of whom nothing else is known.
     pub fn at(from: IpAddr) -> Sender {
-        Sender { owner: Owner::Address(from), from, sessions: None }
+        Sender { owner: Owner::Address(from), from, sessions: None, seated: None }
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
 
     fn sender(owner: &str, from: &str) -> Sender {
         let Claim { owner, from } = claim(owner, from);
-        Sender { owner, from, sessions: None }
+        Sender { owner, from, sessions: None, seated: None }
     }
 
     #[test]

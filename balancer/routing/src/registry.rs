@@ -21,6 +21,7 @@ use muster_protocol::mcmp::{Address, BalancerSettings, Command, Load, NodeConfig
 use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
 
 use crate::Moment;
+use crate::cluster::Clusters;
 use crate::context::{ContextKey, Hosts};
 use crate::drain::Drain;
 use crate::health::{Health, Probed, Timing};
@@ -75,6 +76,7 @@ pub struct Registry {
     touched: HashSet<ContextKey, RandomState>,
     /// Routes whose domains are remembered, the oldest first.
     gone: VecDeque<Route>,
+    clusters: Clusters,
     contexts: usize,
     next_id: u32,
     window_closed: Moment,
@@ -216,6 +218,7 @@ impl Registry {
             index: HashMap::default(),
             touched: HashSet::default(),
             gone: VecDeque::new(),
+            clusters: Clusters::default(),
             contexts: 0,
             next_id: 0,
             window_closed: Moment::ZERO,

@@ -2,10 +2,13 @@
 
 mod report;
 
+use std::sync::Arc;
+
 use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
 use muster_protocol::names::{Alias, BalancerName, ContextPath};
 
 use crate::Moment;
+use crate::cluster::Seated;
 use crate::context::{ContextState, HostEntry};
 use crate::drain::Drain;
 use crate::health::Health;
@@ -56,6 +59,8 @@ pub struct NodeRow {
     pub transferred: u64,
     /// Sessions that it holds, where it says so.
     pub sessions: Option<u64>,
+    /// Its place in a cluster, where it says so.
+    pub seated: Option<Arc<Seated>>,
     /// How long ago its last STATUS came.
     pub status_age: Option<Moment>,
     /// Its virtual hosts.
@@ -158,6 +163,7 @@ impl Registry {
             read: member.live.read(),
             transferred: member.live.transferred(),
             sessions: member.sessions,
+            seated: self.seated(id).cloned(),
             status_age: member.last_status.map(|then| now.saturating_sub(then)),
             hosts: self.host_rows(member),
             told: self.told(member),

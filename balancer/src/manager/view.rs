@@ -282,6 +282,7 @@ mod tests {
             read: 0,
             transferred: 0,
             sessions: None,
+            seated: None,
             status_age: Some(Duration::from_millis(3_999)),
             hosts: vec![HostRow {
                 aliases: vec!["localhost".parse().unwrap()],

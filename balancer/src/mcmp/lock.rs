@@ -114,7 +114,7 @@ impl Lock {
         };
         let sessions = head.headers.get(SESSIONS).and_then(|value| value.to_str().ok());
         let sessions = sessions.and_then(|sessions| sessions.parse().ok());
-        Ok(Sender { owner, from, sessions })
+        Ok(Sender { owner, from, sessions, seated: None })
     }
 
     /// What signs an answer.

@@ -371,3 +371,94 @@ async fn beside_a_secret_named_networks_need_none() {
     assert_eq!(said.status, 403, "who signs must sign well: {said:?}");
     world.end().await;
 }
+
+/// Signed or not, with headers of ours.
+async fn seated(world: &World, line: &str, headers: &[(&str, &str)]) -> Said {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, (*value).into())).collect();
+    world.send(line, &headers, Nonce([0; 16])).await
+}
+
+fn peers(said: &Said) -> &str {
+    assert_eq!(said.status, 200, "{said:?}");
+    said.headers.get("x-muster-peers").map_or("", |value| value.to_str().unwrap())
+}
+
+const NODE: &str = "0000000000000000000000000000002a";
+
+#[tokio::test]
+async fn members_of_one_cluster_are_told_of_each_other_and_of_no_other_cluster() {
+    let world = World::new(config::Mcmp::default()).await;
+    let config = |route: &str, port: u16| {
+        format!("CONFIG / JVMRoute={route}&Host=127.0.0.1&Port={port}&Type=http")
+    };
+    let told = async |line: &str, cluster: &str, port: u16| {
+        let seat = format!("{cluster} {NODE} 127.0.0.1:{port}");
+        seated(&world, line, &[("X-Muster-Cluster", &seat)]).await
+    };
+    let one = told(&config("a", 8081), "shop", 7701).await;
+    assert_eq!(peers(&one), "", "nobody else is there");
+    let two = told(&config("b", 8082), "shop", 7702).await;
+    assert_eq!(peers(&two), "127.0.0.1:7701");
+    let other = told(&config("c", 8083), "other", 7703).await;
+    assert_eq!(peers(&other), "");
+    let status = told("STATUS / JVMRoute=a&Load=50", "shop", 7701).await;
+    assert_eq!(peers(&status), "127.0.0.1:7702");
+    let old = seated(&world, "STATUS / JVMRoute=c&Load=50", &[]).await;
+    assert_eq!(peers(&old), "", "who says nothing is told nothing");
+    // A node that is gone, or says nothing of a cluster any more, is told of no more.
+    assert_eq!(seated(&world, "REMOVE-APP /* JVMRoute=b", &[]).await.status, 200);
+    let status = told("STATUS / JVMRoute=a&Load=50", "shop", 7701).await;
+    assert_eq!(peers(&status), "");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn only_addresses_that_a_node_may_register_are_passed_on_or_asked() {
+    let world = World::new(config::Mcmp::default()).await;
+    let config = "CONFIG / JVMRoute=a&Host=127.0.0.1&Port=8081&Type=http";
+    let seat = |address: &str| format!("shop {NODE} {address}");
+    let management = async |address: &str, url: &str| {
+        let headers = [("X-Muster-Cluster", &*seat(address)), ("X-Muster-Management", url)];
+        let said = seated(&world, config, &headers).await;
+        assert_eq!(said.status, 200, "the node registers all the same: {said:?}");
+        let seated = world.mcmp.published.seat_of(&"a".parse().unwrap());
+        seated.map(|seated| seated.management.as_ref().map(|found| found.socket.to_string()))
+    };
+    let good = "127.0.0.1:7701";
+    let found = management(good, "http://127.0.0.1:7790").await;
+    assert_eq!(found, Some(Some("127.0.0.1:7790".to_owned())));
+    for bad in ["http://192.0.2.1:7790", "http://169.254.169.254:80", "ftp://127.0.0.1:1", "x"] {
+        assert_eq!(management(good, bad).await, Some(None), "{bad}");
+    }
+    let ours = format!("http://{}", world.address);
+    assert_eq!(management(good, &ours).await, Some(None), "a listener of ours");
+    for bad in ["192.0.2.1:7701", "169.254.169.254:80", "x"] {
+        assert_eq!(management(bad, "http://127.0.0.1:7790").await, None, "{bad}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_peers_are_signed_with_the_answer() {
+    let world = World::locked().await;
+    let message = |route: &str, port: u16| {
+        (
+            format!("CONFIG / JVMRoute={route}&Host=127.0.0.1&Port={port}&Type=http"),
+            format!("shop {NODE} 127.0.0.1:{port}"),
+        )
+    };
+    let mut last = None;
+    for (line, seat) in [message("a", 8081), message("b", 8082)] {
+        let (method, uri, body) = words(&line);
+        let own = [("X-Muster-Cluster", seat.as_bytes())];
+        let signed = Message { method, uri, fields: &own, body: body.as_bytes() };
+        let (stamp, secrets) = (world.stamp(0), Secrets::new([SECRET.parse().unwrap()]));
+        let mut headers = vec![("X-Muster-Cluster", seat.clone())];
+        headers.extend(sign(&secrets, Purpose::Mcmp, &signed, stamp));
+        last = Some(world.send(&line, &headers, stamp.nonce).await);
+    }
+    let last = last.unwrap();
+    assert_eq!(peers(&last), "127.0.0.1:8081");
+    assert!(last.is_signed());
+    world.end().await;
+}

@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ClusterName, PeerAddress};
+use crate::mcmp::{Address, Scheme};
 
 /// The header with the cluster's name, the node's id and the member's address.
 pub const CLUSTER_HEADER: &str = "X-Muster-Cluster";
@@ -79,6 +80,20 @@ pub fn read_peers(value: &str) -> Vec<PeerAddress> {
     texts.filter_map(|text| text.trim().parse().ok()).collect()
 }
 
+/// Where a member's management answers: the value of [`MANAGEMENT_HEADER`], which is
+/// `http://host:port` or `https://host:port`.
+#[must_use]
+pub fn read_management(value: &str) -> Option<Address> {
+    let (scheme, rest) = value.split_once("://")?;
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ => return None,
+    };
+    let PeerAddress { host, port } = rest.parse().ok()?;
+    Some(Address { scheme, host, port })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -113,9 +128,20 @@ mod tests {
         assert_eq!(read_peers(""), []);
     }
 
+    #[test]
+    fn a_management_has_a_scheme_a_host_and_a_port() {
+        for good in ["http://10.0.0.1:7790", "https://[::1]:7790"] {
+            assert_eq!(read_management(good).unwrap().to_string(), good);
+        }
+        for bad in ["", "10.0.0.1:7790", "ajp://a:1", "http://a:1/x", "http://a", "http://u@a:1"] {
+            assert_eq!(read_management(bad), None, "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in any::<String>()) {
+            let _ = read_management(&text);
             let _ = text.parse::<Seat>();
             prop_assert!(read_peers(&text).len() <= MAX_PEERS);
         }

@@ -93,6 +93,7 @@ impl Registry {
             member.hosts.create(message);
             self.contexts += member.hosts.key_count(self.table.use_alias) - before;
         }
+        self.clusters.put(id, by.and_then(|sender| sender.seated.clone()));
         self.adopt_settings(config, id, now);
         self.refresh(id, now);
         Ok(id)

@@ -1,12 +1,16 @@
 //! What an operator may mean, and how it stands: looked up without building all rows.
 
 use std::fmt;
+use std::sync::Arc;
 
+use muster_protocol::cluster::PeerAddress;
 use muster_protocol::mcmp::{Address, App, Command, Scope};
 use muster_protocol::names::{Alias, BalancerName, ContextPath, Domain, Route};
 
 use super::{Member, Registry};
+use crate::cluster::Seated;
 use crate::context::{ContextState, HostEntry};
+use crate::node::NodeId;
 use crate::word::Subject;
 
 /// How many contexts take what, in words: `2 enabled, 1 stopped`.
@@ -42,6 +46,27 @@ impl Registry {
     /// Whether a node of this route is registered.
     pub fn has_node(&self, route: &Route) -> bool {
         self.by_route.contains_key(route)
+    }
+
+    /// A node's place in its cluster, as it said last.
+    pub fn seat_of(&self, route: &Route) -> Option<&Arc<Seated>> {
+        self.seated(self.id(route)?)
+    }
+
+    pub(crate) fn seated(&self, id: NodeId) -> Option<&Arc<Seated>> {
+        self.clusters.of(id)
+    }
+
+    /// Where others of a node's cluster are, those that registered first, 64 at most.
+    pub fn cluster_peers(&self, route: &Route) -> Vec<PeerAddress> {
+        self.id(route).map(|id| self.clusters.peers(id)).unwrap_or_default()
+    }
+
+    /// All nodes with a place in a cluster.
+    pub fn seats(&self) -> Vec<(Route, Arc<Seated>)> {
+        let route = |id: NodeId| self.members.get(&id).map(|member| member.config.route.clone());
+        let seats = self.clusters.all();
+        seats.filter_map(|(id, seated)| Some((route(id)?, seated.clone()))).collect()
     }
 
     /// Whether the balancer name has nodes.

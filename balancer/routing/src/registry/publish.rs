@@ -47,6 +47,7 @@ impl Registry {
         let route = member.config.route.clone();
         self.by_route.remove(&route);
         self.by_address.remove(&(host, port));
+        self.clusters.remove(id);
         self.contexts -= member.hosts.key_count(self.table.use_alias);
         self.table.nodes.remove_mut(&route);
         self.version += 1;

@@ -211,6 +211,8 @@ impl Registry {
             rebuilds: _,
             table,
             forgotten: _,
+            // Nodes say it again with their next STATUS.
+            clusters: _,
         } = self;
         let domain = |route: &Route| Some((route.clone(), table.gone.get(route)?.clone()));
         Snapshot {

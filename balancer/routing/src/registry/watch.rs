@@ -39,7 +39,9 @@ impl Registry {
         if !member.is_static {
             member.last_status = Some(now);
             member.sessions = by.and_then(|sender| sender.sessions);
+            self.clusters.put(id, by.and_then(|sender| sender.seated.clone()));
         }
+        let member = self.member_mut(id);
         let probed = heard.of(id);
         if let Some(probed) = probed {
             member.health = member.health.after(probed, now);

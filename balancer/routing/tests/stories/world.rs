@@ -129,7 +129,7 @@ impl World {
             }
             ["by", owner, from] => {
                 let (owner, from) = (owner.parse().unwrap(), from.parse().unwrap());
-                self.sender = Some(Sender { owner, from, sessions: Some(7) });
+                self.sender = Some(Sender { owner, from, sessions: Some(7), seated: None });
                 String::new()
             }
             ["refused", name] => {
