@@ -26,12 +26,16 @@
 
 mod agent;
 mod builder;
+#[allow(dead_code, reason = "the services above use it one by one")]
+mod channel;
 mod deployment;
 mod discovery;
 pub mod engine;
 pub mod finding;
 mod layer;
 mod load;
+#[allow(dead_code, reason = "the services above use it one by one")]
+mod node;
 mod registrar;
 mod roster;
 mod status;

@@ -1,0 +1,123 @@
+//! The reading task of one connection: all frames that one read gave become events under one lock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use muster_cluster::MemberId;
+use muster_grid::wire::BadWire;
+use muster_grid::{Event, Wire, wire};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::tcp::OwnedReadHalf;
+use tracing::debug;
+
+use super::inner::Flush;
+use super::shared::Shared;
+use crate::channel::conn::Conn;
+use crate::channel::frame::{HEAD, Head};
+use crate::channel::incoming::Incoming;
+use crate::channel::service;
+
+/// Reads until the connection ends.
+pub(crate) async fn run(shared: Arc<Shared>, conn: Arc<Conn>, mut socket: OwnedReadHalf) {
+    let mut incoming = Incoming::new(shared.settings.limits.most_frame);
+    let mut wires = Vec::new();
+    let why = loop {
+        match socket.read_buf(incoming.room()).await {
+            Ok(0) => break "it was closed".to_owned(),
+            Ok(_) => {}
+            Err(error) => break error.to_string(),
+        }
+        conn.reads.fetch_add(1, Ordering::Relaxed);
+        let cut = cut(&shared, &conn, &mut incoming, &mut wires);
+        shared.heard(&mut wires);
+        if let Err(why) = cut {
+            shared.not_linked(&conn.peer.to_string(), &why);
+            break why;
+        }
+    };
+    debug!(peer = %conn.life(), lane = ?conn.lane, why, "a connection ended");
+    conn.out.close();
+    shared.ended(&conn);
+}
+
+/// Cuts what was read into frames. Those of the core are gathered, others handled at once.
+///
+/// # Errors
+/// Why the connection must be closed.
+fn cut(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    incoming: &mut Incoming,
+    wires: &mut Vec<(MemberId, Wire)>,
+) -> Result<(), String> {
+    let (mut frames, mut bytes) = (0, 0);
+    while let Some(head) = incoming.head().map_err(|long| long.to_string())? {
+        frames += 1;
+        bytes += HEAD + head.len;
+        match head.service {
+            service::CORE => {
+                match wire::decode(incoming.payload(head)) {
+                    Ok(wire) => wires.push((conn.life(), wire)),
+                    Err(error @ BadWire::OutOfBounds(_)) => return Err(error.to_string()),
+                    Err(error) => skipped(shared, &error),
+                }
+                incoming.done(head);
+            }
+            service::LINK => {
+                if let Some(incarnation) = incoming.payload(head).first_chunk::<8>() {
+                    shared.links.renewed(conn, u64::from_le_bytes(*incarnation));
+                }
+                incoming.done(head);
+            }
+            _ => served(shared, conn, incoming, head),
+        }
+    }
+    shared.counts.received(conn.lane, frames, bytes);
+    Ok(())
+}
+
+/// A later release may say more than this one understands.
+fn skipped(shared: &Shared, error: &BadWire) {
+    shared.counts.malformed.fetch_add(1, Ordering::Relaxed);
+    debug!(%error, "a frame was passed over");
+}
+
+fn served(shared: &Shared, conn: &Conn, incoming: &mut Incoming, head: Head) {
+    let handler = {
+        let handlers = shared.handlers.read();
+        handlers.get(usize::from(head.service)).cloned().flatten()
+    };
+    match handler {
+        Some(handler) => handler.frame(conn.life(), head.id, incoming.take(head)),
+        None => incoming.done(head),
+    }
+}
+
+impl Shared {
+    /// Gives the core all that came with one read.
+    fn heard(self: &Arc<Self>, wires: &mut Vec<(MemberId, Wire)>) {
+        if wires.is_empty() {
+            return;
+        }
+        self.with(Flush::Now, |inner, now| {
+            for (from, wire) in wires.drain(..) {
+                inner.core.handle(Event::Wire { from, wire }, now);
+            }
+        });
+    }
+
+    /// A connection has ended: a life whose last one for calls it was is dialled once more.
+    fn ended(self: &Arc<Self>, conn: &Arc<Conn>) {
+        if self.stop.is_cancelled() {
+            self.links.remove(conn);
+            return;
+        }
+        self.with(Flush::Now, |inner, now| {
+            if let Some(life) = self.links.remove(conn) {
+                let closed = muster_cluster::Event::Closed(life);
+                inner.core.handle(Event::Cluster(closed), now);
+            }
+        });
+        self.dial.notify_one();
+    }
+}
