@@ -4,14 +4,14 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clock::{Nanos, now};
 
 /// What came of an operation. In doubt it is unknown: a timeout that is called a failure accuses the
 /// innocent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It happened, and the answer is valid.
@@ -85,6 +85,14 @@ impl History {
         keys.sort();
         keys.dedup();
         keys
+    }
+
+    /// Those who asked, each once.
+    pub fn clients(&self) -> Vec<String> {
+        let mut clients: Vec<_> = self.entries().iter().map(|entry| entry.client.clone()).collect();
+        clients.sort();
+        clients.dedup();
+        clients
     }
 
     /// Writes it for the judge.

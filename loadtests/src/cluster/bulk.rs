@@ -1,0 +1,165 @@
+//! What a member does many times over: filling, counting, and what is measured.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+use muster_agent::engine::{Batch, Ending, Map, MapError, Read};
+use muster_grid::{Bytes, Expect, Op, Put};
+
+use super::bench::figure::{Figure, Latencies};
+use super::bench::{KEYS, VALUE};
+use super::words::Work;
+
+/// How many entries are written or read at a time.
+const AT_A_TIME: usize = 64;
+/// How often an operation is tried again that a change of view came between.
+const MOST_TRIES: u32 = 100;
+/// How long a checkout that is measured waits and holds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes `count` entries. How many were acknowledged.
+pub async fn fill(map: &Arc<dyn Map>, prefix: &str, count: u32, bytes: usize) -> u32 {
+    each((0..count).map(|number| write_one(map, name(prefix, number), value(number, bytes)))).await
+}
+
+/// Reads what [`fill`] has written. How many are there and whole.
+pub async fn count(map: &Arc<dyn Map>, prefix: &str, count: u32, bytes: usize) -> u32 {
+    each((0..count).map(|number| read_one(map, name(prefix, number), value(number, bytes)))).await
+}
+
+/// Does the same over and over, so many callers at a time.
+///
+/// # Errors
+/// The first operation's that failed: a figure of failures would be none.
+pub async fn bench(
+    map: &Arc<dyn Map>,
+    work: Work,
+    callers: usize,
+    lasts: Duration,
+) -> Result<Figure, MapError> {
+    let groups = Arc::new(groups(map, work).await?);
+    let began = Instant::now();
+    let tasks = (0..callers).map(|_| {
+        let (map, groups) = (map.clone(), groups.clone());
+        tokio::spawn(async move { caller(&map, work, &groups, began + lasts).await })
+    });
+    let mut all = Latencies::default();
+    for ended in join_all(tasks).await {
+        all.merge(&ended.unwrap_or(Err(MapError::Closed))?);
+    }
+    Ok(all.figure(began.elapsed(), Duration::ZERO))
+}
+
+/// How many turned out well.
+async fn each(all: impl Iterator<Item = impl Future<Output = bool>>) -> u32 {
+    let done = stream::iter(all).buffer_unordered(AT_A_TIME);
+    done.fold(0, |good, is_good| async move { good + u32::from(is_good) }).await
+}
+
+async fn write_one(map: &Arc<dyn Map>, group: Vec<u8>, value: Vec<u8>) -> bool {
+    for _ in 0..MOST_TRIES {
+        if map.write(Batch::new(&group, vec![put(b"v", &value)])).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+async fn read_one(map: &Arc<dyn Map>, group: Vec<u8>, value: Vec<u8>) -> bool {
+    for _ in 0..MOST_TRIES {
+        if let Ok(there) = map.get(&group, Read::Confirmed).await {
+            let there = there.entries.get(b"v".as_slice());
+            return there.is_some_and(|(there, _)| there[..] == value[..]);
+        }
+    }
+    false
+}
+
+fn name(prefix: &str, number: u32) -> Vec<u8> {
+    format!("{prefix}{number}").into_bytes()
+}
+
+/// Another one for each number.
+fn value(number: u32, bytes: usize) -> Vec<u8> {
+    let mut value = format!("{number:010}").into_bytes();
+    value.resize(bytes, b'.');
+    value
+}
+
+fn put(key: &[u8], value: &[u8]) -> Op {
+    Op { key: key.into(), expect: Expect::Any, put: Some(Put::new(value)) }
+}
+
+/// The groups that the callers share; each is there when they begin.
+async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Vec<Bytes>, MapError> {
+    let groups: Vec<Bytes> = match work {
+        Work::PutHere | Work::CommitHere => (0..KEYS).map(|_| map.mint_local()).collect(),
+        Work::PutAnywhere | Work::CommitAnywhere | Work::GetNear | Work::GetConfirmed => {
+            (0..KEYS).map(|number| name("bench-", number).into()).collect()
+        }
+    };
+    for some in groups.chunks(AT_A_TIME) {
+        let written = some.iter().map(|group| async {
+            map.write(Batch::new(group, vec![put(b"v", &[b'v'; VALUE])])).await
+        });
+        join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
+    Ok(groups)
+}
+
+async fn caller(
+    map: &Arc<dyn Map>,
+    work: Work,
+    groups: &[Bytes],
+    until: Instant,
+) -> Result<Latencies, MapError> {
+    let (mut latencies, value) = (Latencies::default(), Bytes::from(&[b'w'; VALUE][..]));
+    let mut from = Instant::now();
+    let mut count = 0u32;
+    loop {
+        let group = &groups[rand::random_range(0..groups.len())];
+        once(map, work, group, &value).await?;
+        let now = Instant::now();
+        latencies.note(now - from);
+        from = now;
+        count += 1;
+        // A caller that never waits would keep the others from their turn.
+        if work == Work::GetNear && count.is_multiple_of(1000) {
+            tokio::task::yield_now().await;
+        }
+        if now >= until {
+            return Ok(latencies);
+        }
+    }
+}
+
+async fn once(
+    map: &Arc<dyn Map>,
+    work: Work,
+    group: &Bytes,
+    value: &Bytes,
+) -> Result<(), MapError> {
+    let op = |key: &[u8]| Op {
+        key: key.into(),
+        expect: Expect::Any,
+        put: Some(Put { value: value.clone(), ttl: None, idle: None, stamp: 0 }),
+    };
+    match work {
+        Work::PutHere | Work::PutAnywhere => {
+            map.write(Batch { group: group.clone(), ops: vec![op(b"v")], token: None }).await?;
+        }
+        Work::GetNear => {
+            std::hint::black_box(map.peek(group, b"v"));
+        }
+        Work::GetConfirmed => {
+            std::hint::black_box(map.get(group, Read::Confirmed).await?);
+        }
+        Work::CommitHere | Work::CommitAnywhere => {
+            let mut checkout = map.checkout(group, PATIENCE, PATIENCE).await?;
+            map.commit(&mut checkout, vec![op(b"v"), op(b"w")], Ending::Release).await?;
+        }
+    }
+    Ok(())
+}

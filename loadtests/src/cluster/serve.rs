@@ -1,0 +1,144 @@
+//! What a member process does for its test: it answers over a Unix socket, and tells its views.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_agent::engine::{Engine, Map, View};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use super::bulk;
+use super::clock::now;
+use super::entries::Entries;
+use super::words::{Answer, Ask, ViewTold};
+
+/// A member's engine and the map that its test is about.
+#[derive(Clone)]
+pub struct Served {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// The map.
+    pub map: Arc<dyn Map>,
+}
+
+/// Answers at this socket until asked to leave; has left when it returns.
+///
+/// # Errors
+/// When nothing can be listened on there.
+pub async fn serve(served: Served, socket: &Path) -> io::Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    let (leave, mut left) = mpsc::channel(1);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                let (served, leave) = (served.clone(), leave.clone());
+                // It ends with its connection or with the process.
+                tokio::spawn(async move { converse(&served, stream, &leave).await });
+            }
+            asker = left.recv() => {
+                served.engine.shutdown().await;
+                if let Some(mut asker) = asker {
+                    let _ = say(&mut asker, &Answer::ok(Value::Null)).await;
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tells each view on standard output: `view {"at":...}`.
+pub async fn tell_views(engine: Arc<dyn Engine>) {
+    let mut views = engine.group().watch();
+    loop {
+        let view = told(&views.borrow_and_update().clone());
+        println!("view {}", json!(view));
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A view as it is told, now.
+pub fn told(view: &View) -> ViewTold {
+    ViewTold {
+        at: now(),
+        epoch: view.id.epoch.counter,
+        members: view.members.iter().map(|member| member.name.to_string()).collect(),
+        is_quorate: view.is_quorate,
+        merges: view.merges,
+    }
+}
+
+async fn converse(served: &Served, stream: UnixStream, leave: &mpsc::Sender<UnixStream>) {
+    let mut entries = Entries::new(served.map.clone());
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        // Whoever hangs up has nothing more to ask.
+        if !matches!(stream.read_line(&mut line).await, Ok(count) if count > 0) {
+            return;
+        }
+        let answer = match serde_json::from_str(&line) {
+            Ok(Ask::Leave) => {
+                let _ = leave.send(stream.into_inner()).await;
+                return;
+            }
+            Ok(ask) => answer(served, &mut entries, ask).await,
+            Err(error) => Answer::fail(format!("not understood: {error}")),
+        };
+        if say(stream.get_mut(), &answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn say(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    stream.write_all(format!("{}\n", json!(answer)).as_bytes()).await
+}
+
+async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
+    let map = &served.map;
+    let millis = Duration::from_millis;
+    match ask {
+        Ask::Get { key } => entries.get(&key).await,
+        Ask::Put { key, value } => entries.put(&key, &value).await,
+        Ask::Cas { key, old, new } => entries.cas(&key, &old, &new).await,
+        Ask::Incr { key } => entries.incr(&key).await,
+        Ask::Remove { key } => entries.remove(&key).await,
+        Ask::Lock { key, wait_ms, hold_ms } => {
+            entries.lock(&key, millis(wait_ms), millis(hold_ms)).await
+        }
+        Ask::Unlock { key } => entries.unlock(&key).await,
+        Ask::Owners { key } => {
+            let owners = map.owners(key.as_bytes());
+            Answer::ok(owners.iter().map(|owner| owner.name.to_string()).collect::<Vec<_>>())
+        }
+        Ask::View => Answer::ok(json!(told(&served.engine.group().view()))),
+        Ask::Stats => {
+            let stats = map.stats();
+            Answer::ok(json!({
+                "entries": stats.entries, "primary_entries": stats.primary_entries,
+                "bytes": stats.bytes, "rpcs": stats.rpcs, "rpc_failures": stats.rpc_failures,
+            }))
+        }
+        Ask::Fill { prefix, count, bytes } => {
+            Answer::ok(bulk::fill(map, &prefix, count, bytes).await)
+        }
+        Ask::Count { prefix, count, bytes } => {
+            Answer::ok(bulk::count(map, &prefix, count, bytes).await)
+        }
+        Ask::Bench { work, callers, millis: lasts } => {
+            match bulk::bench(map, work, callers, millis(lasts)).await {
+                Ok(figure) => Answer::ok(json!(figure)),
+                Err(error) => Answer::fail(error),
+            }
+        }
+        Ask::Leave => Answer::fail("it leaves by its own way"),
+    }
+}
