@@ -92,6 +92,7 @@ fn names(name: &str, address: &str, weight: u16) -> Result<(), OutOfBounds> {
 pub fn durable(durable: &Durable) -> Result<(), OutOfBounds> {
     within("incarnation", durable.incarnation, 0, MOST_NUMBER)?;
     epoch(&durable.promised)?;
+    epoch(&durable.was_in)?;
     durable.accepted.as_ref().map_or(Ok(()), |accepted| view(accepted))
 }
 
@@ -146,6 +147,7 @@ fn promise(promise: &Promise) -> Result<(), OutOfBounds> {
     joining(&promise.who)?;
     promise.accepted.as_ref().map_or(Ok(()), |accepted| view(accepted))?;
     promise.installed.as_ref().map_or(Ok(()), epoch)?;
+    epoch(&promise.was_in)?;
     rows(&promise.complete)
 }
 

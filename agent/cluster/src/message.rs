@@ -52,6 +52,8 @@ pub struct Promise {
     pub committed: bool,
     /// The view it has installed.
     pub installed: Option<Epoch>,
+    /// The latest view that any of its lives installed: of later ones it has served nothing.
+    pub was_in: Epoch,
     /// Rows whose data it holds whole.
     pub complete: RowSet,
 }
@@ -226,6 +228,8 @@ pub struct Durable {
     pub accepted: Option<Arc<View>>,
     /// Whether that view is known to stand.
     pub committed: bool,
+    /// The latest view that any of its lives installed.
+    pub was_in: Epoch,
 }
 
 /// What happens to a member.

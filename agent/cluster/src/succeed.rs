@@ -260,7 +260,8 @@ fn doubts(answers: &Answers<'_>, old: &Row, owners: &[NodeId]) -> Vec<Doubt> {
     doubts
 }
 
-/// Doubts about views that one of the row's owners has not accepted, the latest first.
+/// Doubts about views that did not stand, or in which one of the row's owners served nothing, as it
+/// installed neither them nor a later one. The latest first.
 fn refuted<'a>(
     answers: &'a Answers<'_>,
     base: &'a View,
@@ -271,14 +272,16 @@ fn refuted<'a>(
         (is_untouched && doubt.epoch == base.epoch)
             || old.owners.iter().any(|owner| {
                 answers.promises.get(owner).is_some_and(|promise| {
-                    promise.accepted.as_ref().is_none_or(|view| view.epoch < doubt.epoch)
+                    promise.was_in < doubt.epoch
+                        || promise.accepted.as_ref().is_none_or(|view| view.epoch < doubt.epoch)
                 })
             })
     })
 }
 
-/// Owners that a view left out which never stood: one of the row's owners has not accepted it, and
-/// without that it cannot have stood. Nothing was written since, and what they hold is whole.
+/// Owners that a view left out in which nothing was written: one of the row's owners has not accepted
+/// it, and without that it cannot have stood; or that owner never installed it, and without that
+/// nothing was acknowledged. What those hold who were left out is whole.
 fn never_replaced(
     answers: &Answers<'_>,
     base: &View,

@@ -77,6 +77,7 @@ fn two() -> One {
         accepted: None,
         committed: false,
         installed: None,
+        was_in: muster_cluster::Epoch::default(),
         complete: RowSet::default(),
     };
     one.hears(two, Message::Promise(Box::new(promise)));

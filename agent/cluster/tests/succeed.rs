@@ -81,6 +81,7 @@ fn promise(node: NodeId, accepted: &View, installed: Option<u64>, holds: bool) -
         accepted: Some(Arc::new(accepted.clone())),
         committed: installed == Some(accepted.epoch.counter),
         installed: installed.map(epoch),
+        was_in: epoch(installed.unwrap_or(accepted.epoch.counter)),
         complete,
     }
 }
@@ -152,7 +153,15 @@ fn who_was_left_out_owns_it_again_when_the_view_that_did_it_never_stood() {
     ];
     let view = next(&base, false, refuted);
     assert_eq!((view.view.rows[0].owners.as_slice(), view.lost.is_empty()), (&[B][..], true));
-    // Had it accepted e5, that might have stood, and A might have written alone: told as a loss.
+    // It accepted e5 and never installed it: whether e5 stood or not, A wrote nothing in it.
+    let idle = vec![
+        Promise { was_in: epoch(4), ..promise(A, &base, None, false) },
+        promise(B, &e4, Some(4), true),
+        promise(C, &base, None, false),
+    ];
+    let view = next(&base, false, idle);
+    assert_eq!((view.view.rows[0].owners.as_slice(), view.lost.is_empty()), (&[B][..], true));
+    // Had it been in e5, it might have written alone: told as a loss.
     let unproven = vec![
         promise(A, &base, None, false),
         promise(B, &e4, Some(4), true),

@@ -96,6 +96,7 @@ impl Membership {
             self.accept_durably(&view);
         }
         self.durable.committed = true;
+        self.durable.was_in = self.durable.was_in.max(view.epoch);
         self.persist();
         self.standing = Standing::In;
         self.moved = false;

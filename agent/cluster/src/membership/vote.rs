@@ -44,6 +44,7 @@ impl Membership {
             accepted: self.durable.accepted.clone(),
             committed: self.durable.committed,
             installed: self.installed.as_ref().map(|view| view.epoch),
+            was_in: self.durable.was_in,
             complete: self.complete.clone(),
         }
     }
