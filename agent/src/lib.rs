@@ -31,6 +31,8 @@ mod channel;
 mod deployment;
 mod discovery;
 pub mod engine;
+#[allow(dead_code, reason = "the services above use it one by one")]
+mod failure;
 pub mod finding;
 mod layer;
 mod load;

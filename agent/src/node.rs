@@ -31,6 +31,7 @@ mod tests;
 mod tick;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -58,6 +59,7 @@ use crate::channel::counts::Counts;
 use crate::channel::links::Links;
 use crate::channel::told::Told;
 use crate::channel::{Lane, NotSent, service};
+use crate::failure::Detector;
 use disk::Disk;
 use inner::{Flush, Inner};
 use shared::{Numbers, Shared};
@@ -92,10 +94,11 @@ impl Node {
         let bind = |error| NodeError::Bind { address: settings.bind, error };
         let listener = TcpListener::bind(settings.bind).await.map_err(bind)?;
         let local = listener.local_addr().map_err(bind)?;
-        let address = settings.advertised.clone().unwrap_or_else(|| local.to_string());
-        let shared = Arc::new(assemble(settings, &disk, address)?);
+        let shared = Arc::new(assemble(settings, &disk, local)?);
         // What the core wants done before its first event, such as its first writing.
         shared.with(Flush::Now, |_, _| ());
+        let probed = Arc::new(tick::Probed(Arc::downgrade(&shared)));
+        shared.handlers.write()[usize::from(service::FAILURE)] = Some(probed);
         shared.tasks.spawn(join::listen(shared.clone(), listener));
         shared.tasks.spawn(join::keep_dialling(shared.clone()));
         shared.tasks.spawn(tick::beat(shared.clone()));
@@ -117,6 +120,11 @@ impl Node {
     /// The cluster's name.
     pub(crate) fn cluster(&self) -> &str {
         &self.shared.settings.cluster
+    }
+
+    /// Where it listens.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.shared.local
     }
 
     /// `host:port` at which the others reach it.
@@ -274,7 +282,8 @@ async fn open_disk(settings: &NodeSettings) -> Result<Disk, NodeError> {
     }
 }
 
-fn assemble(settings: NodeSettings, disk: &Disk, address: String) -> Result<Shared, NodeError> {
+fn assemble(settings: NodeSettings, disk: &Disk, local: SocketAddr) -> Result<Shared, NodeError> {
+    let address = settings.advertised.clone().unwrap_or_else(|| local.to_string());
     let me = MemberId { node: disk.node, incarnation: disk.durable.incarnation };
     let config = Config {
         address: address.as_str().into(),
@@ -315,16 +324,19 @@ fn assemble(settings: NodeSettings, disk: &Disk, address: String) -> Result<Shar
             book.found(&member.address, None, Moment::ZERO);
         }
     }
+    let (boot, detection) = (rand::rng().random(), settings.detection);
     Ok(Shared {
         settings,
+        local,
         address,
-        boot: rand::rng().random(),
+        boot,
         inner: Mutex::new(inner),
         state: watch::Sender::new(state),
         lease_lost: broadcast::Sender::new(MOST_LOST_LEASES),
         links: Links::new(counts.clone()),
         book: Mutex::new(book),
         told: Told::default(),
+        detector: Mutex::new(Detector::new(me, detection, boot)),
         counts,
         handlers: RwLock::new(vec![None; usize::from(service::MOST)]),
         greeting,

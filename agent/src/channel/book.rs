@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries of an address at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After it was spoken of, an address is tried within this time.
+const SPOKEN_OF: Duration = Duration::from_millis(800);
 /// How long the side with the higher id leaves dialling to the other one.
 const COURTESY: Duration = Duration::from_millis(500);
 
@@ -60,6 +62,8 @@ impl Book {
         }
         if let Some(entry) = self.entries.get_mut(address) {
             entry.until = now + PATIENCE;
+            // Whoever is spoken of again is likely to be there now.
+            entry.next = entry.next.min(now + SPOKEN_OF);
             return true;
         }
         if self.entries.len() >= MOST {

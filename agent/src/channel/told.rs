@@ -22,6 +22,12 @@ impl Told {
         }
         told.insert((about.to_owned(), why.to_owned()))
     }
+
+    /// What was told of.
+    #[cfg(test)]
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        self.told.lock().iter().map(|(_, why)| why.clone()).collect()
+    }
 }
 
 #[cfg(test)]

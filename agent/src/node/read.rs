@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use muster_cluster::MemberId;
+use muster_cluster::{MemberId, Message, NodeId};
 use muster_grid::wire::BadWire;
 use muster_grid::{Event, Wire, wire};
 use tokio::io::AsyncReadExt as _;
@@ -14,6 +14,7 @@ use super::inner::Flush;
 use super::shared::Shared;
 use crate::channel::conn::Conn;
 use crate::channel::frame::{HEAD, Head};
+use crate::channel::hello::Lane;
 use crate::channel::incoming::Incoming;
 use crate::channel::service;
 
@@ -57,7 +58,12 @@ fn cut(
         match head.service {
             service::CORE => {
                 match wire::decode(incoming.payload(head)) {
-                    Ok(wire) => wires.push((conn.life(), wire)),
+                    Ok(wire) => {
+                        if let Wire::Cluster(message) = &wire {
+                            shared.learn_addresses(message);
+                        }
+                        wires.push((conn.life(), wire));
+                    }
                     Err(error @ BadWire::OutOfBounds(_)) => return Err(error.to_string()),
                     Err(error) => skipped(shared, &error),
                 }
@@ -94,6 +100,28 @@ fn served(shared: &Shared, conn: &Conn, incoming: &mut Incoming, head: Head) {
 }
 
 impl Shared {
+    /// Who is spoken of will be spoken to: a coordinator answers a newcomer that it has never met,
+    /// and members of one view all link with each other.
+    fn learn_addresses(&self, message: &Message) {
+        let now = self.now();
+        let mut book = self.book.lock();
+        let me = book.me();
+        let mut learn = |node: NodeId, address: &str| {
+            if node != me && !self.links.has(node, Lane::Calls) {
+                book.found(address, None, now);
+                self.dial.notify_one();
+            }
+        };
+        match message {
+            Message::Join(joining) => learn(joining.id.node, &joining.address),
+            Message::Promise(promise) => learn(promise.who.id.node, &promise.who.address),
+            Message::Accept { view } | Message::Commit { view } => {
+                view.members.iter().for_each(|member| learn(member.id.node, &member.address));
+            }
+            _ => {}
+        }
+    }
+
     /// Gives the core all that came with one read.
     fn heard(self: &Arc<Self>, wires: &mut Vec<(MemberId, Wire)>) {
         if wires.is_empty() {

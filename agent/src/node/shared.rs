@@ -1,5 +1,6 @@
 //! What all tasks of a node share, and how an event becomes actions, and actions are done.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,10 +26,12 @@ use crate::channel::links::Links;
 use crate::channel::outgoing::NotSent;
 use crate::channel::service;
 use crate::channel::told::Told;
+use crate::failure::Detector;
 
 /// What all tasks of a node share.
 pub(crate) struct Shared {
     pub(crate) settings: NodeSettings,
+    pub(crate) local: SocketAddr,
     pub(crate) address: String,
     pub(crate) boot: u64,
     pub(crate) inner: Mutex<Inner>,
@@ -37,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) book: Mutex<Book>,
     pub(crate) told: Told,
+    /// Taken after the core's lock, never before it.
+    pub(crate) detector: Mutex<Detector>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) handlers: RwLock<Vec<Option<Arc<dyn FrameHandler>>>>,
     pub(crate) greeting: Arc<Semaphore>,
@@ -210,6 +215,7 @@ impl Shared {
         self.state.send_modify(|state| {
             (state.me, state.view, state.standing) = (id, None, standing);
         });
+        self.detector.lock().renewed(id);
         let said = id.incarnation.to_le_bytes();
         inner.out.dirty.extend(
             self.links.send_on_all(service::LINK, 0, |buffer| buffer.extend_from_slice(&said)),

@@ -1,5 +1,8 @@
 //! Several nodes in one process, over real sockets.
 
+mod refusals;
+mod silence;
+
 use std::time::Duration;
 
 use muster_grid::batch::{Entries, Op, Put};
@@ -136,4 +139,24 @@ async fn who_leaves_hands_over_what_it_owns() {
     assert_eq!(get(&nodes[1], "k").await.as_deref(), Some(&b"a"[..]));
     assert_eq!(nodes[0].state().borrow().standing, Standing::Left);
     assert_eq!(put(&nodes[0], "k", b"b").await, Reply::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_node_is_the_same_one_in_another_life() {
+    let home = tempfile::tempdir().expect("a directory");
+    let with_home = || NodeSettings { data_dir: Some(home.path().into()), ..settings("one") };
+    let first = Node::start(with_home()).await.expect("it starts");
+    let other = start("two").await;
+    other.found(first.address());
+    see(&first, &["one", "two"]).await;
+    let (me, persists) = (first.me(), first.stats().persists);
+    assert!(persists >= 2, "a promise and a view: {persists}");
+    first.stop().await;
+    see(&other, &["two"]).await;
+    let again = Node::start(with_home()).await.expect("its directory is free");
+    assert_eq!(again.me().node, me.node);
+    assert!(again.me().incarnation > me.incarnation);
+    // It knows the other one's address from the view on its disk.
+    see(&again, &["one", "two"]).await;
+    assert!(matches!(put(&again, "k", b"a").await, Reply::Written(_)));
 }
