@@ -65,6 +65,11 @@ pub trait Engine: Send + Sync + 'static {
     /// When this process already has one of that name with another specification.
     fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError>;
 
+    /// The maps that this process has, by name: for monitoring.
+    fn maps(&self) -> Vec<Arc<dyn Map>> {
+        Vec::new()
+    }
+
     /// A queue by its name; the same rules.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ mod failure;
 pub mod finding;
 mod layer;
 mod load;
+pub mod manage;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod node;
 mod registrar;

@@ -6,9 +6,11 @@
 //! | `datagram` | what a member sends to the group, so that others find it |
 //! | `verify` | which of these datagrams are believed |
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
+//! | `report` | what the management of a member answers |
 
 mod address;
 mod datagram;
+pub mod report;
 mod seat;
 mod verify;
 

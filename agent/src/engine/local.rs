@@ -117,6 +117,13 @@ impl Engine for Local {
         Ok(map)
     }
 
+    fn maps(&self) -> Vec<Arc<dyn Map>> {
+        let maps = held(&self.maps).clone();
+        let mut maps: Vec<Arc<dyn Map>> = maps.into_values().map(|map| map as _).collect();
+        maps.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
+        maps
+    }
+
     fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
         self.open()?;
         spec.check()?;

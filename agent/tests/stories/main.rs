@@ -6,6 +6,7 @@ mod fake;
 mod finds;
 mod lives;
 mod loads;
+mod manages;
 mod signs;
 
 use std::future::Future;

@@ -1,0 +1,213 @@
+//! The management of a member: what operators, the balancer's page and `muster cluster` ask, over
+//! HTTP on a port of its own. Any member answers for the whole cluster: it asks the others through
+//! the dispatcher, and says who did not answer. The answers' types are in
+//! [`muster_protocol::cluster::report`].
+//!
+//! It listens on loopback, where whoever is on this machine may ask; beyond that only with the
+//! cluster's secret. Where there is a secret every request must be signed with it, as messages of
+//! nodes are (purpose `manage`), and every answer is signed too: the secret is never sent, and no
+//! request can be sent again.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `inside` | what only the engine of the members themselves knows |
+//! | `told` | what one member says of itself when another one asks |
+//! | `gather` | from what all said to one report |
+//! | `warn` | what is wrong, in words |
+//! | `history` | the last changes of the view |
+//! | `act` | what operators may want |
+//! | `routes`, `lock`, `server` | HTTP: what is asked, who may, within which bounds |
+
+mod act;
+mod gather;
+mod history;
+mod inside;
+mod lock;
+mod routes;
+mod server;
+mod told;
+mod warn;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use muster_protocol::signature::Secrets;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::Engine;
+use crate::finding::Unusable;
+pub use inside::Inside;
+
+/// The port, where nothing else is said.
+pub const PORT: u16 = 7790;
+
+/// What the management is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where it listens; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// What requests must be signed with; the first one signs. Mandatory beyond loopback.
+    pub secrets: Option<Secrets>,
+    /// How long a member may take to answer another one, 10 ms to 1 min. Default: 1 s.
+    pub deadline: Duration,
+    /// How long a verb may take, 10 ms to 5 min. Default: 10 s.
+    pub patience: Duration,
+    /// How far clocks may differ, 1 s to 1 h; with a secret. Default: 30 s.
+    pub skew: Duration,
+    /// Most connections at once, 1 to 10,000. Default: 64.
+    pub most_connections: usize,
+}
+
+impl Settings {
+    /// The defaults for a cluster: loopback, no secret.
+    #[must_use]
+    pub fn new(cluster: &str) -> Settings {
+        Settings {
+            cluster: cluster.to_owned(),
+            bind: SocketAddr::from(([127, 0, 0, 1], PORT)),
+            secrets: None,
+            deadline: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
+            skew: Duration::from_secs(30),
+            most_connections: 64,
+        }
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        if !self.bind.ip().is_loopback() && self.secrets.is_none() {
+            return Err(StartError::Unprotected(self.bind));
+        }
+        let ms = Duration::from_millis;
+        let times = [
+            ("the management's deadline", self.deadline, ms(10), ms(60_000)),
+            ("the management's patience", self.patience, ms(10), ms(300_000)),
+            ("the management's clock skew", self.skew, ms(1_000), ms(3_600_000)),
+        ];
+        for (field, value, least, most) in times {
+            if !(least..=most).contains(&value) {
+                return Err(Unusable::Time { field, value, least, most }.into());
+            }
+        }
+        match self.most_connections {
+            1..=10_000 => Ok(()),
+            value => {
+                let field = "the management's connections";
+                Err(Unusable::Number { field, value: value as u64, least: 1, most: 10_000 }.into())
+            }
+        }
+    }
+}
+
+/// Why the management does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Others would reach it, and nobody would have to prove anything.
+    #[error(
+        "the management's address {0} is no loopback address: set a cluster secret, or bind it to \
+         127.0.0.1"
+    )]
+    Unprotected(SocketAddr),
+    /// A setting that cannot be used.
+    #[error(transparent)]
+    Setting(#[from] Unusable),
+    /// It cannot be listened on.
+    #[error("the management cannot listen on {address}: {error}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+/// The management of a member, while it runs. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Management {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What all parts of it stand on.
+struct Ground {
+    settings: Settings,
+    engine: Arc<dyn Engine>,
+    /// None for an engine that is not kept by the members themselves.
+    inside: Option<Arc<dyn Inside>>,
+    history: Mutex<history::History>,
+    started: Instant,
+    /// What was gathered last, so that many who ask at once ask the others once.
+    gathered: tokio::sync::Mutex<Option<(Instant, Arc<gather::Gathered>)>>,
+    tasks: TaskTracker,
+}
+
+/// Starts to answer, for the member of this engine.
+///
+/// # Errors
+/// A [`StartError`]; nothing listens then.
+pub async fn start(
+    settings: Settings,
+    engine: Arc<dyn Engine>,
+    inside: Option<Arc<dyn Inside>>,
+) -> Result<Management, StartError> {
+    settings.check()?;
+    let bind = |error| StartError::Bind { address: settings.bind, error };
+    let listener = TcpListener::bind(settings.bind).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let ground = Arc::new(Ground {
+        history: Mutex::default(),
+        started: Instant::now(),
+        gathered: tokio::sync::Mutex::default(),
+        tasks: tasks.clone(),
+        settings,
+        engine,
+        inside,
+    });
+    ground.engine.dispatch().register(told::SERVICE, told::Teller::new(&ground));
+    tasks.spawn(history::keep(ground.clone(), stop.clone()));
+    tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
+    tracing::info!(%address, cluster = ground.settings.cluster, "management");
+    Ok(Management { address, stop, tasks })
+}
+
+// === impl Management ===
+
+impl Management {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as a URL, for balancers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it; returns when what was asked by then is answered, or cut after 2 s.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
+    }
+}
+
+impl Drop for Management {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> u64 {
+    crate::finding::wall_us() / 1000
+}

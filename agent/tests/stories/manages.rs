@@ -1,0 +1,198 @@
+//! The management of a member, over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use muster_agent::engine::local::Local;
+use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
+use muster_agent::manage::{self, Management, Settings};
+use muster_protocol::cluster::report::{CacheReport, CachesReport, ClusterReport, MemberState};
+use muster_protocol::signature::{
+    Answer, Field, Message, Nonce, Purpose, Secrets, Stamp, sign, verify_answer,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::soon;
+
+const SECRET: &str = "the secret of the stories";
+const OTHER: &str = "another secret of the stories";
+
+struct World {
+    engine: Arc<dyn Engine>,
+    management: Management,
+}
+
+struct Said {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+async fn world(secret: Option<&str>) -> World {
+    let engine: Arc<dyn Engine> = Arc::new(Local::new("one"));
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = Settings { bind, secrets: secret.map(secrets), ..Settings::new("shop") };
+    let management = manage::start(settings, engine.clone(), None).await.unwrap();
+    World { engine, management }
+}
+
+fn secrets(text: &str) -> Secrets {
+    Secrets::new([text.parse().unwrap()])
+}
+
+impl World {
+    /// Sends a request as it is.
+    async fn send(&self, line: &str, headers: &str, body: &str) -> Said {
+        let address = self.management.address();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        soon("an answer", stream.read_to_string(&mut text)).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Said { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Said {
+        self.send(&format!("GET {path}"), "Host: localhost\r\n", "").await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Said {
+        let headers = "Host: 127.0.0.1:7790\r\nContent-Type: application/json\r\n";
+        self.send(&format!("POST {path}"), headers, body).await
+    }
+
+    /// Signed; gives the answer, and whether it is signed for this request.
+    async fn signed(&self, secret: &str, stamp: Stamp, path: &str) -> (Said, bool) {
+        let message = Message { method: "GET", uri: path, fields: &[], body: b"" };
+        let headers = sign(&secrets(secret), Purpose::Manage, &message, stamp);
+        let headers: String =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let said = self.send(&format!("GET {path}"), &format!("Host: x\r\n{headers}"), "").await;
+        let lines = said.head.lines().skip(1).map(|line| line.split_once(": ").unwrap());
+        let fields: Vec<Field<'_>> = lines.map(|(n, v)| (n, v.as_bytes())).collect();
+        let answer = Answer { status: said.status, fields: &fields, body: said.body.as_bytes() };
+        let checked = verify_answer(&secrets(SECRET), Purpose::Manage, stamp.nonce, &answer);
+        let is_signed = checked.is_ok();
+        (said, is_signed)
+    }
+}
+
+fn stamp(nonce: u8) -> Stamp {
+    let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    Stamp { date, nonce: Nonce([nonce; 16]) }
+}
+
+fn put(key: &[u8]) -> muster_grid::Op {
+    let put = muster_grid::Put::new(b"1");
+    muster_grid::Op { key: key.into(), expect: muster_grid::Expect::Any, put: Some(put) }
+}
+
+#[tokio::test]
+async fn a_member_answers_for_its_cluster() {
+    let world = world(None).await;
+    let said = world.get("/v1/cluster").await;
+    let report: ClusterReport = serde_json::from_str(&said.body).unwrap();
+    assert_eq!((report.name.as_str(), report.engine.as_str()), ("shop", "local"));
+    assert_eq!((report.me.as_str(), report.coordinator.as_str()), ("one", "one"));
+    assert!(report.quorum.is_quorate && report.warnings.is_empty());
+    assert_eq!(report.members.len(), 1);
+    assert_eq!(
+        (report.members[0].name.as_str(), report.members[0].state),
+        ("one", MemberState::Up)
+    );
+    assert_eq!(report.history.len(), 1);
+    let segments = world.get("/v1/cluster/segments").await;
+    assert!(segments.body.contains("\"tables\":[]"), "{}", segments.body);
+}
+
+#[tokio::test]
+async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
+    let world = world(None).await;
+    let map = world.engine.map(MapSpec::new("counters", Mode::Distributed)).unwrap();
+    map.write(Batch::new(b"g", vec![put(b"a"), put(b"b")])).await.unwrap();
+    map.get(b"g", Read::Confirmed).await.unwrap();
+    let said = world.get("/v1/cluster/caches").await;
+    let report: CachesReport = serde_json::from_str(&said.body).unwrap();
+    assert!(report.silent.is_empty());
+    let cache = &report.caches[0];
+    assert_eq!((cache.name.as_str(), cache.mode.as_str()), ("counters", "distributed"));
+    assert_eq!((cache.entries, cache.view.as_slice()), (2, &["one".to_owned()][..]));
+    assert_eq!((cache.members[0].operations.puts, cache.members[0].operations.hits), (2, 1));
+    assert!(cache.bytes > 0);
+    let done = world.post("/v1/cluster/caches/counters/clear", "").await;
+    assert!(done.body.contains("the cache counters is empty"), "{}", done.body);
+    let said = world.get("/v1/cluster/caches/counters").await;
+    let cache: CacheReport = serde_json::from_str(&said.body).unwrap();
+    assert_eq!(cache.entries, 0);
+    assert_eq!(world.get("/v1/cluster/caches/none").await.status, 404);
+    assert_eq!(world.post("/v1/cluster/caches/none/clear", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_says_why() {
+    let world = world(None).await;
+    let quorum = world.post("/v1/cluster/quorum", "{\"quorum\":2}").await;
+    assert_eq!(quorum.status, 409);
+    assert!(quorum.body.contains("has neither voters nor segments"), "{}", quorum.body);
+    let zero = world.post("/v1/cluster/quorum", "{\"quorum\":0}").await;
+    assert!(zero.body.contains("the quorum has the bad value 0"), "{}", zero.body);
+    let bad = world.post("/v1/cluster/forget", "{\"nod\":\"two\"}").await;
+    assert_eq!(bad.status, 400);
+    assert!(bad.body.contains("unknown field `nod`"), "{}", bad.body);
+    assert_eq!(world.get("/").await.status, 404);
+    assert_eq!(world.get("/v1/cluster/quorum").await.status, 405);
+}
+
+#[tokio::test]
+async fn no_page_of_another_host_gets_in() {
+    let world = world(None).await;
+    let named = world.send("GET /v1/cluster", "Host: evil.example\r\n", "").await;
+    assert_eq!(named.status, 403);
+    let form = "Host: localhost\r\nContent-Type: text/plain\r\n";
+    let form = world.send("POST /v1/cluster/quorum", form, "{\"quorum\":null}").await;
+    assert_eq!(form.status, 415);
+    let long = world.post("/v1/cluster/quorum", &"x".repeat(70_000)).await;
+    assert_eq!(long.status, 413);
+}
+
+#[tokio::test]
+async fn with_a_secret_only_who_signs_is_answered_and_each_request_once() {
+    let world = world(Some(SECRET)).await;
+    assert_eq!(world.get("/v1/cluster").await.status, 403);
+    let (wrong, _) = world.signed(OTHER, stamp(1), "/v1/cluster").await;
+    assert_eq!(wrong.status, 403);
+    let once = stamp(2);
+    let (good, is_signed) = world.signed(SECRET, once, "/v1/cluster").await;
+    assert!(good.status == 200 && is_signed, "{}", good.body);
+    let (again, is_signed) = world.signed(SECRET, once, "/v1/cluster").await;
+    assert!(again.status == 403 && !is_signed && again.body.contains("came before"));
+    let old = Stamp { date: once.date - 3600, ..stamp(3) };
+    let (old, _) = world.signed(SECRET, old, "/v1/cluster").await;
+    assert!(old.status == 403 && old.body.contains("the clock here says"), "{}", old.body);
+    let (missing, is_signed) = world.signed(SECRET, stamp(4), "/nothing").await;
+    assert!(missing.status == 404 && is_signed, "a refusal is signed too");
+}
+
+#[tokio::test]
+async fn beyond_loopback_it_does_not_start_without_a_secret() {
+    let engine: Arc<dyn Engine> = Arc::new(Local::new("one"));
+    let refused = async |settings: Settings| {
+        manage::start(settings, engine.clone(), None).await.unwrap_err().to_string()
+    };
+    let bind = "192.0.2.1:7790".parse().unwrap();
+    let open = refused(Settings { bind, ..Settings::new("shop") }).await;
+    let expected = "the management's address 192.0.2.1:7790 is no loopback address: set a cluster \
+                    secret, or bind it to 127.0.0.1";
+    assert_eq!(open, expected);
+    let late = refused(Settings { deadline: Duration::ZERO, ..Settings::new("shop") }).await;
+    assert!(late.contains("the management's deadline has the bad value 0ns"), "{late}");
+}
