@@ -1,6 +1,7 @@
 //! Names of things that must not be confused: a node, one life of it, an attempt at a view.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Time since the start of this process, by its own clock. Only differences count, and only
@@ -8,7 +9,7 @@ use std::fmt;
 pub type Moment = std::time::Duration;
 
 /// A node: the UUID that stands in its data directory. It outlives the process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NodeId(pub u128);
 
 /// One life of a node. A restart, and a return after a false drop, begin a new one: what was said
@@ -30,6 +31,35 @@ pub struct Epoch {
     pub join: u64,
     /// The proposer. Two sides of a split may have given one join number twice.
     pub by: MemberId,
+}
+
+/// Sixteen bytes as they are: most are random, and would only grow as numbers.
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.to_le_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sixteen;
+
+        impl Visitor<'_> for Sixteen {
+            type Value = NodeId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sixteen bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<NodeId, E> {
+                let sixteen =
+                    bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
+                Ok(NodeId(u128::from_le_bytes(sixteen)))
+            }
+        }
+
+        deserializer.deserialize_bytes(Sixteen)
+    }
 }
 
 impl fmt::Debug for NodeId {

@@ -34,6 +34,18 @@ impl RowSet {
         self.words.get(usize::from(row) / 64).is_some_and(|word| word & (1 << (row % 64)) != 0)
     }
 
+    /// The rows that are in, in order.
+    pub fn iter(&self) -> impl Iterator<Item = RowId> + use<'_> {
+        (0u16..).zip(&self.words).flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = u16::try_from(left.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                left &= left - 1;
+                Some(at * 64 + bit)
+            })
+        })
+    }
+
     pub(crate) fn words(&self) -> usize {
         self.words.len()
     }
@@ -66,5 +78,6 @@ mod tests {
         set.remove(900);
         assert_eq!(set.len(), 3);
         assert!(set.contains(64) && !set.contains(63));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 64, 255]);
     }
 }

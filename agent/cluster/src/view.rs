@@ -161,6 +161,22 @@ impl View {
         self.tables.get(table).copied().unwrap_or(Copies::Some(2))
     }
 
+    /// The rows of a table; empty where there is no such table.
+    #[must_use]
+    pub fn rows_of(&self, table: u8) -> std::ops::Range<RowId> {
+        if usize::from(table) >= self.tables.len() {
+            return 0..0;
+        }
+        let begin = u16::from(table) * self.segments;
+        begin..begin + self.segments
+    }
+
+    /// The table of a row.
+    #[must_use]
+    pub fn table_of(&self, row: RowId) -> u8 {
+        u8::try_from(row / self.segments.max(1)).unwrap_or(u8::MAX)
+    }
+
     /// Whether all rows have as many owners as they should, and nobody is being filled.
     #[must_use]
     pub fn is_settled(&self) -> bool {

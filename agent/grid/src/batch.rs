@@ -1,7 +1,8 @@
 //! What may be asked of a group, and the answers.
 
-use crate::segment::{Bytes, Group};
-use muster_cluster::MemberId;
+use crate::lease;
+use crate::segment::{Bytes, Group, Place, Space};
+use muster_cluster::{MemberId, RowId, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,6 +65,12 @@ impl Put {
     pub fn new(value: &[u8]) -> Self {
         Self { value: value.into(), ttl: None, idle: None, stamp: 0 }
     }
+
+    /// Whether it goes by itself at some time.
+    #[must_use]
+    pub fn expires(&self) -> bool {
+        self.ttl.is_some() || self.idle.is_some()
+    }
 }
 
 /// One operation of a batch.
@@ -88,13 +95,17 @@ pub struct Batch {
     pub under: Option<(Fence, Rev)>,
     /// Whether that checkout ends with it.
     pub release: bool,
+    /// Nothing happens when the group was written with a greater token; it remembers this one. A
+    /// group that was ever written with a token remembers it, even without entries, as long as its
+    /// row keeps an owner.
+    pub token: Option<u128>,
 }
 
 impl Batch {
-    /// A batch outside a checkout.
+    /// A batch outside a checkout, without a token.
     #[must_use]
     pub fn new(group: Group, ops: Vec<Op>) -> Self {
-        Self { group, ops, under: None, release: false }
+        Self { group, ops, under: None, release: false, token: None }
     }
 }
 
@@ -127,6 +138,9 @@ pub enum Request {
         /// Whether the primary confirms with every owner first. Without, what is read is proven
         /// by the commit only.
         confirm: bool,
+        /// How long to wait for it while another has it, in the order in which the primary was
+        /// asked. Then, or at once where it is zero: `Locked`.
+        wait: Duration,
     },
     /// The end of a checkout without changes.
     Release(Group, Fence),
@@ -143,28 +157,49 @@ pub enum Request {
         group: Group,
         /// Its entries there.
         entries: BTreeMap<Bytes, Put>,
+        /// The highest token it was written with there; 0 for none.
+        token: u128,
+    },
+    /// The groups of a cache in one row, in the order of their places, confirmed like a read. The
+    /// rows of a table: [`muster_cluster::View::rows_of`].
+    Scan {
+        /// The cache.
+        space: Space,
+        /// The row.
+        row: RowId,
+        /// After the group of this name, whether it is still there or not; none for the beginning.
+        after: Option<Bytes>,
+        /// Groups at most, at least one. A page ends earlier with the group that brings it over
+        /// [`crate::Limits::chunk`].
+        most: u32,
     },
 }
 
 impl Request {
-    /// The group that it is about.
+    /// The row that it is about.
     #[must_use]
-    pub fn group(&self) -> Group {
+    pub fn row(&self, view: &View) -> RowId {
         match self {
             Self::Get(group)
             | Self::GetLocal(group)
             | Self::Checkout { group, .. }
             | Self::Release(group, _)
-            | Self::Merge { group, .. } => group.clone(),
-            Self::Write(batch) => batch.group.clone(),
-            Self::Lease { name, .. } => crate::lease::group(name),
+            | Self::Merge { group, .. } => group.row(view),
+            Self::Write(batch) => batch.group.row(view),
+            Self::Lease { name, .. } => Place::of(lease::SPACE, name).row(lease::SPACE.table, view),
+            Self::Scan { row, .. } => *row,
         }
     }
 
-    /// Whether it may be done twice without harm.
+    /// Whether it may be done twice without harm. A checkout may when its primary is gone, and the
+    /// lock with it.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::GetLocal(_) | Self::Merge { .. })
+        match self {
+            Self::Get(_) | Self::GetLocal(_) | Self::Merge { .. } => true,
+            Self::Checkout { .. } | Self::Scan { .. } => true,
+            Self::Write(_) | Self::Release(..) | Self::Lease { .. } => false,
+        }
     }
 }
 
@@ -212,7 +247,8 @@ pub enum Reply {
         /// Which operation.
         at: usize,
     },
-    /// The checkout is over or another's: nothing was changed.
+    /// The checkout is over or another's, or the token is older than the group's: nothing was
+    /// changed.
     Fenced,
     /// Another has the group: nothing was changed.
     Locked,
@@ -234,4 +270,11 @@ pub enum Reply {
     Unknown,
     /// Between members: ask the right one, or later. It did not happen.
     Retry,
+    /// A page of a scan: names and entries, in order.
+    Groups {
+        /// The groups.
+        groups: Vec<(Bytes, Entries)>,
+        /// Whether the row has no more.
+        is_last: bool,
+    },
 }

@@ -1,6 +1,6 @@
 //! What a message about rows may not exceed.
 
-use crate::batch::{Batch, Reply, Request};
+use crate::batch::{Batch, Entries, Reply, Request};
 use crate::core::Wire;
 use crate::message::Message;
 use crate::segment::{Bytes, Group};
@@ -30,15 +30,15 @@ fn message(message: &Message) -> Result<(), OutOfBounds> {
             request(asked)
         }
         Message::Answer { reply: told, .. } => reply(told),
-        Message::Sync { epoch, .. } | Message::Synced { epoch, .. } => bounds::epoch(epoch),
-        Message::Pull { epoch, after, .. } => {
+        Message::Sync { epoch, reign, base, seq, .. } => {
             bounds::epoch(epoch)?;
-            after.as_ref().map_or(Ok(()), group)
+            bounds::epoch(reign)?;
+            within("a write's number", *base, 0, MOST_NUMBER)?;
+            within("a write's number", *seq, 0, MOST_NUMBER)
         }
-        Message::Chunk { epoch, after, to, as_of, groups, .. } => {
+        Message::Synced { epoch, .. } | Message::Pull { epoch, .. } => bounds::epoch(epoch),
+        Message::Chunk { epoch, as_of, groups, .. } => {
             bounds::epoch(epoch)?;
-            after.as_ref().map_or(Ok(()), group)?;
-            to.as_ref().map_or(Ok(()), group)?;
             within("a chunk's write", *as_of, 0, MOST_NUMBER)?;
             groups.iter().try_for_each(whole)
         }
@@ -73,7 +73,8 @@ fn request(request: &Request) -> Result<(), OutOfBounds> {
         Request::Checkout { group: of, .. } => group(of),
         Request::Write(told) => batch(told),
         Request::Lease { name, .. } => length("bytes of a lease's name", name.len(), 0, MOST_KEY),
-        Request::Merge { group: of, entries } => {
+        Request::Scan { after, .. } => after.as_ref().map_or(Ok(()), key),
+        Request::Merge { group: of, entries, .. } => {
             group(of)?;
             entries.iter().try_for_each(|(name, put)| {
                 key(name)?;
@@ -93,9 +94,17 @@ fn batch(batch: &Batch) -> Result<(), OutOfBounds> {
 }
 
 fn reply(reply: &Reply) -> Result<(), OutOfBounds> {
-    let (Reply::Entries(told) | Reply::Checkout { entries: told, .. }) = reply else {
-        return Ok(());
-    };
+    match reply {
+        Reply::Entries(told) | Reply::Checkout { entries: told, .. } => entries(told),
+        Reply::Groups { groups, .. } => groups.iter().try_for_each(|(name, told)| {
+            length("bytes of a group's name", name.len(), 0, MOST_KEY)?;
+            entries(told)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn entries(told: &Entries) -> Result<(), OutOfBounds> {
     told.entries.iter().try_for_each(|(name, (told, _))| {
         key(name)?;
         value(told)

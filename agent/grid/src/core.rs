@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::placement::Rendezvous;
 use crate::rules::Rules;
 use crate::segment::Bytes;
+use crate::watch::Changes;
 use muster_cluster::config::ConfigError;
 use muster_cluster::{
     Config, Durable, MemberId, Membership, Moment, NodeId, Refusal, RowSet, View,
@@ -81,6 +82,8 @@ pub enum Action {
         /// Its token.
         token: Rev,
     },
+    /// A group of a watched cache has changed.
+    Changed(Changes),
     /// Rows that begin empty although they had owners: to be told loudly.
     Lost(RowSet),
     /// This member cannot come in.
@@ -189,6 +192,7 @@ impl Core {
             Out::LeaseLost { name, token } => {
                 self.actions.push_back(Action::LeaseLost { name, token });
             }
+            Out::Changed(changes) => self.actions.push_back(Action::Changed(changes)),
         }
     }
 

@@ -2,91 +2,39 @@
 //! out.
 
 mod ask;
+mod checkout;
 mod copy;
 mod execute;
 mod fill;
 mod install;
+mod lead;
+mod leases;
+mod limits;
+mod merging;
+mod near;
+mod offer;
 mod primary;
+mod scan;
+mod seen;
+mod state;
+mod tick;
 
-use crate::batch::{Put, Reply, Request, Rev};
+pub use limits::{Limits, Stats};
+
+use crate::batch::{Put, Reply, Rev};
 use crate::lease::Holding;
-use crate::lock::Locks;
 use crate::merge::Policy;
 use crate::message::Message;
 use crate::rules::Rules;
-use crate::segment::{Bytes, Group};
-use crate::store::{Effect, Store};
+use crate::segment::{Bytes, Group, Space};
+use crate::store::Store;
+use crate::watch::Changes;
+use ask::Ask;
+use foldhash::fast::FixedState;
 use muster_cluster::{Epoch, MemberId, Moment, NodeId, RowId, RowSet, View};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use state::{Asker, CopyRow, Primary, Role, RowState};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Bounds and waits.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// After how long a request that found no primary is tried again. Default: 20 ms.
-    pub again: Duration,
-    /// After how long an unanswered message about a row is sent again. Default: 100 ms.
-    pub resend: Duration,
-    /// How long a member that is being filled may hold up writes. Default: 500 ms.
-    pub late: Duration,
-    /// How often a primary compares digests with its backups. Default: 10 s.
-    pub check: Duration,
-    /// Writes of one row that wait for others, at most. Default: 4,096.
-    pub most_log: usize,
-    /// Requests of this member under way, at most. Default: 65,536.
-    pub most_asks: usize,
-    /// Attempts of one asker that are remembered, so that none is done twice. Default: 8,192.
-    pub most_seen: usize,
-    /// A chunk of a transfer ends with the group that brings it over this. Default: 64 KiB.
-    pub chunk: usize,
-    /// A value's size at most. Default: 8 MiB.
-    pub most_value: usize,
-    /// How long a lease lasts for its primary. Default: 2 s.
-    pub lease: Duration,
-    /// How long it lasts for its holder. Default: 1.5 s.
-    pub hold: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let ms = Duration::from_millis;
-        Self {
-            again: ms(20),
-            resend: ms(100),
-            late: ms(500),
-            check: ms(10_000),
-            most_log: 4096,
-            most_asks: 65_536,
-            most_seen: 8192,
-            chunk: 64 << 10,
-            most_value: 8 << 20,
-            lease: ms(2_000),
-            hold: ms(1_500),
-        }
-    }
-}
-
-/// What has happened, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Rows that this member became primary of while another was it before.
-    pub promotions: u64,
-    /// Rows that were filled by another member's copy.
-    pub transfers: u64,
-    /// Messages refused for their epoch.
-    pub epoch_refusals: u64,
-    /// Copies that were found to differ and repaired.
-    pub repairs: u64,
-    /// Groups taken from the other side of a split.
-    pub merged: u64,
-    /// Values of the other side that did not stay, or took the place of ours.
-    pub overridden: u64,
-    /// Writes executed here.
-    pub writes: u64,
-    /// Entries that expired here.
-    pub expired: u64,
-}
 
 /// What the grid wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -116,105 +64,12 @@ pub enum Out {
         /// Its token.
         token: Rev,
     },
+    /// A group of a watched cache has changed.
+    Changed(Changes),
 }
 
-/// Whose request it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Caller {
-    Client(u64),
-    /// The grid itself, giving its data to the other side of a split.
-    Merge,
-}
-
-/// A request of this member under way.
-struct Ask {
-    caller: Caller,
-    request: Request,
-    deadline: Moment,
-    /// When the attempt that is under way was begun.
-    begun: Moment,
-    /// Where it is; none: it waits, until when.
-    sent: Option<MemberId>,
-    again_at: Moment,
-}
-
-/// Who is to be answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Asker {
-    member: MemberId,
-    attempt: u64,
-}
-
-/// An answer that waits until all owners have what it is based on.
-struct Waiter {
-    point: u64,
-    asker: Asker,
-    reply: Reply,
-    /// The answer when this member stops being the primary first.
-    otherwise: Reply,
-}
-
-struct Logged {
-    seq: u64,
-    effect: Option<Arc<Effect>>,
-    at: Moment,
-}
-
-struct Peer {
-    node: NodeId,
-    is_owner: bool,
-    is_synced: bool,
-    has: u64,
-    sent_at: Moment,
-    progress_at: Moment,
-    is_late: bool,
-}
-
-/// A row at its primary.
-struct Primary {
-    last: u64,
-    log: VecDeque<Logged>,
-    peers: Vec<Peer>,
-    waiters: VecDeque<Waiter>,
-    locks: Locks,
-    renewed: BTreeMap<Bytes, Moment>,
-    since: Moment,
-    first_digest: u64,
-    check_at: Moment,
-}
-
-/// A row at another owner, or at a member that is being filled.
-struct CopyRow {
-    primary: NodeId,
-    applied: u64,
-    is_started: bool,
-    is_synced: bool,
-    filling: Option<fill::Filling>,
-}
-
-enum Role {
-    Nobody,
-    Primary(Box<Primary>),
-    Copy(Box<CopyRow>),
-}
-
-struct RowState {
-    store: Store,
-    is_complete: bool,
-    role: Role,
-}
-
-impl Default for RowState {
-    fn default() -> Self {
-        Self { store: Store::default(), is_complete: false, role: Role::Nobody }
-    }
-}
-
-#[derive(Default)]
-struct Seen {
-    floor: u64,
-    attempts: BTreeSet<u64>,
-}
+/// Lives that are known to have ended, remembered at most.
+const MOST_DEAD: usize = 1024;
 
 /// The data of one member.
 pub struct Grid {
@@ -222,15 +77,23 @@ pub struct Grid {
     limits: Limits,
     rules: Rules,
     policies: BTreeMap<u32, Policy>,
+    watched: BTreeSet<Space>,
     view: Option<Arc<View>>,
     promised: Epoch,
     is_quorate: bool,
     rows: Vec<RowState>,
-    asks: BTreeMap<u64, Ask>,
+    /// The rows that are whole.
+    complete: RowSet,
+    /// Rows with something that time brings about.
+    active: RowSet,
+    fills: fill::Fills,
+    checking: tick::Checking,
+    asks: HashMap<u64, Ask, FixedState>,
     next_attempt: u64,
-    seen: BTreeMap<MemberId, Seen>,
+    seen: BTreeMap<MemberId, seen::Seen>,
     holding: Holding,
-    offers: VecDeque<(Group, BTreeMap<Bytes, Put>)>,
+    offers: VecDeque<offer::Offer>,
+    offering: usize,
     dead: BTreeSet<MemberId>,
     stats: Stats,
     out: VecDeque<Out>,
@@ -247,15 +110,21 @@ impl Grid {
             limits,
             rules,
             policies: BTreeMap::new(),
+            watched: BTreeSet::new(),
             view: None,
             promised,
             is_quorate: false,
             rows: Vec::new(),
-            asks: BTreeMap::new(),
+            complete: RowSet::default(),
+            active: RowSet::default(),
+            fills: fill::Fills::default(),
+            checking: tick::Checking::default(),
+            asks: HashMap::default(),
             next_attempt: 1,
             seen: BTreeMap::new(),
             holding: Holding::default(),
             offers: VecDeque::new(),
+            offering: 0,
             dead: BTreeSet::new(),
             stats: Stats::default(),
             out: VecDeque::new(),
@@ -265,6 +134,18 @@ impl Grid {
     /// How a cache merges; the same on every member.
     pub fn set_policy(&mut self, cache: u32, policy: Policy) {
         self.policies.insert(cache, policy);
+    }
+
+    /// Whether changes of a cache are told ([`Out::Changed`]). Each of a group's changes is told in
+    /// order: by its primary once it is acknowledged, by each whole copy at once. What a copy is
+    /// filled with is not told, and neither is a write whose primary was lost before it was
+    /// acknowledged. A cache that nobody watches costs nothing.
+    pub fn watch(&mut self, space: Space, is_watched: bool) {
+        if is_watched {
+            self.watched.insert(space);
+        } else {
+            self.watched.remove(&space);
+        }
     }
 
     /// What has happened.
@@ -315,7 +196,7 @@ impl Grid {
 
     /// A life is known to have ended. Without a quorum its leases end with it.
     pub fn dead(&mut self, id: MemberId) {
-        if self.dead.len() < 1024 {
+        if self.dead.len() < MOST_DEAD {
             self.dead.insert(id);
         }
     }
@@ -326,13 +207,14 @@ impl Grid {
             Message::Ask { attempt, request } => {
                 let asker = Asker { member: from, attempt };
                 if self.is_new(asker) {
-                    self.execute(asker, request, now);
+                    self.execute(asker, &request, now);
                 }
             }
             Message::Answer { attempt, reply } => self.answered(Some(from), attempt, reply, now),
-            Message::Sync { epoch, row, digest } => {
+            Message::Sync { epoch, row, reign, base, seq, digest } => {
                 if self.takes(from, epoch) {
-                    self.sync(from, row, digest, now);
+                    let told = copy::Told { reign, base, seq, digest };
+                    self.sync(from, row, told, now);
                 }
             }
             Message::Append { epoch, row, first, items } => {
@@ -369,20 +251,6 @@ impl Grid {
         }
     }
 
-    /// Time passed.
-    pub fn tick(&mut self, now: Moment) {
-        self.dispatch_waiting(now, false);
-        for (name, token) in self.holding.over(now) {
-            self.out.push_back(Out::LeaseLost { name, token });
-        }
-        for row in 0..self.rows.len() {
-            let row = RowId::try_from(row).unwrap_or(RowId::MAX);
-            self.tick_primary(row, now);
-            self.tick_copy(row, now);
-        }
-        self.offer(now);
-    }
-
     /// The rule of the fence: a write or a primary's question is taken only in the epoch that is
     /// both installed and the highest promised.
     fn takes(&mut self, from: MemberId, epoch: Epoch) -> bool {
@@ -399,6 +267,16 @@ impl Grid {
         self.view.as_ref().is_some_and(|view| view.epoch == epoch)
     }
 
+    /// The installed epoch.
+    fn epoch(&self) -> Option<Epoch> {
+        self.view.as_ref().map(|view| view.epoch)
+    }
+
+    /// Whether no later epoch is promised than the one installed.
+    fn is_in_force(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.epoch == self.promised)
+    }
+
     fn send(&mut self, to: NodeId, message: Message) {
         self.out.push_back(Out::Send { to, message });
     }
@@ -407,17 +285,17 @@ impl Grid {
         let Some(state) = self.rows.get_mut(usize::from(row)) else { return };
         if state.is_complete != is_complete {
             state.is_complete = is_complete;
+            if is_complete {
+                self.complete.insert(row);
+            } else {
+                self.complete.remove(row);
+            }
             self.tell_complete();
         }
     }
 
     fn tell_complete(&mut self) {
-        let mut rows = RowSet::default();
-        for (at, row) in self.rows.iter().enumerate() {
-            if row.is_complete {
-                rows.insert(RowId::try_from(at).unwrap_or(RowId::MAX));
-            }
-        }
+        let rows = self.complete.clone();
         if let Some(Out::Complete(last)) = self.out.back_mut() {
             *last = rows;
         } else {
@@ -433,11 +311,23 @@ impl Grid {
         }
     }
 
-    fn copy_of(&mut self, row: RowId) -> Option<(&mut CopyRow, &mut Store)> {
+    /// A row as a copy of this primary's.
+    fn copy_of(&mut self, row: RowId, primary: NodeId) -> Option<(&mut CopyRow, &mut Store)> {
         let state = self.rows.get_mut(usize::from(row))?;
         match &mut state.role {
-            Role::Copy(copy) => Some((copy, &mut state.store)),
-            Role::Primary(_) | Role::Nobody => None,
+            Role::Copy(copy) if copy.primary == primary => Some((copy, &mut state.store)),
+            Role::Copy(_) | Role::Primary(_) | Role::Nobody => None,
         }
     }
+
+    fn is_watched(&self, group: &Group) -> bool {
+        !self.watched.is_empty() && self.watched.contains(&group.space)
+    }
+
+    fn table_of(&self, row: RowId) -> u8 {
+        self.view.as_ref().map_or(0, |view| view.table_of(row))
+    }
 }
+
+/// Entries as they are offered to the other side of a split.
+type Entries = BTreeMap<Bytes, Put>;

@@ -19,6 +19,7 @@
 //! | `grid` | the state machine, and a file for each of its stories |
 //! | `lock`, `lease` | who may write a group now; who is the one for a name |
 //! | `merge` | what becomes of two values of one key when two sides of a split meet |
+//! | `watch` | changes as they are told to listeners |
 //! | `core` | membership and grid together |
 //! | `wire`, `bounds` | messages and what stands on disk, as bytes, and what those may not exceed |
 
@@ -37,6 +38,7 @@ pub mod rules;
 pub mod segment;
 pub mod store;
 pub mod topology;
+pub mod watch;
 pub mod wire;
 
 pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
@@ -46,5 +48,6 @@ pub use merge::{Policy, Resolve};
 pub use mode::{Kept, Mode};
 pub use placement::Rendezvous;
 pub use rules::Rules;
-pub use segment::{Bytes, Group, Space};
+pub use segment::{Bytes, Group, Place, Space};
 pub use topology::Topology;
+pub use watch::{Changes, Kind};

@@ -3,9 +3,10 @@
 //! checkout's fence and the revision that it saw.
 
 use crate::batch::{Fence, Rev};
-use crate::segment::Group;
+use crate::segment::Place;
+use foldhash::fast::FixedState;
 use muster_cluster::{MemberId, Moment};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 
 /// Groups whose checkouts a primary remembers, at most.
 const MOST_REMEMBERED: usize = 4096;
@@ -21,11 +22,11 @@ pub struct Lock {
     pub ends: Moment,
 }
 
-/// The checkouts of one row, at its primary.
+/// The checkouts of one row, at its primary. Two groups of one place, one pair in 2^64, share theirs.
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
-    held: BTreeMap<Group, Lock>,
-    given: BTreeSet<u64>,
+    held: HashMap<Place, Lock, FixedState>,
+    given: HashSet<Place, FixedState>,
     number: u64,
     epoch: u64,
     /// Since which epoch this member has been the primary without a break.
@@ -47,46 +48,49 @@ impl Locks {
     }
 
     /// The checkout of a group, if there is one.
-    pub fn of(&mut self, group: &Group, now: Moment) -> Option<Lock> {
-        let lock = *self.held.get(group)?;
+    pub fn of(&mut self, place: Place, now: Moment) -> Option<Lock> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let lock = *self.held.get(&place)?;
         if lock.ends <= now {
-            self.held.remove(group);
+            self.held.remove(&place);
             return None;
         }
         Some(lock)
     }
 
     /// Gives a checkout of a group that nobody has.
-    pub fn give(&mut self, group: &Group, holder: MemberId, ends: Moment) -> Fence {
+    pub fn give(&mut self, place: Place, holder: MemberId, ends: Moment) -> Fence {
         self.number += 1;
         let fence = Fence { epoch: self.epoch, number: self.number };
-        self.held.insert(group.clone(), Lock { fence, holder, ends });
+        self.held.insert(place, Lock { fence, holder, ends });
         if self.given.len() <= MOST_REMEMBERED {
-            self.given.insert(group.hash());
+            self.given.insert(place);
         }
         fence
     }
 
     /// Whether a commit may stand: the checkout is still the one; or it was given by an earlier
     /// primary, nobody else has had the group since, and the group is as it was.
-    pub fn allows(&mut self, group: &Group, under: (Fence, Rev), rev: Rev, now: Moment) -> bool {
+    pub fn allows(&mut self, place: Place, under: (Fence, Rev), rev: Rev, now: Moment) -> bool {
         let (fence, seen) = under;
-        match self.of(group, now) {
+        match self.of(place, now) {
             Some(lock) => lock.fence == fence,
             None => {
                 fence.epoch < self.since
                     && seen == rev
                     && self.given.len() <= MOST_REMEMBERED
-                    && !self.given.contains(&group.hash())
+                    && !self.given.contains(&place)
             }
         }
     }
 
     /// Ends a checkout. False when it was not this one.
-    pub fn release(&mut self, group: &Group, fence: Fence) -> bool {
-        let is_it = self.held.get(group).is_some_and(|lock| lock.fence == fence);
+    pub fn release(&mut self, place: Place, fence: Fence) -> bool {
+        let is_it = self.held.get(&place).is_some_and(|lock| lock.fence == fence);
         if is_it {
-            self.held.remove(group);
+            self.held.remove(&place);
         }
         is_it
     }
@@ -100,19 +104,19 @@ mod tests {
     #[test]
     fn a_commit_of_an_earlier_primarys_checkout_stands_only_while_nothing_came_between() {
         let (group, other) = (
-            Group::new(Space { table: 0, cache: 1 }, b"a"),
-            Group::new(Space { table: 0, cache: 1 }, b"b"),
+            Place::of(Space { table: 0, cache: 1 }, b"a"),
+            Place::of(Space { table: 0, cache: 1 }, b"b"),
         );
         let (rev, now) = (Rev { epoch: 3, seq: 9 }, Moment::ZERO);
         let old = Fence { epoch: 4, number: 1 };
         let mut locks = Locks::new(5);
-        assert!(locks.allows(&group, (old, rev), rev, now));
-        assert!(!locks.allows(&group, (old, Rev { epoch: 3, seq: 8 }), rev, now));
-        assert!(!locks.allows(&group, (Fence { epoch: 5, number: 1 }, rev), rev, now));
-        let fence = locks.give(&group, MemberId::default(), Moment::from_secs(1));
+        assert!(locks.allows(group, (old, rev), rev, now));
+        assert!(!locks.allows(group, (old, Rev { epoch: 3, seq: 8 }), rev, now));
+        assert!(!locks.allows(group, (Fence { epoch: 5, number: 1 }, rev), rev, now));
+        let fence = locks.give(group, MemberId::default(), Moment::from_secs(1));
         assert!(fence > old);
-        assert!(locks.release(&group, fence) && !locks.release(&group, fence));
-        assert!(!locks.allows(&group, (old, rev), rev, now));
-        assert!(locks.allows(&other, (old, rev), rev, now));
+        assert!(locks.release(group, fence) && !locks.release(group, fence));
+        assert!(!locks.allows(group, (old, rev), rev, now));
+        assert!(locks.allows(other, (old, rev), rev, now));
     }
 }

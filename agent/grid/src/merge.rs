@@ -25,19 +25,16 @@ impl Policy {
     #[must_use]
     pub fn merge(self, key: &[u8], ours: Option<&Entry>, theirs: &Put) -> Option<Put> {
         let Some(ours) = ours else { return Some(theirs.clone()) };
-        if ours.put.value == theirs.value {
+        if ours.value == theirs.value {
             return None;
         }
         match self {
             Self::PreferMajor => None,
-            Self::Latest => (theirs.stamp > ours.put.stamp).then(|| theirs.clone()),
+            Self::Latest => (theirs.stamp > ours.stamp).then(|| theirs.clone()),
             Self::Custom(resolve) => {
-                let value = resolve(key, &ours.put.value, &theirs.value);
-                (value != ours.put.value).then(|| Put {
-                    value,
-                    stamp: ours.put.stamp.max(theirs.stamp),
-                    ..ours.put.clone()
-                })
+                let value = resolve(key, &ours.value, &theirs.value);
+                let stamp = ours.stamp.max(theirs.stamp);
+                (value != ours.value).then(|| Put { value, stamp, ..ours.put() })
             }
         }
     }
@@ -47,6 +44,8 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::batch::Rev;
+    use crate::segment::Place;
+    use muster_cluster::Moment;
 
     fn put(value: &[u8], stamp: u64) -> Put {
         Put { stamp, ..Put::new(value) }
@@ -54,7 +53,8 @@ mod tests {
 
     #[test]
     fn each_policy_keeps_the_value_it_names() {
-        let ours = Entry { put: put(b"a", 5), rev: Rev::default(), ends: None, idle_ends: None };
+        let place = Place { cache: 1, hash: 2 };
+        let ours = Entry::new(place, b"k", &put(b"a", 5), Rev::default(), Moment::ZERO);
         let theirs = put(b"b", 6);
         assert_eq!(Policy::PreferMajor.merge(b"k", Some(&ours), &theirs), None);
         assert_eq!(Policy::PreferMajor.merge(b"k", None, &theirs), Some(theirs.clone()));

@@ -1,11 +1,15 @@
 //! What members tell each other about rows.
 
 use crate::batch::{Reply, Request};
-use crate::segment::Group;
+use crate::segment::Place;
 use crate::store::{Effect, WholeGroup};
 use muster_cluster::{Epoch, RowId};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// Writes that follow on each other; mostly one.
+pub type Items = SmallVec<[Option<Arc<Effect>>; 1]>;
 
 /// Between the members of a view.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,7 +19,7 @@ pub enum Message {
         /// Unique for the asker's life.
         attempt: u64,
         /// What.
-        request: Request,
+        request: Arc<Request>,
     },
     /// Done.
     Answer {
@@ -30,17 +34,24 @@ pub enum Message {
         epoch: Epoch,
         /// The row.
         row: RowId,
-        /// The digest of the primary's copy before its first write of the epoch.
+        /// Since which epoch it has led the row without a break. Its writes are numbered on since
+        /// then.
+        reign: Epoch,
+        /// Whoever has all its writes up to this one or a later one goes on from there.
+        base: u64,
+        /// Its last write before this epoch.
+        seq: u64,
+        /// The digest of its copy after that write.
         digest: u64,
     },
-    /// To the primary: send the groups after this one.
+    /// To the primary: send the groups after this place.
     Pull {
         /// The epoch.
         epoch: Epoch,
         /// The row.
         row: RowId,
-        /// After which group; none for the beginning.
-        after: Option<Group>,
+        /// After which place; none for the beginning.
+        after: Option<Place>,
     },
     /// Some groups, whole.
     Chunk {
@@ -48,11 +59,11 @@ pub enum Message {
         epoch: Epoch,
         /// The row.
         row: RowId,
-        /// After which group.
-        after: Option<Group>,
+        /// After which place.
+        after: Option<Place>,
         /// Up to which; none for the end.
-        to: Option<Group>,
-        /// All groups between, as they were after this write of the epoch.
+        to: Option<Place>,
+        /// All groups between, as they were after this write.
         as_of: u64,
         /// The groups.
         groups: Arc<Vec<WholeGroup>>,
@@ -73,7 +84,7 @@ pub enum Message {
         /// The number of the first.
         first: u64,
         /// The writes.
-        items: Vec<Option<Arc<Effect>>>,
+        items: Items,
     },
     /// I have all up to this one.
     Appended {

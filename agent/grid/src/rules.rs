@@ -1,34 +1,27 @@
 //! The rules on which everything rests, as values. Shells use [`Rules::default`]; a simulation puts
 //! a weaker one in its place to show that its checkers notice.
 
-use muster_cluster::Epoch;
+use muster_cluster::{Epoch, NodeId};
 use std::time::Duration;
-
-/// What a copy knows of one peer of its row.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerState {
-    /// It owns the row; otherwise it is being filled.
-    pub is_owner: bool,
-    /// It has said that its copy is the primary's.
-    pub is_synced: bool,
-    /// The last write of this epoch that it has.
-    pub has: u64,
-}
 
 /// The rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Whether a write or read of this epoch is taken, with the installed and the promised epoch.
     pub takes: fn(installed: Epoch, promised: Epoch, epoch: Epoch) -> bool,
-    /// How far the row is acknowledged, given its last write; none while an owner is not synced.
-    pub acknowledged: fn(last: u64, peers: &[PeerState]) -> Option<u64>,
+    /// Whether a copy does the writes of this sender, given its primary in the installed epoch. The
+    /// check of the epoch says it already; it is cheap to say it twice.
+    pub follows: fn(primary: NodeId, from: NodeId) -> bool,
+    /// How far the row is acknowledged, given its last write, whether every other owner has said
+    /// that its copy is the primary's, and the last write that all others have.
+    pub acknowledged: fn(last: u64, are_synced: bool, everywhere: u64) -> Option<u64>,
     /// Whether a lease may go to another, given how long ago it was renewed.
     pub lease_over: fn(since: Duration, lease: Duration) -> bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { takes, acknowledged, lease_over }
+        Self { takes, follows, acknowledged, lease_over }
     }
 }
 
@@ -36,11 +29,12 @@ fn takes(installed: Epoch, promised: Epoch, epoch: Epoch) -> bool {
     installed == epoch && promised == epoch
 }
 
-fn acknowledged(last: u64, peers: &[PeerState]) -> Option<u64> {
-    if peers.iter().any(|peer| peer.is_owner && !peer.is_synced) {
-        return None;
-    }
-    Some(peers.iter().map(|peer| peer.has).min().unwrap_or(last))
+fn follows(primary: NodeId, from: NodeId) -> bool {
+    primary == from
+}
+
+fn acknowledged(_last: u64, are_synced: bool, everywhere: u64) -> Option<u64> {
+    are_synced.then_some(everywhere)
 }
 
 fn lease_over(since: Duration, lease: Duration) -> bool {

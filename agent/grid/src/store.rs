@@ -1,45 +1,20 @@
 //! The entries of one row, their digest, and when they expire.
 
+mod count;
+mod entry;
+
+pub use count::Count;
+pub use entry::Entry;
+
 use crate::batch::{Entries, Put, Rev};
-use crate::segment::{Bytes, Group, hash};
+use crate::segment::{Bytes, Group, Place, Space};
+use count::Counts;
+use entry::Held;
 use muster_cluster::Moment;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-use std::time::Duration;
-
-/// One entry.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// What was put.
-    pub put: Put,
-    /// When it was put.
-    pub rev: Rev,
-    /// When its time to live ends, by this member's clock.
-    pub ends: Option<Moment>,
-    /// When it has been idle for too long, by this member's clock.
-    pub idle_ends: Option<Moment>,
-}
-
-impl Entry {
-    fn new(put: Put, rev: Rev, now: Moment) -> Self {
-        let (ends, idle_ends) = (
-            put.ttl.map(|ttl| now.saturating_add(ttl)),
-            put.idle.map(|idle| now.saturating_add(idle)),
-        );
-        Self { put, rev, ends, idle_ends }
-    }
-
-    fn deadline(&self) -> Option<Moment> {
-        self.ends.into_iter().chain(self.idle_ends).min()
-    }
-
-    /// As it is sent to another member: with what is left of its time.
-    fn sent(&self, now: Moment) -> Put {
-        let ttl = self.ends.map(|ends| ends.saturating_sub(now));
-        Put { ttl, ..self.put.clone() }
-    }
-}
 
 /// What one batch did to one group: the primary decides it, the others do as they are told.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,6 +23,10 @@ pub struct Effect {
     pub group: Group,
     /// Its new revision.
     pub rev: Rev,
+    /// The token that it was written with; 0 for none. The group remembers the highest.
+    pub token: u128,
+    /// The entries' time was over: nobody removed them.
+    pub is_expiry: bool,
     /// New values, and removals.
     pub puts: Vec<(Bytes, Option<Put>)>,
 }
@@ -59,27 +38,24 @@ pub struct WholeGroup {
     pub group: Group,
     /// Its revision.
     pub rev: Rev,
+    /// The highest token it was written with; 0 for none.
+    pub token: u128,
     /// Its entries.
     pub entries: Vec<(Bytes, Rev, Put)>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Held {
-    entries: BTreeMap<Bytes, Entry>,
-    rev: Rev,
 }
 
 /// The entries of one row.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    groups: BTreeMap<Group, Held>,
-    deadlines: BTreeSet<(Moment, Group, Bytes)>,
+    groups: BTreeMap<Key, Held>,
+    deadlines: BTreeSet<(Moment, Key)>,
+    counts: Counts,
     digest: u64,
 }
 
 impl Store {
-    /// A number that two copies share exactly when they have the same entries and revisions (but
-    /// for one chance in 2^64). Deadlines do not count: they are by each member's own clock.
+    /// A number that two copies share exactly when they have the same entries, revisions and tokens
+    /// (but for one chance in 2^64). Deadlines do not count: they are by each member's own clock.
     #[must_use]
     pub fn digest(&self) -> u64 {
         self.digest
@@ -97,170 +73,370 @@ impl Store {
         self.groups.is_empty()
     }
 
+    /// What there is of one cache.
+    #[must_use]
+    pub fn count(&self, cache: u32) -> Count {
+        self.counts.of(cache)
+    }
+
     /// The revision of a group; zero when there is none.
     #[must_use]
     pub fn rev(&self, group: &Group) -> Rev {
-        self.groups.get(group).map_or(Rev::default(), |held| held.rev)
+        self.held(group).map_or(Rev::default(), |held| held.rev)
+    }
+
+    /// The highest token that a group was written with; 0 for none.
+    #[must_use]
+    pub fn token(&self, group: &Group) -> u128 {
+        self.held(group).map_or(0, |held| held.token)
     }
 
     /// One entry.
     #[must_use]
     pub fn entry(&self, group: &Group, key: &[u8]) -> Option<&Entry> {
-        self.groups.get(group)?.entries.get(key)
+        self.held(group)?.get(key)
+    }
+
+    /// One entry, by borrowed names.
+    #[must_use]
+    pub fn peek(&self, place: Place, name: &[u8], key: &[u8]) -> Option<&Entry> {
+        self.groups.get(&(place, name) as &dyn Named)?.get(key)
     }
 
     /// The entries of a group.
     #[must_use]
     pub fn entries(&self, group: &Group) -> Entries {
-        let Some(held) = self.groups.get(group) else { return Entries::default() };
-        let entries = (held.entries.iter())
-            .map(|(key, entry)| (key.clone(), (entry.put.value.clone(), entry.rev)))
-            .collect();
-        Entries { entries, rev: held.rev }
+        self.held(group).map_or_else(Entries::default, |held| held.entries(None))
     }
 
-    /// All groups, in order.
-    pub fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.groups.keys()
+    fn held(&self, group: &Group) -> Option<&Held> {
+        self.groups.get(group as &dyn Named)
     }
 
-    /// A group with its whole entries, as another member gets it.
-    #[must_use]
-    pub fn whole(&self, group: &Group, now: Moment) -> Option<WholeGroup> {
-        let held = self.groups.get(group)?;
-        let entries = (held.entries.iter())
-            .map(|(key, entry)| (key.clone(), entry.rev, entry.sent(now)))
-            .collect();
-        Some(WholeGroup { group: group.clone(), rev: held.rev, entries })
+    /// All groups whole, in order, as another member gets them. Those after a place where one is
+    /// given.
+    pub fn whole_after(
+        &self,
+        table: u8,
+        after: Option<Place>,
+        now: Moment,
+    ) -> impl Iterator<Item = WholeGroup> + use<'_> {
+        self.after(after).map(move |(key, held)| {
+            let entries = (held.entries.iter())
+                .map(|(key, entry)| (key.clone(), entry.rev, entry.sent(now)))
+                .collect();
+            let space = Space { table, cache: key.place.cache };
+            let group = Group::named(space, key.name.clone());
+            WholeGroup { group, rev: held.rev, token: held.token, entries }
+        })
+    }
+
+    /// Names and entries of a cache's groups after a place, in order, but for what is over.
+    pub fn page(
+        &self,
+        cache: u32,
+        after: Option<Place>,
+        now: Moment,
+    ) -> impl Iterator<Item = (Place, Bytes, Entries)> + use<'_> {
+        let begin = Place { cache, hash: 0 };
+        let from = after.map_or(Some(begin), Place::next);
+        (self.from(from).take_while(move |(key, _)| key.place.cache == cache))
+            .map(move |(key, held)| (key.place, key.name.clone(), held.entries(Some(now))))
+    }
+
+    fn after(&self, after: Option<Place>) -> impl Iterator<Item = (&Key, &Held)> + use<'_> {
+        self.from(after.map_or(Some(Place { cache: 0, hash: 0 }), Place::next))
+    }
+
+    /// From a place on; none: nothing is left.
+    fn from(&self, from: Option<Place>) -> impl Iterator<Item = (&Key, &Held)> + use<'_> {
+        let begin = from.map(|place| Key { place, name: Bytes::default() });
+        begin.into_iter().flat_map(|begin| self.groups.range(begin..))
     }
 
     /// Does what a batch did.
     pub fn apply(&mut self, effect: &Effect, now: Moment) {
-        let mut held = self.take(&effect.group).unwrap_or_default();
+        let place = effect.group.place();
+        let count = self.counts.of_mut(place.cache);
+        let mut digest = self.digest;
+        let name = &effect.group as &dyn Named;
+        let held = match self.groups.get_mut(name) {
+            Some(held) => {
+                digest = digest.wrapping_sub(held.own_sum(place));
+                held
+            }
+            None => {
+                count.groups += 1;
+                self.groups.entry(Key::of(&effect.group)).or_default()
+            }
+        };
         for (key, put) in &effect.puts {
-            match put {
+            let old = match put {
                 Some(put) => {
-                    held.entries.insert(key.clone(), Entry::new(put.clone(), effect.rev, now));
+                    let entry = Entry::new(place, key, put, effect.rev, now);
+                    digest = digest.wrapping_add(entry.sum);
+                    count.add(entry.size(key));
+                    held.put(key, entry)
                 }
-                None => {
-                    held.entries.remove(key);
-                }
+                None => held.remove(key),
+            };
+            if let Some(old) = old {
+                digest = digest.wrapping_sub(old.sum);
+                count.subtract(old.size(key));
             }
         }
         held.rev = effect.rev;
-        self.give(effect.group.clone(), held);
+        held.token = held.token.max(effect.token);
+        let expires = |put: &Option<Put>| put.as_ref().is_some_and(Put::expires);
+        let may_expire = held.due.is_some() || effect.puts.iter().any(|(_, put)| expires(put));
+        let due = if may_expire { held.first_deadline() } else { None };
+        let was_due = std::mem::replace(&mut held.due, due);
+        if held.is_forgotten() {
+            count.groups -= 1;
+            self.groups.remove(name);
+        } else {
+            digest = digest.wrapping_add(held.own_sum(place));
+        }
+        self.digest = digest;
+        if was_due != due {
+            self.move_deadline(Key::of(&effect.group), was_due, due);
+        }
+    }
+
+    fn move_deadline(&mut self, key: Key, old: Option<Moment>, new: Option<Moment>) {
+        if let Some(old) = old {
+            self.deadlines.remove(&(old, key.clone()));
+        }
+        if let Some(new) = new {
+            self.deadlines.insert((new, key));
+        }
     }
 
     /// Makes the groups in (after, to] exactly these.
     pub fn replace(
         &mut self,
-        after: Option<&Group>,
-        to: Option<&Group>,
+        after: Option<Place>,
+        to: Option<Place>,
         groups: &[WholeGroup],
         now: Moment,
     ) {
-        let range = (
-            after.map_or(Bound::Unbounded, |group| Bound::Excluded(group.clone())),
-            to.map_or(Bound::Unbounded, |group| Bound::Included(group.clone())),
-        );
-        let old: Vec<Group> = match (after, to) {
-            (Some(after), Some(to)) if after >= to => Vec::new(),
-            _ => self.groups.range(range).map(|(group, _)| group.clone()).collect(),
-        };
-        for group in old {
-            self.take(&group);
+        let old: Vec<Key> = (self.after(after).map(|(key, _)| key))
+            .take_while(|key| to.is_none_or(|to| key.place <= to))
+            .cloned()
+            .collect();
+        for key in old {
+            self.remove(&key);
         }
         for whole in groups {
-            let entries = (whole.entries.iter())
-                .map(|(key, rev, put)| (key.clone(), Entry::new(put.clone(), *rev, now)))
-                .collect();
-            self.take(&whole.group);
-            self.give(whole.group.clone(), Held { entries, rev: whole.rev });
+            self.insert(whole, now);
         }
     }
 
-    /// Groups after one, in order.
-    pub fn after(&self, group: Option<&Group>) -> impl Iterator<Item = &Group> + use<'_> {
-        let from = group.map_or(Bound::Unbounded, |group| Bound::Excluded(group.clone()));
-        self.groups.range((from, Bound::Unbounded)).map(|(group, _)| group)
+    fn remove(&mut self, key: &Key) {
+        let Some(held) = self.groups.remove(key) else { return };
+        self.digest = self.digest.wrapping_sub(held.sum(key.place));
+        let count = self.counts.of_mut(key.place.cache);
+        count.groups -= 1;
+        count.entries -= held.entries.len() as u64;
+        count.bytes -= held.size();
+        self.move_deadline(key.clone(), held.due, None);
+    }
+
+    fn insert(&mut self, whole: &WholeGroup, now: Moment) {
+        let key = Key::of(&whole.group);
+        self.remove(&key);
+        let mut held = Held { rev: whole.rev, token: whole.token, ..Held::default() };
+        held.entries.reserve_exact(whole.entries.len());
+        for (name, rev, put) in &whole.entries {
+            held.put(name, Entry::new(key.place, name, put, *rev, now));
+        }
+        if held.is_forgotten() {
+            return;
+        }
+        held.due = held.first_deadline();
+        self.digest = self.digest.wrapping_add(held.sum(key.place));
+        let count = self.counts.of_mut(key.place.cache);
+        count.groups += 1;
+        count.entries += held.entries.len() as u64;
+        count.bytes += held.size();
+        self.move_deadline(key.clone(), None, held.due);
+        self.groups.insert(key, held);
     }
 
     /// The group was read: its entries are not idle.
     pub fn touch(&mut self, group: &Group, now: Moment) {
-        let idle = |held: &Held| held.entries.values().any(|entry| entry.idle_ends.is_some());
-        if self.groups.get(group).is_some_and(idle)
-            && let Some(mut held) = self.take(group)
-        {
-            for entry in held.entries.values_mut() {
-                entry.idle_ends = entry.put.idle.map(|idle| now.saturating_add(idle));
-            }
-            self.give(group.clone(), held);
+        if self.deadlines.is_empty() {
+            return;
+        }
+        let Some(held) = self.groups.get_mut(group as &dyn Named) else { return };
+        if held.touch(now) {
+            let due = held.first_deadline();
+            let old = std::mem::replace(&mut held.due, due);
+            self.move_deadline(Key::of(group), old, due);
         }
     }
 
     /// Keys of a group whose time is over.
     #[must_use]
     pub fn expired(&self, group: &Group, now: Moment) -> Vec<Bytes> {
-        let entries = self.groups.get(group).into_iter().flat_map(|held| &held.entries);
-        (entries.filter(|(_, entry)| entry.deadline().is_some_and(|ends| ends <= now)))
+        if self.deadlines.is_empty() {
+            return Vec::new();
+        }
+        let held = self.held(group).filter(|held| held.due.is_some_and(|due| due <= now));
+        (held.into_iter().flat_map(|held| &held.entries))
+            .filter(|(_, entry)| entry.is_over(now))
             .map(|(key, _)| key.clone())
             .collect()
     }
 
     /// A group that has entries whose time is over.
     #[must_use]
-    pub fn first_expired(&self, now: Moment) -> Option<Group> {
-        let (ends, group, _) = self.deadlines.first()?;
-        (*ends <= now).then(|| group.clone())
+    pub fn first_expired(&self, table: u8, now: Moment) -> Option<Group> {
+        let (ends, key) = self.deadlines.first()?;
+        let space = Space { table, cache: key.place.cache };
+        (*ends <= now).then(|| Group::named(space, key.name.clone()))
     }
 
-    /// The time left until the first entry expires.
+    /// Whether anything in it will expire.
     #[must_use]
-    pub fn next_deadline(&self, now: Moment) -> Option<Duration> {
-        self.deadlines.first().map(|(ends, ..)| ends.saturating_sub(now))
-    }
-
-    fn take(&mut self, group: &Group) -> Option<Held> {
-        let held = self.groups.remove(group)?;
-        self.digest = self.digest.wrapping_sub(digest(group, &held));
-        for (key, entry) in &held.entries {
-            if let Some(ends) = entry.deadline() {
-                self.deadlines.remove(&(ends, group.clone(), key.clone()));
-            }
-        }
-        Some(held)
-    }
-
-    fn give(&mut self, group: Group, held: Held) {
-        if held.entries.is_empty() {
-            return;
-        }
-        self.digest = self.digest.wrapping_add(digest(&group, &held));
-        for (key, entry) in &held.entries {
-            if let Some(ends) = entry.deadline() {
-                self.deadlines.insert((ends, group.clone(), key.clone()));
-            }
-        }
-        self.groups.insert(group, held);
+    pub fn has_deadlines(&self) -> bool {
+        !self.deadlines.is_empty()
     }
 }
 
-fn digest(group: &Group, held: &Held) -> u64 {
-    let number = |n: u64| n.to_le_bytes();
-    let mut sum = hash(&[
-        &group.space.cache.to_le_bytes(),
-        &group.name,
-        &number(held.rev.epoch),
-        &number(held.rev.seq),
-    ]);
-    for (key, entry) in &held.entries {
-        sum = sum.wrapping_add(hash(&[
-            &group.name,
-            key,
-            &entry.put.value,
-            &number(entry.rev.epoch),
-            &number(entry.rev.seq),
-        ]));
+/// A group's name as the key of a row: in the order of places.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    place: Place,
+    name: Bytes,
+}
+
+impl Key {
+    fn of(group: &Group) -> Self {
+        Self { place: group.place(), name: group.name.clone() }
     }
-    sum
+}
+
+/// What names a group, owned or borrowed.
+trait Named {
+    fn parts(&self) -> (Place, &[u8]);
+}
+
+impl Named for Key {
+    fn parts(&self) -> (Place, &[u8]) {
+        (self.place, &self.name)
+    }
+}
+
+impl Named for Group {
+    fn parts(&self) -> (Place, &[u8]) {
+        (self.place(), &self.name)
+    }
+}
+
+impl Named for (Place, &[u8]) {
+    fn parts(&self) -> (Place, &[u8]) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for Key {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl PartialOrd for dyn Named + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Named + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SPACE: Space = Space { table: 0, cache: 3 };
+
+    fn effect(group: u8, key: u8, put: Option<u8>, seq: u64, token: u128) -> Effect {
+        let put = put.map(|value| Put {
+            ttl: value.is_multiple_of(3).then(|| Moment::from_millis(value.into())),
+            ..Put::new(&vec![value; value.into()])
+        });
+        Effect {
+            group: Group::new(SPACE, &[group]),
+            rev: Rev { epoch: 1, seq },
+            token,
+            is_expiry: false,
+            puts: vec![([key][..].into(), put)],
+        }
+    }
+
+    /// Everything that is counted, counted anew.
+    fn counted(store: &Store) -> (Count, u64, usize) {
+        let mut copy = Store::default();
+        let all: Vec<_> = store.whole_after(0, None, Moment::ZERO).collect();
+        copy.replace(None, None, &all, Moment::ZERO);
+        (copy.count(3), copy.digest(), copy.deadlines.len())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_counted_along_the_way_is_what_is_there(
+            changes: Vec<(u8, u8, Option<u8>, bool)>
+        ) {
+            let mut store = Store::default();
+            for (seq, (group, key, put, has_token)) in (1..).zip(changes) {
+                let token = if has_token { 7 } else { 0 };
+                store.apply(&effect(group % 8, key % 4, put, seq, token), Moment::ZERO);
+                let (count, digest, deadlines) = counted(&store);
+                prop_assert_eq!(store.count(3), count);
+                prop_assert_eq!(store.digest(), digest);
+                prop_assert_eq!(store.deadlines.len(), deadlines);
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_without_entries_remembers_its_token() {
+        let mut store = Store::default();
+        store.apply(&effect(1, 1, Some(1), 1, 9), Moment::ZERO);
+        store.apply(&effect(1, 1, None, 2, 0), Moment::ZERO);
+        assert_eq!(store.token(&Group::new(SPACE, &[1])), 9);
+        store.apply(&effect(2, 1, Some(1), 3, 0), Moment::ZERO);
+        store.apply(&effect(2, 1, None, 4, 0), Moment::ZERO);
+        assert_eq!((store.len(), store.count(3).entries), (1, 0));
+    }
+
+    #[test]
+    fn a_page_begins_after_a_place_and_ends_with_its_cache() {
+        let mut store = Store::default();
+        for name in 0..9u8 {
+            store.apply(&effect(name, 1, Some(1), name.into(), 0), Moment::ZERO);
+        }
+        let other = Effect {
+            group: Group::new(Space { cache: 4, ..SPACE }, b"x"),
+            ..effect(0, 1, Some(1), 10, 0)
+        };
+        store.apply(&other, Moment::ZERO);
+        let all: Vec<_> = store.page(3, None, Moment::ZERO).collect();
+        assert_eq!(all.len(), 9);
+        let rest: Vec<_> = store.page(3, Some(all[5].0), Moment::ZERO).collect();
+        assert_eq!(rest, all[6..]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Where a group lives: a function of the view.
 
-use crate::segment::Group;
+use crate::segment::{Group, Place, Space};
 use muster_cluster::{MemberId, NodeId, RowId, View};
 use std::sync::Arc;
 
@@ -27,6 +27,13 @@ impl Topology {
     #[must_use]
     pub fn primary(&self, group: &Group) -> Option<MemberId> {
         self.view.primary(self.row(group))
+    }
+
+    /// Who takes the reads and writes of a group that is only a name yet. Without an allocation: a
+    /// name whose primary is a certain member is found by trying some.
+    #[must_use]
+    pub fn primary_of(&self, space: Space, name: &[u8]) -> Option<MemberId> {
+        self.view.primary(Place::of(space, name).row(space.table, &self.view))
     }
 
     /// Who owns a group, the primary first.

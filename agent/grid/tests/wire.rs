@@ -121,11 +121,18 @@ impl Town {
         let value = vec![7; self.rng.usize(0..60)];
         let put = Put { ttl: Some(Duration::from_millis(700)), ..Put::new(&value) };
         let op = Op { key: b"k".into(), expect: Expect::Any, put: Some(put) };
-        let request = match self.rng.u8(0..6) {
+        let request = match self.rng.u8(0..8) {
             0 => Request::Get(group),
-            1 => Request::Checkout { group, hold: Duration::from_millis(200), confirm: true },
+            1 => {
+                let (hold, wait) = (Duration::from_millis(200), Duration::from_millis(300));
+                Request::Checkout { group, hold, confirm: true, wait }
+            }
             2 => Request::Lease { name: b"l".into(), wish: LeaseWish::Campaign },
-            3 => Request::Merge { group, entries: [(op.key, Put::new(b"m"))].into() },
+            3 => Request::Merge { group, entries: [(op.key, Put::new(b"m"))].into(), token: 3 },
+            4 => {
+                let (space, after) = (group.space, Some(group.name));
+                Request::Scan { space, row: self.rng.u16(0..9), after, most: 2 }
+            }
             _ => Request::Write(Batch::new(group, vec![op])),
         };
         let deadline = self.now + Duration::from_millis(900);

@@ -2,7 +2,6 @@
 
 use fastrand::Rng;
 use muster_grid::Rules;
-use muster_grid::rules::PeerState;
 use std::time::Duration;
 
 /// Which faults, and so which promises.
@@ -21,7 +20,7 @@ pub enum Kind {
 /// A rule that is broken on purpose, to show that a checker notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mutation {
-    /// Copies take writes of any epoch.
+    /// Copies take writes of any epoch, and of whoever led the row in it.
     NoEpochCheck,
     /// Writes are acknowledged before the backups have them.
     AckBeforeBackup,
@@ -115,9 +114,11 @@ impl Case {
         let strict = Rules::default();
         match self.mutation {
             None | Some(Mutation::DropLate) => strict,
-            Some(Mutation::NoEpochCheck) => Rules { takes: |_, _, _| true, ..strict },
+            Some(Mutation::NoEpochCheck) => {
+                Rules { takes: |_, _, _| true, follows: |_, _| true, ..strict }
+            }
             Some(Mutation::AckBeforeBackup) => {
-                Rules { acknowledged: |last, _: &[PeerState]| Some(last), ..strict }
+                Rules { acknowledged: |last, _, _| Some(last), ..strict }
             }
             Some(Mutation::NoLeaseWait) => Rules { lease_over: |_, _| true, ..strict },
         }

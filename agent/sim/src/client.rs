@@ -237,7 +237,8 @@ impl Clients {
             (Sort::Counter, _) => {
                 let confirm = world.rng.bool();
                 let hold = Duration::from_millis(world.rng.u64(50..1_500));
-                let request = Request::Checkout { group, hold, confirm };
+                let wait = Duration::from_millis(world.rng.u64(0..1_500));
+                let request = Request::Checkout { group, hold, confirm, wait };
                 self.ask(world, at, Doing::Checkout { confirm }, request);
             }
             (Sort::Set, _) => {
@@ -296,7 +297,7 @@ impl Clients {
             .collect();
         let expect = expect.iter().map(|(key, _, value)| (*key, *value)).collect();
         let group = self.clients[at].group.clone();
-        let batch = Batch { group, ops, under, release: under.is_some() };
+        let batch = Batch { under, release: under.is_some(), ..Batch::new(group, ops) };
         let fence = under.map(|(fence, _)| fence);
         let doing = Doing::Write { effect: Effect::Write { expect, puts }, fence };
         self.ask(world, at, doing, Request::Write(batch));

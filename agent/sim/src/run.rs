@@ -40,14 +40,7 @@ impl Verdict {
         sum.views += more.views;
         sum.leaves += more.leaves;
         sum.renewals += more.renewals;
-        sum.grid.promotions += more.grid.promotions;
-        sum.grid.transfers += more.grid.transfers;
-        sum.grid.epoch_refusals += more.grid.epoch_refusals;
-        sum.grid.repairs += more.grid.repairs;
-        sum.grid.merged += more.grid.merged;
-        sum.grid.overridden += more.grid.overridden;
-        sum.grid.writes += more.grid.writes;
-        sum.grid.expired += more.grid.expired;
+        sum.grid = sum.grid.plus(more.grid);
     }
 
     /// All of it in one line.

@@ -6,7 +6,7 @@ use crate::happening::Happening;
 use crate::network::Weather;
 use fastrand::Rng;
 use muster_cluster::{Config, Copies, Durable, MemberId, Moment, NodeId};
-use muster_grid::{Action, Core, Event, Limits, Reply};
+use muster_grid::{Action, Changes, Core, Event, Limits, Reply};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
@@ -80,6 +80,8 @@ pub struct World {
     pub counts: Counts,
     /// Answers that clients have not seen yet.
     pub replies: Vec<(u64, Reply)>,
+    /// What listeners were told, and where.
+    pub told: Vec<(usize, Changes)>,
     /// The story, when somebody wants to read it.
     pub trace: Option<String>,
     /// What was found to be wrong while it happened.
@@ -102,6 +104,7 @@ impl World {
             weather: Weather { loss: 0, doubled: 5, delay: 3 * MS },
             counts: Counts::default(),
             replies: Vec::new(),
+            told: Vec::new(),
             trace: wants_trace.then(String::new),
             wrong: Vec::new(),
             queue: BinaryHeap::new(),
@@ -246,15 +249,7 @@ impl World {
     }
 
     fn keep_counts(&mut self, core: &Core) {
-        let (sum, more) = (&mut self.counts.grid, core.grid().stats());
-        sum.promotions += more.promotions;
-        sum.transfers += more.transfers;
-        sum.epoch_refusals += more.epoch_refusals;
-        sum.repairs += more.repairs;
-        sum.merged += more.merged;
-        sum.overridden += more.overridden;
-        sum.writes += more.writes;
-        sum.expired += more.expired;
+        self.counts.grid = self.counts.grid.plus(core.grid().stats());
     }
 
     /// Adds what the living have counted.
@@ -344,6 +339,7 @@ impl World {
             Action::LeaseLost { name, token } => self.tell(|| {
                 format!("m{} lost lease {} {token:?}", at + 1, String::from_utf8_lossy(&name))
             }),
+            Action::Changed(changes) => self.told.push((at, changes)),
             Action::NotGranted(why) => self.tell(|| format!("m{} is not granted: {why}", at + 1)),
         }
     }

@@ -163,6 +163,8 @@ fn a_copy_that_drifts_is_found_by_its_digest_and_repaired() {
     let damage = muster_grid::store::Effect {
         group: group(),
         rev: muster_grid::Rev { epoch: 0, seq: 1 },
+        token: 0,
+        is_expiry: false,
         puts: vec![(b"k"[..].into(), Some(Put::new(b"wrong")))],
     };
     let core = calm.world.slots[backup].core.as_mut().expect("it runs");
@@ -171,7 +173,7 @@ fn a_copy_that_drifts_is_found_by_its_digest_and_repaired() {
     let core = calm.world.slots[backup].core.as_ref().expect("it runs");
     assert_eq!(core.grid().stats().repairs, 1);
     let entry = core.grid().store(row).and_then(|store| store.entry(&group(), b"k"));
-    assert_eq!(entry.map(|entry| entry.put.value.to_vec()), Some(b"right".to_vec()));
+    assert_eq!(entry.map(|entry| entry.value.to_vec()), Some(b"right".to_vec()));
 }
 
 #[test]

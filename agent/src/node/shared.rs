@@ -141,6 +141,8 @@ impl Shared {
                 // Nobody may be listening.
                 let _ = self.lease_lost.send((name, token));
             }
+            // No cache is watched here yet.
+            Action::Changed(_) => {}
             Action::Lost(rows) => {
                 warn!(rows = rows.len(), "rows begin empty: all their owners are gone");
                 self.state.send_modify(|state| state.lost_rows += rows.len() as u64);
@@ -184,7 +186,8 @@ impl Shared {
         }
         let (front, back) = items.split_at(items.len() / 2);
         let (epoch, row, middle) = (*epoch, *row, first + front.len() as u64);
-        for (first, items) in [(*first, front.to_vec()), (middle, back.to_vec())] {
+        for (first, items) in [(*first, front), (middle, back)] {
+            let items = items.iter().cloned().collect();
             self.send(out, to, &Wire::Grid(Message::Append { epoch, row, first, items }));
         }
     }

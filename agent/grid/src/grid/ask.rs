@@ -1,17 +1,35 @@
 //! The asker's side: a request finds its primary, is tried again as long as it certainly did not
 //! happen, and is answered by its deadline.
 
-use super::{Ask, Asker, Caller, Grid, Out};
+use super::state::Asker;
+use super::{Grid, Out};
 use crate::batch::{LeaseWish, Reply, Request, TooLarge};
 use crate::bounds::{MOST_KEY, MOST_OPS, MOST_VALUE};
 use crate::message::Message;
 use muster_cluster::{MemberId, Moment};
-use std::time::Duration;
+use std::sync::Arc;
 
-/// How long the grid tries to give one group to the other side of a split.
-const MERGE_DEADLINE: Duration = Duration::from_secs(10);
-/// Groups that are given to the other side at the same time.
-const MOST_OFFERED: usize = 64;
+/// Whose request it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Caller {
+    Client(u64),
+    /// The grid itself, giving its data to the other side of a split.
+    Merge,
+}
+
+/// A request of this member under way.
+pub(super) struct Ask {
+    pub(super) caller: Caller,
+    pub(super) request: Arc<Request>,
+    deadline: Moment,
+    /// When it was asked.
+    asked: Moment,
+    /// When the attempt that is under way was begun.
+    begun: Moment,
+    /// Where it is; none: it waits, until when.
+    sent: Option<MemberId>,
+    again_at: Moment,
+}
 
 impl Grid {
     /// Something is asked, to be answered by a deadline.
@@ -29,8 +47,16 @@ impl Grid {
         self.begin(Caller::Client(id), request, deadline, now);
     }
 
-    fn begin(&mut self, caller: Caller, request: Request, deadline: Moment, now: Moment) {
-        let ask = Ask { caller, request, deadline, begun: now, sent: None, again_at: now };
+    pub(super) fn begin(
+        &mut self,
+        caller: Caller,
+        request: Request,
+        deadline: Moment,
+        now: Moment,
+    ) {
+        let request = Arc::new(request);
+        let ask =
+            Ask { caller, request, deadline, asked: now, begun: now, sent: None, again_at: now };
         self.dispatch(ask, now);
     }
 
@@ -39,15 +65,26 @@ impl Grid {
             len if len > MOST_KEY => Err(TooLarge::Name(len)),
             _ => Ok(()),
         };
-        name(&request.group().name)?;
-        let Request::Write(batch) = request else { return Ok(()) };
+        let batch = match request {
+            Request::Write(batch) => batch,
+            Request::Get(group)
+            | Request::GetLocal(group)
+            | Request::Checkout { group, .. }
+            | Request::Release(group, _)
+            | Request::Merge { group, .. } => return name(&group.name),
+            Request::Lease { name: of, .. } => return name(of),
+            Request::Scan { after, .. } => {
+                return after.as_ref().map_or(Ok(()), |after| name(after));
+            }
+        };
+        name(&batch.group.name)?;
         if batch.ops.len() > MOST_OPS {
             return Err(TooLarge::Ops(batch.ops.len()));
         }
+        let most = self.limits.most_value.min(MOST_VALUE);
         for op in &batch.ops {
             name(&op.key)?;
             let size = op.put.as_ref().map_or(0, |put| put.value.len());
-            let most = self.limits.most_value.min(MOST_VALUE);
             if size > most {
                 return Err(TooLarge::Value(size, most));
             }
@@ -62,30 +99,32 @@ impl Grid {
         ask.begun = now;
         ask.sent = None;
         ask.again_at = now + self.limits.again;
-        let Some(view) = self.view.clone() else {
+        let Some(view) = &self.view else {
             self.asks.insert(attempt, ask);
             return;
         };
         if !self.is_quorate && ask.caller != Caller::Merge {
             return self.finish(&ask, Reply::NotQuorate);
         }
-        let row = ask.request.group().row(&view);
-        if let Request::GetLocal(group) = &ask.request
+        let row = ask.request.row(view);
+        let primary = view.primary(row);
+        if let Request::GetLocal(group) = &*ask.request
             && view.epoch == self.promised
             && self.is_complete(row)
         {
             let entries = self.store(row).map(|store| store.entries(group)).unwrap_or_default();
             return self.finish(&ask, Reply::Entries(entries));
         }
-        let Some(primary) = view.primary(row) else {
+        let Some(primary) = primary else {
             self.asks.insert(attempt, ask);
             return;
         };
         ask.sent = Some(primary);
+        ask.wait_no_longer_than_asked(now);
         let request = ask.request.clone();
         self.asks.insert(attempt, ask);
         if primary == self.me {
-            self.execute(Asker { member: self.me, attempt }, request, now);
+            self.execute(Asker { member: self.me, attempt }, &request, now);
         } else {
             self.send(primary.node, Message::Ask { attempt, request });
         }
@@ -104,9 +143,7 @@ impl Grid {
         if !asked {
             return;
         }
-        let again = matches!(reply, Reply::Retry | Reply::Locked)
-            || (reply == Reply::Unknown && ask.request.is_repeatable());
-        if again && now < ask.deadline {
+        if ask.is_tried_again_after(&reply) && now < ask.deadline {
             ask.sent = None;
             ask.again_at = now + self.limits.again;
             return;
@@ -119,7 +156,7 @@ impl Grid {
 
     /// The holder's side of a lease: it counts from when it asked.
     fn note_lease(&mut self, ask: &Ask, reply: &Reply) {
-        let Request::Lease { name, wish } = &ask.request else { return };
+        let Request::Lease { name, wish } = &*ask.request else { return };
         match reply {
             Reply::Leased(token) if !matches!(wish, LeaseWish::Resign(_)) => {
                 self.holding.renewed(name.clone(), *token, ask.begun, self.limits.hold);
@@ -132,46 +169,39 @@ impl Grid {
     fn finish(&mut self, ask: &Ask, reply: Reply) {
         match ask.caller {
             Caller::Client(id) => self.out.push_back(Out::Reply { id, reply }),
-            Caller::Merge => {
-                if let (Reply::Unavailable | Reply::Unknown, Request::Merge { group, entries }) =
-                    (reply, &ask.request)
-                {
-                    self.offers.push_back((group.clone(), entries.clone()));
-                }
-            }
+            Caller::Merge => self.offered_one(&ask.request, &reply),
         }
     }
 
     /// Deadlines, and requests whose time to be tried again has come.
     pub(super) fn dispatch_waiting(&mut self, now: Moment, all: bool) {
-        let due: Vec<u64> = (self.asks.iter())
-            .filter(|(_, ask)| {
-                now >= ask.deadline || (ask.sent.is_none() && (all || now >= ask.again_at))
-            })
-            .map(|(attempt, _)| *attempt)
-            .collect();
-        for attempt in due {
+        let is_due =
+            |ask: &Ask| now >= ask.deadline || (ask.sent.is_none() && (all || now >= ask.again_at));
+        for attempt in self.attempts(is_due) {
             let Some(ask) = self.asks.remove(&attempt) else { continue };
             if now < ask.deadline {
                 self.dispatch(ask, now);
             } else {
-                let certain = ask.sent.is_none();
-                let reply = if certain { Reply::Unavailable } else { Reply::Unknown };
+                let reply = ask.reply_at_the_end();
                 self.finish(&ask, reply);
             }
         }
     }
 
+    /// Attempts under way of a kind, in order.
+    fn attempts(&self, of: impl Fn(&Ask) -> bool) -> Vec<u64> {
+        let mut attempts: Vec<u64> =
+            self.asks.iter().filter(|(_, ask)| of(ask)).map(|(attempt, _)| *attempt).collect();
+        attempts.sort_unstable();
+        attempts
+    }
+
     /// A new view: who has left will not answer.
     pub(super) fn after_view(&mut self, now: Moment) {
         let view = self.view.clone();
-        let lost: Vec<u64> = (self.asks.iter())
-            .filter(|(_, ask)| {
-                ask.sent.is_some_and(|to| view.as_ref().is_none_or(|view| !view.has(to)))
-            })
-            .map(|(attempt, _)| *attempt)
-            .collect();
-        for attempt in lost {
+        let is_lost =
+            |ask: &Ask| ask.sent.is_some_and(|to| view.as_ref().is_none_or(|view| !view.has(to)));
+        for attempt in self.attempts(is_lost) {
             let Some(mut ask) = self.asks.remove(&attempt) else { continue };
             if ask.request.is_repeatable() {
                 ask.sent = None;
@@ -182,23 +212,41 @@ impl Grid {
         }
         self.dispatch_waiting(now, true);
     }
+}
 
-    /// Gives what the other side does not have, some groups at a time.
-    pub(super) fn offer(&mut self, now: Moment) {
-        if self.view.is_none() || self.offers.is_empty() {
-            return;
-        }
-        let out = self.asks.values().filter(|ask| ask.caller == Caller::Merge).count();
-        for _ in out..MOST_OFFERED {
-            let Some((group, entries)) = self.offers.pop_front() else { return };
-            let request = Request::Merge { group, entries };
-            self.begin(Caller::Merge, request, now + MERGE_DEADLINE, now);
+impl Ask {
+    /// Whether an answer says that it did not happen, or that it may be done once more.
+    fn is_tried_again_after(&self, reply: &Reply) -> bool {
+        match reply {
+            Reply::Retry => true,
+            // A checkout has waited in its queue.
+            Reply::Locked => matches!(*self.request, Request::Write(_)),
+            Reply::Unknown => self.request.is_repeatable(),
+            _ => false,
         }
     }
 
-    /// How many groups are still to be given to the other side.
-    #[must_use]
-    pub fn offered(&self) -> usize {
-        self.offers.len() + self.asks.values().filter(|ask| ask.caller == Caller::Merge).count()
+    /// The answer when its deadline has come.
+    fn reply_at_the_end(&self) -> Reply {
+        let changes_nothing = matches!(
+            *self.request,
+            Request::Get(_)
+                | Request::GetLocal(_)
+                | Request::Scan { .. }
+                | Request::Checkout { .. }
+        );
+        if self.sent.is_none() || changes_nothing { Reply::Unavailable } else { Reply::Unknown }
+    }
+
+    /// A checkout that is tried again waits for the rest of its time only.
+    fn wait_no_longer_than_asked(&mut self, now: Moment) {
+        let Request::Checkout { group, hold, confirm, wait } = &*self.request else { return };
+        let ends = self.asked.saturating_add(*wait).min(self.deadline);
+        let left = ends.saturating_sub(now);
+        if left < *wait {
+            let (group, hold, confirm) = (group.clone(), *hold, *confirm);
+            self.asked = now;
+            self.request = Arc::new(Request::Checkout { group, hold, confirm, wait: left });
+        }
     }
 }

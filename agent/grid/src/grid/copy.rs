@@ -1,32 +1,57 @@
 //! A copy's side of replication: it does as the primary of its epoch says, in order.
 
-use super::{Grid, fill::Filling};
+use super::fill::Filling;
+use super::state::Content;
+use super::{Grid, Out};
 use crate::message::Message;
 use crate::store::Effect;
+use crate::watch::Changes;
 use muster_cluster::{Epoch, MemberId, Moment, RowId};
 use std::sync::Arc;
 
+/// What a primary says of its copy at the beginning of an epoch.
+pub(super) struct Told {
+    pub(super) reign: Epoch,
+    pub(super) base: u64,
+    pub(super) seq: u64,
+    pub(super) digest: u64,
+}
+
 impl Grid {
-    /// The primary says what it had at the beginning of this epoch.
-    pub(super) fn sync(&mut self, from: MemberId, row: RowId, digest: u64, now: Moment) {
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Some((copy, store)) = self.copy_of(row).filter(|(c, _)| c.primary == from.node) else {
-            return;
-        };
+    /// The primary says what it had at the beginning of this epoch. A copy that has followed it
+    /// through its reign goes on where it was; any other compares what it has, and is filled where
+    /// that differs.
+    pub(super) fn sync(&mut self, from: MemberId, row: RowId, told: Told, now: Moment) {
+        let Some(epoch) = self.epoch() else { return };
+        let Some((copy, store)) = self.copy_of(row, from.node) else { return };
         if copy.is_synced {
             return self.send(from.node, Message::Synced { epoch, row });
         }
+        let upto = copy.applied;
         if copy.is_started {
-            return;
+            // It waits for its turn to be filled, or for writes: it is here.
+            return self.send(from.node, Message::Appended { epoch, row, upto });
         }
         copy.is_started = true;
-        if store.digest() == digest {
-            copy.is_synced = true;
-            self.set_complete(row, true);
-            return self.send(from.node, Message::Synced { epoch, row });
+        copy.floor = told.seq;
+        let follows = copy.reign == Some(told.reign) && copy.applied >= told.base;
+        if follows && !matches!(copy.content, Content::Unknown) {
+            if let Content::Filling(filling) = &mut copy.content {
+                filling.resume();
+                self.stats.resumed += 1;
+            }
+            self.send(from.node, Message::Appended { epoch, row, upto });
+        } else {
+            copy.reign = Some(told.reign);
+            copy.applied = told.seq;
+            copy.content = if store.digest() == told.digest {
+                Content::Whole
+            } else {
+                Content::Filling(Box::new(Filling::new(false, now)))
+            };
         }
-        copy.filling = Some(Filling::new(false, now));
-        self.send(from.node, Message::Pull { epoch, row, after: None });
+        self.go_on_filling(row, now);
+        self.tell_synced(row, now);
     }
 
     /// Writes of the primary. Those that do not follow on what is here are left to be sent again.
@@ -39,40 +64,68 @@ impl Grid {
         items: &[Option<Arc<Effect>>],
         now: Moment,
     ) {
-        let Some((copy, store)) = self.copy_of(row) else { return };
-        if !copy.is_started {
+        let (most_kept, follows) = (self.limits.most_log, self.rules.follows);
+        let Self { rows, watched, out, .. } = self;
+        let Some(state) = rows.get_mut(usize::from(row)) else { return };
+        let super::Role::Copy(copy) = &mut state.role else { return };
+        if !follows(copy.primary, from.node) || !copy.is_started {
             return;
         }
         for (seq, item) in (first..).zip(items) {
             if seq != copy.applied + 1 {
                 continue;
             }
-            copy.applied = seq;
-            let Some(effect) = item else { continue };
-            match &mut copy.filling {
-                None => store.apply(effect, now),
-                Some(filling) => filling.effect(seq, effect, store, now),
+            if let Some(effect) = item {
+                match &mut copy.content {
+                    Content::Unknown => return,
+                    Content::Whole => {
+                        if !watched.is_empty() && watched.contains(&effect.group.space) {
+                            let changes = Changes::of(effect, &state.store, false);
+                            out.extend(changes.map(Out::Changed));
+                        }
+                        state.store.apply(effect, now);
+                    }
+                    Content::Filling(filling) if filling.keeps() >= most_kept => break,
+                    Content::Filling(filling) => filling.effect(seq, effect, &mut state.store, now),
+                }
             }
+            copy.applied = seq;
         }
-        let upto = copy.applied;
-        self.finish_filling(row);
-        self.send(from.node, Message::Appended { epoch, row, upto });
+        let (upto, is_synced) = (copy.applied, copy.is_synced);
+        let is_filling = matches!(copy.content, Content::Filling(_));
+        out.push_back(Out::Send { to: from.node, message: Message::Appended { epoch, row, upto } });
+        if is_filling || !is_synced {
+            self.tell_synced(row, now);
+        }
+    }
+
+    /// Tells the primary once this copy is as its own.
+    pub(super) fn tell_synced(&mut self, row: RowId, now: Moment) {
+        self.finish_filling(row, now);
+        let Some(epoch) = self.epoch() else { return };
+        let Some(super::RowState { role: super::Role::Copy(copy), .. }) =
+            self.rows.get_mut(usize::from(row))
+        else {
+            return;
+        };
+        let is_here = copy.is_started && copy.applied >= copy.floor;
+        if is_here && !copy.is_synced && matches!(copy.content, Content::Whole) {
+            copy.is_synced = true;
+            let primary = copy.primary;
+            self.set_complete(row, true);
+            self.send(primary, Message::Synced { epoch, row });
+        }
     }
 
     /// The primary's digest after a write: where this copy differs it is filled again. It stays an
     /// owner meanwhile, and does all writes.
     pub(super) fn check(&mut self, from: MemberId, row: RowId, seq: u64, digest: u64, now: Moment) {
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Some((copy, store)) = self.copy_of(row).filter(|(c, _)| c.primary == from.node) else {
-            return;
-        };
-        if !copy.is_synced || copy.applied != seq || copy.filling.is_some() {
-            return;
-        }
-        if store.digest() != digest {
-            copy.filling = Some(Filling::new(true, now));
+        let Some((copy, store)) = self.copy_of(row, from.node) else { return };
+        let is_whole = copy.is_synced && matches!(copy.content, Content::Whole);
+        if is_whole && copy.applied == seq && store.digest() != digest {
+            copy.content = Content::Filling(Box::new(Filling::new(true, now)));
             self.stats.repairs += 1;
-            self.send(from.node, Message::Pull { epoch, row, after: None });
+            self.go_on_filling(row, now);
         }
     }
 }

@@ -5,17 +5,19 @@
 //! is there: it may have been made before. So at every moment each group is exactly as the primary
 //! had it after some write.
 
-use super::{Grid, Role};
+use super::state::{Content, CopyRow, Role};
+use super::{Grid, RowState};
 use crate::message::Message;
-use crate::segment::Group;
+use crate::segment::Place;
 use crate::store::{Effect, Store, WholeGroup};
 use muster_cluster::{MemberId, Moment, RowId};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The groups of (after, to], as they were after one write.
 pub(super) struct Chunk {
-    pub(super) after: Option<Group>,
-    pub(super) to: Option<Group>,
+    pub(super) after: Option<Place>,
+    pub(super) to: Option<Place>,
     pub(super) as_of: u64,
     pub(super) groups: Arc<Vec<WholeGroup>>,
 }
@@ -23,15 +25,32 @@ pub(super) struct Chunk {
 /// How far a copy is.
 pub(super) struct Filling {
     /// All up to here is covered.
-    after: Option<Group>,
+    after: Option<Place>,
     is_done: bool,
     /// Ends of the ranges covered, and as of which write each.
-    covered: Vec<(Option<Group>, u64)>,
+    covered: Vec<(Option<Place>, u64)>,
     /// Writes to groups still to come, since the chunk was asked for that is under way.
     kept: Vec<(u64, Arc<Effect>)>,
+    /// The next chunk was asked for, and when last.
+    is_asked: bool,
     asked_at: Moment,
     /// It repairs an owner's copy, which does all writes at once as well.
     is_repair: bool,
+}
+
+/// Which rows are being filled now, and which wait for their turn.
+#[derive(Default)]
+pub(super) struct Fills {
+    active: BTreeSet<RowId>,
+    waiting: VecDeque<RowId>,
+}
+
+impl Fills {
+    /// A view has come: each primary speaks of its rows anew.
+    pub(super) fn clear(&mut self) {
+        self.active.clear();
+        self.waiting.clear();
+    }
 }
 
 impl Filling {
@@ -41,9 +60,21 @@ impl Filling {
             is_done: false,
             covered: Vec::new(),
             kept: Vec::new(),
+            is_asked: false,
             asked_at: now,
             is_repair,
         }
+    }
+
+    /// In a later view: the chunk that was under way is not taken any more.
+    pub(super) fn resume(&mut self) {
+        self.kept.clear();
+        self.is_asked = false;
+    }
+
+    /// How many writes are kept.
+    pub(super) fn keeps(&self) -> usize {
+        self.kept.len()
     }
 
     /// A write comes while the copy is being filled.
@@ -54,12 +85,18 @@ impl Filling {
         store: &mut Store,
         now: Moment,
     ) {
-        let covers = |to: &Option<Group>| to.as_ref().is_none_or(|to| effect.group <= *to);
-        match self.covered.iter().find(|(to, _)| covers(to)) {
+        let place = effect.group.place();
+        let covers = |to: &Option<Place>| to.is_none_or(|to| place <= to);
+        // The ends rise.
+        let at = self.covered.partition_point(|(to, _)| !covers(to));
+        match self.covered.get(at) {
             Some((_, as_of)) if seq > *as_of => store.apply(effect, now),
             Some(_) => {}
             None => {
-                self.kept.push((seq, effect.clone()));
+                // Before the chunk is asked for, the write is in it anyway.
+                if self.is_asked {
+                    self.kept.push((seq, effect.clone()));
+                }
                 if self.is_repair {
                     store.apply(effect, now);
                 }
@@ -69,18 +106,18 @@ impl Filling {
 
     fn chunk(&mut self, chunk: Chunk, store: &mut Store, now: Moment) {
         let Chunk { after, to, as_of, groups } = chunk;
-        store.replace(after.as_ref(), to.as_ref(), &groups, now);
+        store.replace(after, to, &groups, now);
         for (seq, effect) in std::mem::take(&mut self.kept) {
-            let is_here = to.as_ref().is_none_or(|to| effect.group <= *to);
+            let is_here = to.is_none_or(|to| effect.group.place() <= to);
             if is_here && seq > as_of {
                 store.apply(&effect, now);
             }
             // The others are in the next chunk, which is made only after it was asked for.
         }
         self.is_done = to.is_none();
-        self.covered.push((to.clone(), as_of));
+        self.covered.push((to, as_of));
         self.after = to;
-        self.asked_at = now;
+        self.is_asked = false;
     }
 
     fn is_whole(&self, applied: u64) -> bool {
@@ -89,75 +126,112 @@ impl Filling {
 }
 
 impl Grid {
-    /// A copy asks for the groups after one.
-    pub(super) fn pull(&mut self, from: MemberId, row: RowId, after: Option<Group>, now: Moment) {
-        let most = self.limits.chunk;
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
+    /// A copy asks for the groups after a place.
+    pub(super) fn pull(&mut self, from: MemberId, row: RowId, after: Option<Place>, now: Moment) {
+        let (most, table) = (self.limits.chunk, self.table_of(row));
+        let Some(epoch) = self.epoch() else { return };
         let Some((primary, store)) = self.primary_of(row) else { return };
-        let Some(peer) = primary.peers.iter_mut().find(|peer| peer.node == from.node) else {
-            return;
-        };
-        peer.progress_at = now;
         let as_of = primary.last;
-        let (mut size, mut groups, mut to) = (0, Vec::new(), None);
-        for group in store.after(after.as_ref()) {
-            if size >= most {
-                to = groups.last().map(|whole: &WholeGroup| whole.group.clone());
+        let Some(peer) = primary.peer(from.node) else { return };
+        peer.progress_at = now;
+        let (mut size, mut groups, mut to) = (0, Vec::<WholeGroup>::new(), None);
+        for whole in store.whole_after(table, after, now) {
+            let place = whole.group.place();
+            let last = groups.last().map(|last| last.group.place());
+            // Groups of one place stay together.
+            if size >= most && last != Some(place) {
+                to = last;
                 break;
             }
-            groups.extend(store.whole(group, now));
-            size += groups.last().map_or(0, size_of_group);
+            size += size_of_group(&whole);
+            groups.push(whole);
         }
         let groups = Arc::new(groups);
         self.send(from.node, Message::Chunk { epoch, row, after, to, as_of, groups });
     }
 
     pub(super) fn chunk(&mut self, from: MemberId, row: RowId, chunk: Chunk, now: Moment) {
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Some((copy, store)) = self.copy_of(row).filter(|(c, _)| c.primary == from.node) else {
-            return;
-        };
-        let Some(filling) = &mut copy.filling else { return };
-        if filling.is_done || filling.after != chunk.after {
+        let Some((copy, store)) = self.copy_of(row, from.node) else { return };
+        let Content::Filling(filling) = &mut copy.content else { return };
+        let is_on_the_way = chunk.to.is_none_or(|to| chunk.after.is_none_or(|after| to > after));
+        if !copy.is_started || filling.is_done || filling.after != chunk.after || !is_on_the_way {
             return;
         }
         filling.chunk(chunk, store, now);
         if !filling.is_done {
-            let after = filling.after.clone();
-            self.send(from.node, Message::Pull { epoch, row, after });
+            self.ask_for_chunk(row, now);
         }
-        self.finish_filling(row);
+        self.tell_synced(row, now);
+    }
+
+    /// Goes on with a row, or lets it wait for its turn.
+    pub(super) fn go_on_filling(&mut self, row: RowId, now: Moment) {
+        let Some(RowState { role: Role::Copy(copy), .. }) = self.rows.get(usize::from(row)) else {
+            return;
+        };
+        let CopyRow { content: Content::Filling(filling), .. } = &**copy else { return };
+        if filling.is_done || self.fills.active.contains(&row) {
+            return;
+        }
+        if self.fills.active.len() >= self.limits.most_filling {
+            if !self.fills.waiting.contains(&row) {
+                self.fills.waiting.push_back(row);
+            }
+            return;
+        }
+        self.fills.active.insert(row);
+        self.active.insert(row);
+        self.ask_for_chunk(row, now);
+    }
+
+    fn ask_for_chunk(&mut self, row: RowId, now: Moment) {
+        let Some(epoch) = self.epoch() else { return };
+        let Some(RowState { role: Role::Copy(copy), .. }) = self.rows.get_mut(usize::from(row))
+        else {
+            return;
+        };
+        let Content::Filling(filling) = &mut copy.content else { return };
+        (filling.is_asked, filling.asked_at) = (true, now);
+        let (primary, after) = (copy.primary, filling.after);
+        self.send(primary, Message::Pull { epoch, row, after });
     }
 
     /// A copy is whole when all chunks are there and every write that they contain has come.
-    pub(super) fn finish_filling(&mut self, row: RowId) {
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Some((copy, _)) = self.copy_of(row) else { return };
-        if !copy.filling.as_ref().is_some_and(|filling| filling.is_whole(copy.applied)) {
+    pub(super) fn finish_filling(&mut self, row: RowId, now: Moment) {
+        let Some(RowState { role: Role::Copy(copy), .. }) = self.rows.get_mut(usize::from(row))
+        else {
             return;
+        };
+        let Content::Filling(filling) = &copy.content else { return };
+        if filling.is_done {
+            self.fills.active.remove(&row);
         }
-        let was_repair = copy.filling.take().is_some_and(|filling| filling.is_repair);
-        copy.is_synced = true;
-        let primary = copy.primary;
-        if !was_repair {
-            self.stats.transfers += 1;
+        if filling.is_whole(copy.applied) {
+            if !filling.is_repair {
+                self.stats.transfers += 1;
+            }
+            copy.content = Content::Whole;
         }
-        self.set_complete(row, true);
-        self.send(primary, Message::Synced { epoch, row });
+        while self.fills.active.len() < self.limits.most_filling {
+            let Some(next) = self.fills.waiting.pop_front() else { return };
+            self.go_on_filling(next, now);
+        }
     }
 
-    /// A chunk that does not come is asked for again.
-    pub(super) fn tick_copy(&mut self, row: RowId, now: Moment) {
+    /// A chunk that does not come is asked for again. Whether the row still waits for one.
+    pub(super) fn tick_copy(&mut self, row: RowId, now: Moment) -> bool {
         let resend = self.limits.resend;
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Role::Copy(copy) = &mut self.rows[usize::from(row)].role else { return };
-        let primary = copy.primary;
-        let Some(filling) = &mut copy.filling else { return };
-        if !filling.is_done && now >= filling.asked_at + resend {
-            filling.asked_at = now;
-            let after = filling.after.clone();
-            self.send(primary, Message::Pull { epoch, row, after });
+        if !self.fills.active.contains(&row) {
+            return false;
         }
+        let Some(RowState { role: Role::Copy(copy), .. }) = self.rows.get(usize::from(row)) else {
+            return false;
+        };
+        let Content::Filling(filling) = &copy.content else { return false };
+        if now >= filling.asked_at + resend {
+            self.ask_for_chunk(row, now);
+        }
+        true
     }
 }
 

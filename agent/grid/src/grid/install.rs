@@ -1,14 +1,10 @@
-//! A view stands: each row gets its role, and its primary brings the others to its own state.
+//! A view stands: each row gets its role.
 
-use super::{CopyRow, Grid, Peer, Primary, Role, RowState, Waiter};
-use crate::batch::{Put, Reply};
-use crate::lease;
-use crate::lock::Locks;
-use crate::message::Message;
-use crate::segment::{Bytes, Group};
+use super::state::{CopyRow, Role, Told, Waiter};
+use super::{Grid, RowState};
+use crate::batch::Reply;
 use crate::store::Store;
-use muster_cluster::{MemberId, Moment, Row, RowId, View};
-use std::collections::{BTreeMap, VecDeque};
+use muster_cluster::{MemberId, Moment, NodeId, Row, RowId, RowSet, View};
 use std::sync::Arc;
 
 impl Grid {
@@ -17,13 +13,25 @@ impl Grid {
         self.promised = self.promised.max(view.epoch);
         self.rows.resize_with(view.rows.len(), RowState::default);
         let before = self.view.replace(view.clone());
-        for (at, row) in view.rows.iter().enumerate() {
-            let id = RowId::try_from(at).unwrap_or(RowId::MAX);
-            self.install_row(id, row, view, before.as_deref(), now);
+        self.fills.clear();
+        self.active = RowSet::default();
+        for (row, kept) in (0..).zip(&view.rows) {
+            self.install_row(row, kept, view, before.as_deref(), now);
+            self.active.insert(row);
         }
         self.seen.retain(|id, _| view.has(*id));
-        self.tell_complete();
+        self.count_complete();
         self.after_view(now);
+    }
+
+    fn count_complete(&mut self) {
+        self.complete = RowSet::default();
+        for (row, state) in (0..).zip(&self.rows) {
+            if state.is_complete {
+                self.complete.insert(row);
+            }
+        }
+        self.tell_complete();
     }
 
     fn install_row(
@@ -40,106 +48,47 @@ impl Grid {
             state.store = Store::default();
         }
         let old = std::mem::replace(&mut state.role, Role::Nobody);
-        let is_primary = row.owners.first() == Some(&me);
-        let old = match old {
-            Role::Primary(old) => Some(old),
-            Role::Copy(_) | Role::Nobody => None,
-        };
-        let (kept, dropped) = match old {
-            Some(old) if is_primary && !row.fresh => (Some(old), Vec::new()),
-            Some(old) => (None, old.waiters.into()),
-            None => (None, Vec::new()),
-        };
-        if is_primary {
+        let mut dropped = Vec::new();
+        if row.owners.first() == Some(&me) {
             let was = before.and_then(|view| view.rows.get(usize::from(id))?.owners.first());
             if was.is_some_and(|was| *was != me) {
                 self.stats.promotions += 1;
             }
+            let kept = match old {
+                Role::Primary(mut old) if !row.fresh => {
+                    let waiting = std::mem::take(&mut old.queues).into_values().flatten();
+                    dropped.extend(waiting.map(|queued| (queued.asker, Reply::Retry)));
+                    Some(old)
+                }
+                other => {
+                    dropped.extend(unanswered(other));
+                    None
+                }
+            };
             state.is_complete = true;
             state.role = Role::Primary(Box::new(self.lead(row, view, kept, &state.store, now)));
         } else if row.has(me) {
             let is_owner = row.owners.contains(&me);
             state.is_complete = is_owner && (row.fresh || state.is_complete);
             let primary = row.owners.first().copied().unwrap_or(me);
-            state.role = Role::Copy(Box::new(CopyRow {
-                primary,
-                applied: 0,
-                is_started: false,
-                is_synced: false,
-                filling: None,
-            }));
+            let (copy, owed) = follow(old, primary, row.fresh);
+            state.role = Role::Copy(copy);
+            dropped.extend(owed);
         } else if !row.owners.iter().any(|owner| view.member(*owner).is_some()) && row.may_need(me)
         {
             // Its owners are away, and it may yet turn out that they never were the only ones.
+            dropped.extend(unanswered(old));
         } else {
             // Whoever owns a row no more drops its data.
             state = RowState::default();
+            dropped.extend(unanswered(old));
         }
         self.rows[usize::from(id)] = state;
-        for Waiter { asker, otherwise, .. } in dropped {
-            self.answer(asker, otherwise, now);
+        for (asker, reply) in dropped {
+            self.answer(asker, reply, now);
         }
-        self.bring_up(id, now);
+        self.bring_up(id);
         self.settle(id, now);
-    }
-
-    /// The primary's side of a row in a new view. What waits for an answer goes on waiting, now for
-    /// all owners to have this member's state.
-    fn lead(
-        &self,
-        row: &Row,
-        view: &View,
-        old: Option<Box<Primary>>,
-        store: &Store,
-        now: Moment,
-    ) -> Primary {
-        let counter = view.epoch.counter;
-        let peers = (row.owners.iter().chain(&row.pending).copied())
-            .filter(|node| *node != self.me.node && view.member(*node).is_some())
-            .map(|node| Peer {
-                node,
-                is_owner: row.owners.contains(&node),
-                is_synced: false,
-                has: 0,
-                sent_at: now,
-                progress_at: now,
-                is_late: false,
-            })
-            .collect();
-        let (mut waiters, locks, renewed, since) = match old {
-            Some(old) => {
-                let mut locks = old.locks;
-                locks.go_on(counter, |id| view.has(id));
-                (old.waiters, locks, old.renewed, old.since)
-            }
-            None => (VecDeque::new(), Locks::new(counter), BTreeMap::new(), now),
-        };
-        for waiter in &mut waiters {
-            waiter.point = 0;
-        }
-        Primary {
-            last: 0,
-            log: VecDeque::new(),
-            peers,
-            waiters,
-            locks,
-            renewed,
-            since,
-            first_digest: store.digest(),
-            check_at: now + self.limits.check,
-        }
-    }
-
-    /// Tells the other owners and those who are being filled what they should have.
-    pub(super) fn bring_up(&mut self, row: RowId, _now: Moment) {
-        let Some(epoch) = self.view.as_ref().map(|view| view.epoch) else { return };
-        let Some((primary, _)) = self.primary_of(row) else { return };
-        let digest = primary.first_digest;
-        let to: Vec<_> =
-            primary.peers.iter().filter(|peer| !peer.is_synced).map(|peer| peer.node).collect();
-        for node in to {
-            self.send(node, Message::Sync { epoch, row, digest });
-        }
     }
 
     /// This member has no view any more and begins a new life. Its data is offered to the side that
@@ -149,37 +98,60 @@ impl Grid {
         let view = self.view.take();
         self.holding.clear();
         self.is_quorate = false;
+        self.fills.clear();
+        self.active = RowSet::default();
         let mut dropped = Vec::new();
-        for row in &mut self.rows {
+        let mut rows = std::mem::take(&mut self.rows);
+        for (at, row) in (0..).zip(&mut rows) {
             let role = std::mem::replace(&mut row.role, Role::Nobody);
-            if let Role::Primary(primary) = role {
-                dropped.extend(primary.waiters);
-                if offer {
-                    self.offers.extend(offers(&row.store, now));
-                }
+            if offer && matches!(role, Role::Primary(_)) {
+                let table = view.as_ref().map_or(0, |view| view.table_of(at));
+                self.keep_offers(table, &row.store, now);
             }
+            dropped.extend(unanswered(role));
             if offer {
                 *row = RowState::default();
             }
         }
-        for Waiter { asker, .. } in dropped {
+        self.rows = rows;
+        for (asker, _) in dropped {
             self.answer(asker, Reply::Unknown, now);
         }
         self.seen.clear();
-        self.tell_complete();
+        self.count_complete();
         if view.is_some() {
             self.after_view(now);
         }
     }
 }
 
-/// A row's groups, as they are offered to the other side. Leases are not: they are the cluster's.
-fn offers(store: &Store, now: Moment) -> Vec<(Group, BTreeMap<Bytes, Put>)> {
-    (store.groups().filter(|group| group.space != lease::SPACE))
-        .filter_map(|group| store.whole(group, now))
-        .map(|whole| {
-            let entries = whole.entries.into_iter().map(|(key, _, put)| (key, put)).collect();
-            (whole.group, entries)
-        })
-        .collect()
+/// The copy of a row in a new view, and whom its last role owes an answer. What it knows of its
+/// primary's writes stays where that is the same; the primary says whether it counts.
+fn follow(
+    old: Role,
+    primary: NodeId,
+    is_fresh: bool,
+) -> (Box<CopyRow>, Vec<(super::Asker, Reply)>) {
+    match old {
+        Role::Copy(mut copy) if copy.primary == primary && !is_fresh => {
+            (copy.is_started, copy.is_synced) = (false, false);
+            (copy, Vec::new())
+        }
+        other => (Box::new(CopyRow::new(primary)), unanswered(other)),
+    }
+}
+
+/// Whom a role owes an answer, when it ends.
+fn unanswered(role: Role) -> Vec<(super::Asker, Reply)> {
+    let Role::Primary(primary) = role else { return Vec::new() };
+    let waiting = primary.queues.into_values().flatten();
+    let queued = waiting.map(|queued| (queued.asker, Reply::Retry));
+    (primary.waiters.into_iter().filter_map(otherwise)).chain(queued).collect()
+}
+
+fn otherwise(waiter: Waiter) -> Option<(super::Asker, Reply)> {
+    match waiter.told {
+        Told::Asker { asker, otherwise, .. } => Some((asker, otherwise)),
+        Told::Listeners(_) => None,
+    }
 }

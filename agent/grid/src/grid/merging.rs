@@ -1,0 +1,39 @@
+//! A group of the other side of a split, at its primary.
+
+use super::{Asker, Entries, Grid};
+use crate::batch::Reply;
+use crate::segment::Group;
+use muster_cluster::{Moment, RowId};
+
+impl Grid {
+    pub(super) fn merge(
+        &mut self,
+        asker: Asker,
+        row: RowId,
+        group: &Group,
+        theirs: &Entries,
+        token: u128,
+        now: Moment,
+    ) {
+        self.expire(row, group, now);
+        let policy = self.policies.get(&group.space.cache).copied().unwrap_or_default();
+        let Some((_, store)) = self.primary_of(row) else { return };
+        let mut overridden = 0;
+        let mut puts = Vec::new();
+        for (key, put) in theirs {
+            let ours = store.entry(group, key);
+            overridden += u64::from(ours.is_some_and(|ours| ours.value != put.value));
+            if let Some(merged) = policy.merge(key, ours, put) {
+                puts.push((key.clone(), Some(merged)));
+            }
+        }
+        let changes_nothing = puts.is_empty() && token <= store.token(group);
+        self.stats.merged += 1;
+        self.stats.overridden += overridden;
+        if changes_nothing {
+            return self.answer(asker, Reply::Released, now);
+        }
+        // The later of two holders wrote on one of the sides: the earlier stays fenced.
+        self.change(asker, row, group, puts, token, now);
+    }
+}

@@ -1,0 +1,57 @@
+//! What a member knows without asking anybody. Nothing here allocates.
+
+use super::Grid;
+use super::state::Role;
+use crate::segment::{Bytes, Place, Space};
+use crate::store::Count;
+use muster_cluster::Moment;
+
+impl Grid {
+    /// One value of this member's own copy: none where it has no whole copy of the group,
+    /// `Some(None)` where the copy has no such entry. It may be old, and it does not count as a use
+    /// of an entry that goes when it is idle.
+    #[must_use]
+    pub fn peek(
+        &self,
+        space: Space,
+        name: &[u8],
+        key: &[u8],
+        now: Moment,
+    ) -> Option<Option<&Bytes>> {
+        let view = self.view.as_ref().filter(|view| view.epoch == self.promised)?;
+        let place = Place::of(space, name);
+        let row = self.rows.get(usize::from(place.row(space.table, view)))?;
+        if !row.is_complete {
+            return None;
+        }
+        let entry = row.store.peek(place, name, key).filter(|entry| !entry.is_over(now));
+        Some(entry.map(|entry| &entry.value))
+    }
+
+    /// Whether this member takes the reads and writes of a group of this name: its checkout costs
+    /// no call then.
+    #[must_use]
+    pub fn is_primary(&self, space: Space, name: &[u8]) -> bool {
+        let Some(view) = &self.view else { return false };
+        let row = Place::of(space, name).row(space.table, view);
+        let state = self.rows.get(usize::from(row));
+        state.is_some_and(|state| matches!(state.role, Role::Primary(_)))
+    }
+
+    /// What this member holds of a cache: in all its copies, and in those whose primary it is. A
+    /// walk over the rows, not over the entries.
+    #[must_use]
+    pub fn count(&self, space: Space) -> (Count, Count) {
+        let rows = self.view.as_ref().map_or(0..0, |view| view.rows_of(space.table));
+        let (mut all, mut led) = (Count::default(), Count::default());
+        for row in rows {
+            let Some(state) = self.rows.get(usize::from(row)) else { continue };
+            let count = state.store.count(space.cache);
+            all = all.plus(count);
+            if matches!(state.role, Role::Primary(_)) {
+                led = led.plus(count);
+            }
+        }
+        (all, led)
+    }
+}

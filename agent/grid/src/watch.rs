@@ -1,0 +1,54 @@
+//! Changes as they are told to listeners of a cache.
+
+use crate::batch::{Put, Rev};
+use crate::segment::{Bytes, Group};
+use crate::store::{Effect, Store};
+
+/// What happened to an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// There was none.
+    Created(Bytes),
+    /// Another value.
+    Changed(Bytes),
+    /// A caller removed it.
+    Removed,
+    /// Its time was over.
+    Expired,
+}
+
+/// What one write did to a group of a cache that is watched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changes {
+    /// The group.
+    pub group: Group,
+    /// Its revision after it.
+    pub rev: Rev,
+    /// Whether this member is the primary: then it is acknowledged. A copy tells at once.
+    pub is_primary: bool,
+    /// Keys, and what happened to them.
+    pub entries: Vec<(Bytes, Kind)>,
+}
+
+impl Changes {
+    /// What an effect will do to a copy; none when it changes nothing that anybody sees.
+    pub(crate) fn of(effect: &Effect, store: &Store, is_primary: bool) -> Option<Self> {
+        let was_there = |at: usize, key: &Bytes| {
+            let earlier = effect.puts[..at].iter().rev().find(|(of, _)| of == key);
+            earlier
+                .map_or_else(|| store.entry(&effect.group, key).is_some(), |(_, put)| put.is_some())
+        };
+        let kind = |at: usize, key: &Bytes, put: &Option<Put>| match (put, was_there(at, key)) {
+            (Some(put), true) => Some(Kind::Changed(put.value.clone())),
+            (Some(put), false) => Some(Kind::Created(put.value.clone())),
+            (None, true) if effect.is_expiry => Some(Kind::Expired),
+            (None, true) => Some(Kind::Removed),
+            (None, false) => None,
+        };
+        let entries: Vec<(Bytes, Kind)> = (effect.puts.iter().enumerate())
+            .filter_map(|(at, (key, put))| Some((key.clone(), kind(at, key, put)?)))
+            .collect();
+        let (group, rev) = (effect.group.clone(), effect.rev);
+        (!entries.is_empty()).then_some(Self { group, rev, is_primary, entries })
+    }
+}
