@@ -35,12 +35,11 @@ pub trait Inside: Send + Sync + 'static {
     async fn leave(&self, within: Duration) -> bool;
 }
 
-/// Whether a view is what an operator wished for, and stands.
-pub(super) fn is_granted(view: &View, wish: Wish) -> bool {
-    let is_settled = view.before.is_none();
+/// Whether a view that is in force is what an operator wished for.
+fn is_granted(view: &View, wish: Wish) -> bool {
     match wish {
-        Wish::Quorum { quorum, .. } => is_settled && view.electorate.quorum == quorum,
-        Wish::Forget(node) => is_settled && !knows(view, node),
+        Wish::Quorum { quorum, .. } => view.electorate.quorum == quorum,
+        Wish::Forget(node) => !knows(view, node),
     }
 }
 
