@@ -23,16 +23,16 @@ mod queue;
 mod shard;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::map::{Map, MapSpec};
 use super::queue::{Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
-use crate::sync::held;
 use map::LocalMap;
 
 /// The engine of one process.
@@ -103,7 +103,7 @@ impl Engine for Local {
     fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
         self.open()?;
         spec.check()?;
-        let mut maps = held(&self.maps);
+        let mut maps = self.maps.lock();
         if let Some(map) = maps.get(&spec.name) {
             if !map.spec().agrees(&spec) {
                 let present = map.spec().to_string();
@@ -127,7 +127,7 @@ impl Engine for Local {
     fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
         self.open()?;
         spec.check()?;
-        let mut queues = held(&self.queues);
+        let mut queues = self.queues.lock();
         if let Some(queue) = queues.get(&spec.name) {
             if *queue.spec() != spec {
                 let present = format!("{:?}", queue.spec());

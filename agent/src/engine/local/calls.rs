@@ -1,18 +1,18 @@
 //! Commands done by this process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_cluster::MemberId;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::MOST_NAME;
 use crate::engine::dispatch::{Answers, CallError, Dispatch, Handler, Targets};
-use crate::sync::held;
 
 /// Commands that this process does at a time, at most.
 const MOST_RUNNING: usize = 4096;
@@ -42,11 +42,11 @@ impl Services {
             tracing::warn!(service, "a service's name must have 1 to 128 bytes: not registered");
             return;
         }
-        held(&self.handlers).insert(service.to_owned(), handler);
+        self.handlers.lock().insert(service.to_owned(), handler);
     }
 
     pub(crate) fn unregister(&self, service: &str) {
-        held(&self.handlers).remove(service);
+        self.handlers.lock().remove(service);
     }
 
     /// Begins a command in a task of its own: nobody who stops waiting ends it halfway.
@@ -57,7 +57,7 @@ impl Services {
         service: &str,
         command: Bytes,
     ) -> Result<Running, CallError> {
-        let handler = held(&self.handlers).get(service).cloned();
+        let handler = self.handlers.lock().get(service).cloned();
         let Some(handler) = handler else {
             return Err(CallError::NoService { member: me, service: service.to_owned() });
         };

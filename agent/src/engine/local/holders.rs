@@ -1,19 +1,19 @@
 //! Leases among the tasks of this process.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_cluster::MemberId;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::MOST_NAME;
 use crate::engine::leases::{Lease, LeaseError, Leases, Token};
-use crate::sync::held;
 
 /// One candidate at a time per name among the tasks of this process, in the order of asking.
 #[derive(Clone, Default)]
@@ -33,7 +33,9 @@ pub(crate) struct Seat {
 impl Holders {
     /// Waits for its turn at most so long.
     pub(crate) async fn sit(&self, name: &str, wait: Duration) -> Option<Seat> {
-        let semaphore = held(&self.names)
+        let semaphore = self
+            .names
+            .lock()
             .entry(name.to_owned())
             .or_insert_with(|| Arc::new(Semaphore::new(1)))
             .clone();
@@ -50,7 +52,7 @@ impl Holders {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.permit = None;
-        let mut names = held(&self.holders.names);
+        let mut names = self.holders.names.lock();
         // The table's own reference is the last: nobody holds the name or waits for it.
         if names.get(&self.name).is_some_and(|semaphore| Arc::strong_count(semaphore) == 1) {
             names.remove(&self.name);

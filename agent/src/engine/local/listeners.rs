@@ -1,16 +1,15 @@
 //! Messages to whoever listens in this process.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_cluster::MemberId;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::topics::{Subscription, Topics};
-use crate::sync::held;
 
 /// Messages that a slow listener may be behind before it misses some.
 const MOST_BEHIND: usize = 4096;
@@ -28,7 +27,7 @@ pub(crate) struct Listeners {
 impl Listeners {
     pub(crate) fn subscribe(&self, topic: &str) -> Subscription {
         let (sender, receiver) = mpsc::channel(MOST_BEHIND);
-        let mut topics = held(&self.topics);
+        let mut topics = self.topics.lock();
         // Whoever stopped listening is forgotten here, so that a topic nobody writes to ends too.
         topics.retain(|_, senders| {
             senders.retain(|sender| !sender.is_closed());
@@ -39,7 +38,7 @@ impl Listeners {
     }
 
     pub(crate) fn deliver(&self, from: MemberId, topic: &str, message: &Bytes) {
-        let topics = held(&self.topics);
+        let topics = self.topics.lock();
         for sender in topics.get(topic).into_iter().flatten() {
             // At most once: one who is too far behind misses it.
             let _ = sender.try_send((from, message.clone()));
@@ -48,7 +47,7 @@ impl Listeners {
 
     /// Ends every subscription.
     pub(crate) fn close(&self) {
-        held(&self.topics).clear();
+        self.topics.lock().clear();
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Expect, Op, Rev};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, oneshot};
 use tokio::time::{Instant, timeout};
@@ -21,7 +22,6 @@ use crate::engine::map::{
     Batch, Change, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, Page, Read,
     Watch, mint,
 };
-use crate::sync::held;
 
 /// Parts that are locked apart, so that threads seldom wait for each other.
 const SHARDS: usize = 64;
@@ -85,7 +85,7 @@ impl LocalMap {
     }
 
     fn within<T>(&self, shard: &Mutex<Shard>, work: impl FnOnce(&mut Shard, Instant) -> T) -> T {
-        let mut shard = held(shard);
+        let mut shard = shard.lock();
         shard.is_watched = self.changes.receiver_count() > 0;
         let before = shard.next();
         let done = work(&mut shard, Instant::now());
@@ -174,7 +174,7 @@ impl Map for LocalMap {
         if self.closed.is_cancelled() {
             return None;
         }
-        let value = held(self.shard(group)).peek(group, key);
+        let value = self.shard(group).lock().peek(group, key);
         self.count(value.is_some());
         Some(value)
     }
@@ -302,7 +302,7 @@ impl Map for LocalMap {
             ..MapStats::default()
         };
         for shard in &self.shards {
-            let counts = held(shard).counts;
+            let counts = shard.lock().counts;
             stats.entries += counts.entries;
             stats.bytes += counts.bytes;
             stats.puts += counts.puts;

@@ -1,10 +1,11 @@
 //! A queue in the memory of this process.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use super::claim::Claim;
 use crate::engine::queue::{
     Consumer, Delivered, Delivery, Msg, Queue, QueueError, QueueSpec, QueueStats,
 };
-use crate::sync::held;
 
 /// A queue in the memory of this process.
 pub(super) struct LocalQueue {
@@ -74,7 +74,7 @@ impl Queue for LocalQueue {
 
 impl Inner {
     fn with<T>(&self, work: impl FnOnce(&mut Backlog, Instant) -> T) -> T {
-        let mut backlog = held(&self.backlog);
+        let mut backlog = self.backlog.lock();
         let before = backlog.next();
         let done = work(&mut backlog, Instant::now());
         let after = backlog.next();
