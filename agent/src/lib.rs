@@ -26,8 +26,10 @@
 
 mod agent;
 mod builder;
+pub mod cache;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod channel;
+pub mod cluster;
 mod deployment;
 mod discovery;
 pub mod engine;
@@ -42,14 +44,16 @@ mod node;
 mod registrar;
 mod roster;
 mod status;
-mod sync;
 mod tls;
 mod wanted;
 
 pub use agent::{Agent, DeployError};
 pub use builder::{Builder, Fault, StartError};
+pub use cache::{Cache, CacheError};
+pub use cluster::{Cluster, ClusterBuilder, Command, CommandDispatcher};
 pub use deployment::Deployment;
 pub use discovery::Discovery;
+pub use engine::{Member, Mode, Targets, View};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
 pub use status::{
@@ -58,6 +62,7 @@ pub use status::{
 
 pub use tls::BalancerTls;
 
+pub use muster_cluster::{MemberId, NodeId};
 pub use muster_protocol::mcmp::{Load, Scheme};
 pub use muster_protocol::names;
 pub use muster_protocol::session_id::{SessionId, SessionIdError};

@@ -3,6 +3,8 @@
 //! function that makes so many members, and one more `engine!` below.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod caches;
+mod clusters;
 mod dispatch;
 mod fixture;
 mod leases;
@@ -94,6 +96,25 @@ macro_rules! engine {
                     what_fails_too_often_becomes_a_dead_letter,
                     a_full_queue_refuses,
                     who_stops_waiting_takes_nothing_along,
+                ];
+                clusters: [
+                    a_command_is_done_by_one_some_or_all,
+                    a_dispatcher_has_its_name_alone_and_is_gone_when_it_is_dropped,
+                    every_member_knows_who_offers_a_service,
+                    who_leaves_takes_its_services_along_and_listeners_hear_of_it,
+                    a_caches_group_is_who_has_the_cache,
+                ];
+                caches: [
+                    a_value_is_put_read_compared_and_removed,
+                    updates_of_many_at_once_all_count,
+                    entries_are_counted_listed_and_cleared,
+                    a_group_is_changed_by_one_batch_or_not_at_all,
+                    a_lock_keeps_others_out_and_its_commit_ends_it,
+                    times_are_the_caches_or_the_puts_own,
+                    a_cache_tells_its_changes,
+                    a_token_of_an_earlier_holder_is_fenced,
+                    a_later_releases_value_is_an_error_that_says_so,
+                    a_name_is_one_cache_of_one_kind,
                 ];
             }
         }

@@ -1,0 +1,220 @@
+//! The cluster: members that find each other, agree on who is there, do each other's commands, and
+//! share caches.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use muster_agent::{Cluster, Mode};
+//! let cluster = Cluster::builder("node1").local(); // or .join().await?
+//! let counters = cluster.cache::<String, u64>("counters").mode(Mode::Distributed).create()?;
+//! counters.update(&"visits".to_owned(), |old| Some(old.unwrap_or(0) + 1)).await?;
+//! # assert_eq!(counters.get(&"visits".to_owned()).await?, Some(1));
+//! # Ok(()) }
+//! ```
+//!
+//! The user's guide is docs/cluster.md: what each cache mode promises stands there.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `builder` | settings, and the way in |
+//! | `group` | who is there, and listeners |
+//! | `dispatcher` | typed commands |
+//! | `registry`, `offers` | which members offer a service |
+//! | `codec` | values as bytes |
+
+mod builder;
+pub(crate) mod codec;
+mod dispatcher;
+mod group;
+mod offers;
+mod registry;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{CacheBuilder, CacheCore, Key, Value};
+use crate::engine::{Engine, Member, View};
+pub use builder::ClusterBuilder;
+pub use codec::CodecError;
+pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
+pub use group::{Group, Listening, ViewChange, ViewChanges};
+pub use registry::{Offer, OfferError, Providers, ServiceRegistry};
+
+/// A process's place in the cluster. Clones are the same one; when the last is dropped without
+/// [`Cluster::leave`], the others see this member break off.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    services: ServiceRegistry,
+    dispatchers: Names,
+    caches: Mutex<HashMap<String, Arc<CacheCore>>>,
+    closed: CancellationToken,
+}
+
+type Names = Arc<Mutex<HashSet<String>>>;
+
+/// A name that nobody else of this process has, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct NameTaken {
+    names: Names,
+    name: String,
+}
+
+/// Why there is no dispatcher.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum DispatcherError {
+    /// The name is empty or too long.
+    #[error("dispatcher {0:?} has a bad name: 1 to 100 bytes are possible")]
+    Name(String),
+    /// This process has one of that name.
+    #[error("dispatcher {0:?} is there already")]
+    Taken(String),
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Settings of a cluster's member of this name, which is unique in the cluster.
+    pub fn builder(name: impl Into<String>) -> ClusterBuilder {
+        ClusterBuilder::new(name.into())
+    }
+
+    /// A cluster over an engine that is running already. It must be called within a tokio runtime.
+    #[must_use]
+    pub fn over(engine: Arc<dyn Engine>) -> Self {
+        let closed = CancellationToken::new();
+        let services = ServiceRegistry::start(&*engine, closed.clone());
+        let inner = Inner {
+            engine,
+            services,
+            dispatchers: Names::default(),
+            caches: Mutex::default(),
+            closed,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// This member. Its life changes when it was dropped by the others and came back.
+    #[must_use]
+    pub fn me(&self) -> Member {
+        self.inner.engine.group().local()
+    }
+
+    /// The view in force.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.inner.engine.group().view()
+    }
+
+    /// All members, and listeners for their coming and going.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group::new(self.inner.services.clone(), None)
+    }
+
+    /// Which members offer a service.
+    #[must_use]
+    pub fn services(&self) -> &ServiceRegistry {
+        &self.inner.services
+    }
+
+    /// The members that offer a service, and this one.
+    #[must_use]
+    pub fn group_of(&self, service: &str) -> Group {
+        Group::new(self.inner.services.clone(), Some(service.to_owned()))
+    }
+
+    /// Lets members do commands of one kind; `context` is what this one has at hand for those of
+    /// others. Members that do them have a dispatcher of this name too.
+    ///
+    /// # Errors
+    /// See [`DispatcherError`].
+    pub fn dispatcher<C: Command>(
+        &self,
+        name: &str,
+        context: C::Context,
+    ) -> Result<CommandDispatcher<C>, DispatcherError> {
+        if name.is_empty() || name.len() > 100 {
+            return Err(DispatcherError::Name(name.to_owned()));
+        }
+        if !self.inner.dispatchers.lock().insert(service_of(name)) {
+            return Err(DispatcherError::Taken(name.to_owned()));
+        }
+        let names = self.inner.dispatchers.clone();
+        let taken = NameTaken { names, name: service_of(name) };
+        Ok(CommandDispatcher::start(self, taken, context))
+    }
+
+    /// A cache by its name: what members call by one name is one cache.
+    pub fn cache<K: Key, V: Value>(&self, name: &str) -> CacheBuilder<K, V> {
+        CacheBuilder::new(self.clone(), name)
+    }
+
+    /// The names of the caches that this process has.
+    #[must_use]
+    pub fn cache_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.inner.caches.lock().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// What is below.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.inner.engine
+    }
+
+    /// Leaves in order: what this member keeps is handed to the others first. Afterwards every call
+    /// of every clone answers that the cluster was left.
+    pub async fn leave(&self) {
+        self.inner.engine.shutdown().await;
+        self.inner.closed.cancel();
+    }
+
+    pub(crate) fn caches(&self) -> &Mutex<HashMap<String, Arc<CacheCore>>> {
+        &self.inner.caches
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("engine", &self.inner.engine.name())
+            .field("me", &self.me())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+/// What the engine calls a dispatcher, so that it is none of the cluster's own services.
+fn service_of(dispatcher: &str) -> String {
+    format!("command:{dispatcher}")
+}
+
+// === impl NameTaken ===
+
+impl NameTaken {
+    fn as_str(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for NameTaken {
+    fn drop(&mut self) {
+        self.names.lock().remove(&self.name);
+    }
+}
