@@ -44,6 +44,7 @@ mod node;
 mod registrar;
 mod roster;
 mod status;
+mod sync;
 mod tls;
 mod wanted;
 

@@ -118,7 +118,7 @@ impl Engine for Local {
     }
 
     fn maps(&self) -> Vec<Arc<dyn Map>> {
-        let maps = held(&self.maps).clone();
+        let maps = self.maps.lock().clone();
         let mut maps: Vec<Arc<dyn Map>> = maps.into_values().map(|map| map as _).collect();
         maps.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
         maps
