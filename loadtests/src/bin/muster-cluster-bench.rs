@@ -4,10 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use muster_loadtests::cluster::bench::figure::measured;
-use muster_loadtests::cluster::bench::redis::Redis;
-use muster_loadtests::cluster::bench::{Table, echo};
-use muster_loadtests::testkit::process::{Process, Spec};
+use muster_loadtests::cluster::bench::failover::{self, Happens};
+use muster_loadtests::cluster::bench::{VALUE, calm, echo, join, puts};
 
 /// Measures clusters of real processes, beside a TCP echo and Redis.
 #[derive(Debug, Parser)]
@@ -19,7 +17,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Writes of 1 KiB to two processes, at 1 and 32 callers
+    /// Writes of 1 KiB to two processes, and commits and reads, beside a TCP echo and Redis
     Puts {
         /// How long a turn measures
         #[arg(long, value_parser = humantime::parse_duration, default_value = "2s")]
@@ -27,44 +25,42 @@ enum What {
         /// Turns; a figure is their median
         #[arg(long, default_value_t = 5)]
         turns: u32,
+        /// Worker threads of a member
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// One of three members dies by kill -9: until the others have a new view, and the longest time
+    /// without a write
+    Failover {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+    },
+    /// One of three members freezes: the same
+    Frozen {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+    },
+    /// A newcomer to two members that are full: until it has its share, what is lost, and what
+    /// memory the data takes
+    Join {
+        /// How many entries of 1 KiB
+        #[arg(long, default_value_t = 100_000)]
+        entries: u32,
+    },
+    /// Three members on a busy machine: fails when one is taken for dead
+    Calm {
+        /// How long
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "10m")]
+        lasts: Duration,
+        /// Busy threads
+        #[arg(long, default_value_t = 16)]
+        load: usize,
     },
     /// Answers the floor's requests
     #[command(hide = true)]
     ServeEcho,
-}
-
-/// How callers share connections to Redis: connections, and callers on each.
-const SHARINGS: [(usize, usize); 5] = [(1, 1), (1, 32), (2, 16), (8, 4), (32, 1)];
-
-async fn puts(lasts: Duration, turns: u32) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let spec = Spec {
-        name: "echo".into(),
-        program: std::env::current_exe()?,
-        arguments: vec!["serve-echo".into()],
-        folder: folder.path().to_owned(),
-    };
-    let server = Process::start(spec).await?;
-    let address = server.listening("tcp").ok_or(anyhow::anyhow!("the echo has no address"))?;
-    let redis = Redis::start(folder.path())?;
-    let own = std::process::id();
-    let mut table = Table::default();
-    for _ in 0..turns {
-        for callers in [1, 32] {
-            let figure = measured(&[own, server.id()], || echo::ask(address, callers, lasts))?;
-            table.note(&format!("TCP echo, callers: {callers}"), figure);
-        }
-        let mut pids = redis.pids();
-        pids.push(own);
-        for (connections, callers) in SHARINGS {
-            let all = connections * callers;
-            let row = format!("Redis, callers: {all}, connections: {connections}");
-            let figure = measured(&pids, || redis.set(connections, callers, lasts))?;
-            table.note(&row, figure);
-        }
-    }
-    println!("{table}");
-    Ok(())
 }
 
 fn serve_echo() -> anyhow::Result<()> {
@@ -73,10 +69,29 @@ fn serve_echo() -> anyhow::Result<()> {
     Ok(echo::serve(&listener)?)
 }
 
+async fn run(what: What) -> anyhow::Result<()> {
+    match what {
+        What::Puts { lasts, turns, threads } => {
+            println!("{}", puts::run(lasts, turns, threads).await?);
+        }
+        What::Failover { runs } => println!("{}", failover::run(Happens::Killed, runs).await?),
+        What::Frozen { runs } => println!("{}", failover::run(Happens::Frozen, runs).await?),
+        What::Join { entries } => {
+            let joined = join::run(entries, VALUE).await?;
+            println!("{joined}");
+            anyhow::ensure!(joined.lost == 0, "{} entries are lost", joined.lost);
+        }
+        What::Calm { lasts, load } => {
+            let views = calm::run(lasts, load).await?;
+            println!("{lasts:?} with {load} busy threads: {views} views that nobody needed");
+            anyhow::ensure!(views == 0, "a member was taken for dead");
+        }
+        What::ServeEcho => serve_echo()?,
+    }
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match Options::parse().what {
-        What::Puts { lasts, turns } => runtime.block_on(puts(lasts, turns)),
-        What::ServeEcho => serve_echo(),
-    }
+    runtime.block_on(run(Options::parse().what))
 }

@@ -74,7 +74,7 @@ impl Options {
             });
         }
         println!("listening socket={}", self.socket.display());
-        serve(Served { engine, map }, &self.socket).await.context("the socket")
+        serve(Served::new(engine, map), &self.socket).await.context("the socket")
     }
 }
 

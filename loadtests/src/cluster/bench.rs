@@ -1,10 +1,24 @@
-//! What a write costs, beside a raw TCP echo as the floor and Redis with one replica.
+//! What a cluster takes: processor time, memory, and time until it goes on.
 //!
-//! A measurement counts the processor time of every process that takes part. What is compared is
-//! measured in turns in one run; each figure is the median of the turns.
+//! What is compared with others is measured in turns in one run; each figure is the median of the
+//! turns, and the processor time of every process that takes part counts.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `figure` | a figure, and tables of medians |
+//! | `echo` | the floor: a TCP echo |
+//! | `redis` | Redis with one replica |
+//! | `puts` | writes to two processes: ours beside both |
+//! | `failover` | until the rest goes on when one dies or freezes |
+//! | `join` | until a newcomer has its share, and what memory data takes |
+//! | `calm` | nobody is taken for dead on a busy machine |
 
+pub mod calm;
 pub mod echo;
+pub mod failover;
 pub mod figure;
+pub mod join;
+pub mod puts;
 pub mod redis;
 
 pub use figure::{Figure, Table};

@@ -29,17 +29,37 @@ pub async fn count(map: &Arc<dyn Map>, prefix: &str, count: u32, bytes: usize) -
     each((0..count).map(|number| read_one(map, name(prefix, number), value(number, bytes)))).await
 }
 
-/// Does the same over and over, so many callers at a time.
+/// The groups that a kind of work is done with; each is there by then.
+///
+/// # Errors
+/// The first write's that failed.
+pub async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Arc<[Bytes]>, MapError> {
+    let groups: Vec<Bytes> = match work {
+        Work::PutHere | Work::CommitHere => (0..KEYS).map(|_| map.mint_local()).collect(),
+        Work::PutAnywhere | Work::CommitAnywhere | Work::GetNear | Work::GetConfirmed => {
+            (0..KEYS).map(|number| name("bench-", number).into()).collect()
+        }
+    };
+    for some in groups.chunks(AT_A_TIME) {
+        let written = some.iter().map(|group| async {
+            map.write(Batch::new(group, vec![put(b"v", &[b'v'; VALUE])])).await
+        });
+        join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
+    Ok(groups.into())
+}
+
+/// Does the same over and over, so many callers at a time, with these groups.
 ///
 /// # Errors
 /// The first operation's that failed: a figure of failures would be none.
 pub async fn bench(
     map: &Arc<dyn Map>,
     work: Work,
+    groups: Arc<[Bytes]>,
     callers: usize,
     lasts: Duration,
 ) -> Result<Figure, MapError> {
-    let groups = Arc::new(groups(map, work).await?);
     let began = Instant::now();
     let tasks = (0..callers).map(|_| {
         let (map, groups) = (map.clone(), groups.clone());
@@ -90,23 +110,6 @@ fn value(number: u32, bytes: usize) -> Vec<u8> {
 
 fn put(key: &[u8], value: &[u8]) -> Op {
     Op { key: key.into(), expect: Expect::Any, put: Some(Put::new(value)) }
-}
-
-/// The groups that the callers share; each is there when they begin.
-async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Vec<Bytes>, MapError> {
-    let groups: Vec<Bytes> = match work {
-        Work::PutHere | Work::CommitHere => (0..KEYS).map(|_| map.mint_local()).collect(),
-        Work::PutAnywhere | Work::CommitAnywhere | Work::GetNear | Work::GetConfirmed => {
-            (0..KEYS).map(|number| name("bench-", number).into()).collect()
-        }
-    };
-    for some in groups.chunks(AT_A_TIME) {
-        let written = some.iter().map(|group| async {
-            map.write(Batch::new(group, vec![put(b"v", &[b'v'; VALUE])])).await
-        });
-        join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    }
-    Ok(groups)
 }
 
 async fn caller(

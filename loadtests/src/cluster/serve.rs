@@ -1,20 +1,23 @@
 //! What a member process does for its test: it answers over a Unix socket, and tells its views.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::engine::{Engine, Map, View};
+use muster_agent::engine::{Engine, Map, MapError, View};
+use muster_grid::Bytes;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
+use super::bench::figure::Figure;
 use super::bulk;
 use super::clock::now;
 use super::entries::Entries;
-use super::words::{Answer, Ask, ViewTold};
+use super::words::{Answer, Ask, ViewTold, Work};
 
 /// A member's engine and the map that its test is about.
 #[derive(Clone)]
@@ -23,6 +26,26 @@ pub struct Served {
     pub engine: Arc<dyn Engine>,
     /// The map.
     pub map: Arc<dyn Map>,
+    /// What is measured again and again is prepared once.
+    groups: Arc<Mutex<HashMap<Work, Arc<[Bytes]>>>>,
+}
+
+impl Served {
+    /// An engine and a map of it.
+    pub fn new(engine: Arc<dyn Engine>, map: Arc<dyn Map>) -> Served {
+        Served { engine, map, groups: Arc::default() }
+    }
+
+    async fn bench(&self, work: Work, callers: usize, lasts: Duration) -> Result<Figure, MapError> {
+        let mut prepared = self.groups.lock().await;
+        let groups = match prepared.get(&work) {
+            Some(groups) => groups.clone(),
+            None => bulk::groups(&self.map, work).await?,
+        };
+        prepared.insert(work, groups.clone());
+        drop(prepared);
+        bulk::bench(&self.map, work, groups, callers, lasts).await
+    }
 }
 
 /// Answers at this socket until asked to leave; has left when it returns.
@@ -134,7 +157,7 @@ async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
             Answer::ok(bulk::count(map, &prefix, count, bytes).await)
         }
         Ask::Bench { work, callers, millis: lasts } => {
-            match bulk::bench(map, work, callers, millis(lasts)).await {
+            match served.bench(work, callers, millis(lasts)).await {
                 Ok(figure) => Answer::ok(json!(figure)),
                 Err(error) => Answer::fail(error),
             }
