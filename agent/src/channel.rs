@@ -8,6 +8,8 @@
 //! | `incoming` | bytes that came, cut into frames |
 //! | `outgoing` | frames that go out together |
 //! | `hello`, `greet` | the first words, and their exchange |
+//! | `secure` | TLS, and the proof that both sides know the secret |
+//! | `stream` | a connection's bytes, plain or by TLS |
 //! | `conn`, `links` | one connection; who is linked by which |
 //! | `book` | addresses, and when each is dialled |
 //! | `told`, `counts` | what was logged already; numbers |
@@ -21,9 +23,12 @@ pub(crate) mod hello;
 pub(crate) mod incoming;
 pub(crate) mod links;
 pub(crate) mod outgoing;
+pub(crate) mod secure;
 pub(crate) mod service;
+pub(crate) mod stream;
 pub(crate) mod told;
 
 pub(crate) use counts::LaneStats;
 pub(crate) use hello::Lane;
 pub(crate) use outgoing::NotSent;
+pub(crate) use secure::{MutualTls, Secret, SecureError};

@@ -49,14 +49,17 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+#[allow(unused_imports, reason = "for the services above")]
+pub(crate) use crate::channel::{MutualTls, Secret};
 pub(crate) use muster_cluster::message::Wish;
 #[allow(unused_imports, reason = "for the services above")]
-pub(crate) use settings::{NodeError, NodeLimits, NodeSettings, Secret};
+pub(crate) use settings::{NodeError, NodeLimits, NodeSettings};
 pub(crate) use state::{NodeState, NodeStats, Standing};
 
 use crate::channel::book::Book;
 use crate::channel::counts::Counts;
 use crate::channel::links::Links;
+use crate::channel::secure::Security;
 use crate::channel::told::Told;
 use crate::channel::{Lane, NotSent, service};
 use crate::failure::Detector;
@@ -90,11 +93,12 @@ impl Node {
     /// See [`NodeError`]: then nothing runs.
     pub(crate) async fn start(settings: NodeSettings) -> Result<Node, NodeError> {
         settings.check()?;
+        let security = Security::new(settings.secret.clone(), settings.tls.as_ref())?;
         let disk = open_disk(&settings).await?;
         let bind = |error| NodeError::Bind { address: settings.bind, error };
         let listener = TcpListener::bind(settings.bind).await.map_err(bind)?;
         let local = listener.local_addr().map_err(bind)?;
-        let shared = Arc::new(assemble(settings, &disk, local)?);
+        let shared = Arc::new(assemble(settings, security, &disk, local)?);
         // What the core wants done before its first event, such as its first writing.
         shared.with(Flush::Now, |_, _| ());
         let probed = Arc::new(tick::Probed(Arc::downgrade(&shared)));
@@ -282,7 +286,12 @@ async fn open_disk(settings: &NodeSettings) -> Result<Disk, NodeError> {
     }
 }
 
-fn assemble(settings: NodeSettings, disk: &Disk, local: SocketAddr) -> Result<Shared, NodeError> {
+fn assemble(
+    settings: NodeSettings,
+    security: Security,
+    disk: &Disk,
+    local: SocketAddr,
+) -> Result<Shared, NodeError> {
     let address = settings.advertised.clone().unwrap_or_else(|| local.to_string());
     let me = MemberId { node: disk.node, incarnation: disk.durable.incarnation };
     let config = Config {
@@ -327,6 +336,7 @@ fn assemble(settings: NodeSettings, disk: &Disk, local: SocketAddr) -> Result<Sh
     let (boot, detection) = (rand::rng().random(), settings.detection);
     Ok(Shared {
         settings,
+        security,
         local,
         address,
         boot,

@@ -1,6 +1,7 @@
 //! The exchange of first words, on either side.
 
 use std::io;
+use std::pin::Pin;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -35,6 +36,10 @@ pub(crate) enum NoLink {
 
 /// Whether the other side's proof holds: a function of its words.
 pub(crate) type Proves<'a> = &'a (dyn Fn(&Hello) -> bool + Sync);
+
+/// What speaks against the other side, found out by asking others.
+pub(crate) type Objection<'a> =
+    &'a (dyn Fn(Hello) -> Pin<Box<dyn Future<Output = Option<Refused>> + Send>> + Sync);
 
 /// Reads the other side's first words.
 async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, NoLink> {
@@ -77,13 +82,12 @@ pub(crate) async fn dialler<S: AsyncRead + AsyncWrite + Unpin>(
     ours: &Hello,
     proves: Proves<'_>,
 ) -> Result<Hello, NoLink> {
-    stream.write_all(&hello::write(&Greeting::Hello(ours.clone()))).await?;
-    stream.flush().await?;
+    say(stream, &Greeting::Hello(ours.clone())).await?;
     let theirs = hear(stream).await?;
     decide(ours, theirs, proves)
 }
 
-/// The acceptor's side, first half: what the dialler says.
+/// The acceptor's side. `objection` finds what speaks against a dialler whose words are good.
 ///
 /// # Errors
 /// See [`NoLink`]; the dialler has been told, where that helps.
@@ -91,42 +95,32 @@ pub(crate) async fn acceptor<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     ours: &Hello,
     proves: Proves<'_>,
+    objection: Objection<'_>,
 ) -> Result<Hello, NoLink> {
-    let decided = match hear(stream).await {
+    let mut decided = match hear(stream).await {
         Ok(theirs) => decide(ours, theirs, proves),
         Err(error) => Err(error),
     };
-    if let Err(NoLink::Refuse(why)) = &decided {
-        refuse(stream, why.clone()).await?;
+    if let Ok(theirs) = &decided
+        && let Some(why) = objection(theirs.clone()).await
+    {
+        decided = Err(NoLink::Refuse(why));
     }
-    if let Err(NoLink::WeAreTheCopy(_) | NoLink::Oneself) = &decided {
+    match &decided {
         // The dialler comes to its own verdict, from the same words.
-        welcome(stream, ours).await?;
+        Ok(_) | Err(NoLink::WeAreTheCopy(_) | NoLink::Oneself) => {
+            say(stream, &Greeting::Hello(ours.clone())).await?;
+        }
+        Err(NoLink::Refuse(why)) => {
+            say(stream, &Greeting::Refused(why.clone())).await?;
+            stream.shutdown().await?;
+        }
+        Err(NoLink::Io(_) | NoLink::Late | NoLink::BadHello(_) | NoLink::Refused(_)) => {}
     }
     decided
 }
 
-/// The acceptor's side, second half.
-///
-/// # Errors
-/// When the connection broke.
-pub(crate) async fn welcome<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    ours: &Hello,
-) -> Result<(), NoLink> {
-    stream.write_all(&hello::write(&Greeting::Hello(ours.clone()))).await?;
+async fn say(stream: &mut (impl AsyncWrite + Unpin), words: &Greeting) -> Result<(), NoLink> {
+    stream.write_all(&hello::write(words)).await?;
     Ok(stream.flush().await?)
-}
-
-/// The acceptor's side, second half, when it has a reason against it.
-///
-/// # Errors
-/// When the connection broke.
-pub(crate) async fn refuse<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    why: Refused,
-) -> Result<(), NoLink> {
-    stream.write_all(&hello::write(&Greeting::Refused(why))).await?;
-    stream.flush().await?;
-    Ok(stream.shutdown().await?)
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::frame::{self, TooLong};
+use super::stream::Sink;
 
 /// A buffer that grew beyond this for a large frame is let go afterwards.
 const KEPT: usize = 1 << 20;
@@ -54,7 +54,7 @@ struct Writing {
 pub(crate) struct Outgoing {
     gathered: Mutex<Vec<u8>>,
     writing: Mutex<Writing>,
-    socket: OwnedWriteHalf,
+    sink: Sink,
     wake: Notify,
     closed: AtomicBool,
     most_queued: usize,
@@ -62,11 +62,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(socket: OwnedWriteHalf, most_queued: usize, most_frame: usize) -> Self {
+    pub(crate) fn new(sink: Sink, most_queued: usize, most_frame: usize) -> Self {
         Self {
             gathered: Mutex::default(),
             writing: Mutex::default(),
-            socket,
+            sink,
             wake: Notify::new(),
             closed: AtomicBool::new(false),
             most_queued,
@@ -113,7 +113,7 @@ impl Outgoing {
     pub(crate) fn close(&self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
             // A socket that is not connected any more is as closed as it can be.
-            let _ = SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Both);
+            let _ = SockRef::from(self.sink.socket().as_ref()).shutdown(std::net::Shutdown::Both);
             self.wake.notify_one();
         }
     }
@@ -133,7 +133,10 @@ impl Outgoing {
                     Flushed::Done => break,
                     Flushed::Closed => return self.close(),
                     Flushed::Blocked => {
-                        if !matches!(timeout(stalled, self.socket.writable()).await, Ok(Ok(()))) {
+                        if !matches!(
+                            timeout(stalled, self.sink.socket().writable()).await,
+                            Ok(Ok(()))
+                        ) {
                             return self.close();
                         }
                     }
@@ -148,12 +151,14 @@ impl Outgoing {
             let Some(mut writing) = self.writing.try_lock() else { return Flushed::Done };
             loop {
                 if writing.at == writing.bytes.len() {
-                    writing.refill(&self.gathered);
+                    if writing.refill(&self.gathered, &self.sink).is_err() {
+                        return Flushed::Closed;
+                    }
                     if writing.bytes.is_empty() {
                         break;
                     }
                 }
-                match self.socket.try_write(&writing.bytes[writing.at..]) {
+                match self.sink.socket().try_write(&writing.bytes[writing.at..]) {
                     Ok(0) => return Flushed::Closed,
                     Ok(written) => writing.at += written,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -172,12 +177,14 @@ impl Outgoing {
 
 impl Writing {
     /// Takes what has gathered, and leaves an empty buffer for more.
-    fn refill(&mut self, gathered: &Mutex<Vec<u8>>) {
+    fn refill(&mut self, gathered: &Mutex<Vec<u8>>, sink: &Sink) -> io::Result<()> {
         self.at = 0;
         self.bytes.clear();
         if self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         }
         std::mem::swap(&mut self.bytes, &mut gathered.lock());
+        self.bytes = sink.seal(std::mem::take(&mut self.bytes))?;
+        Ok(())
     }
 }

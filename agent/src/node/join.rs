@@ -1,6 +1,8 @@
 //! How links come about: somebody is dialled, or dials.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use super::read;
 use super::shared::Shared;
 use crate::channel::book::Dialled;
 use crate::channel::conn::Conn;
-use crate::channel::greet::{self, NoLink};
+use crate::channel::greet::NoLink;
 use crate::channel::hello::{Hello, Lane, Refused, taken};
 use crate::channel::outgoing::Outgoing;
 use crate::channel::service;
+use crate::channel::stream::Stream;
 
 /// How long a peer's machine may be silent before the kernel asks it, and how often it asks.
 const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -28,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection whose first words are said.
 pub(crate) struct Met {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) hello: Hello,
     pub(crate) lane: Lane,
     /// The life that this node said it was.
@@ -72,17 +75,18 @@ async fn accepted_one(shared: &Arc<Shared>, stream: TcpStream, from: SocketAddr)
     }
 }
 
-async fn accept(shared: &Arc<Shared>, mut stream: TcpStream) -> Result<Met, NoLink> {
+async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> Result<Met, NoLink> {
     prepare(&stream, shared.settings.limits.stalled)?;
     let ours = shared.hello(Lane::Calls);
-    let hello = greet::acceptor(&mut stream, &ours, &|_| true).await?;
-    if let Some(why) = in_the_way(shared, &hello).await {
-        greet::refuse(&mut stream, why.clone()).await?;
-        return Err(NoLink::Refuse(why));
-    }
-    greet::welcome(&mut stream, &ours).await?;
+    let said = ours.id();
+    let asking = shared.clone();
+    let objection = move |theirs: Hello| -> Pin<Box<dyn Future<Output = _> + Send>> {
+        let shared = asking.clone();
+        Box::pin(async move { in_the_way(&shared, &theirs).await })
+    };
+    let (stream, hello) = Stream::accepted(stream, &shared.security, ours, &objection).await?;
     let lane = hello.lane;
-    Ok(Met { stream, hello, lane, said: ours.id(), is_dialled: false })
+    Ok(Met { stream, hello, lane, said, is_dialled: false })
 }
 
 /// Dials, and exchanges the first words.
@@ -91,10 +95,11 @@ async fn accept(shared: &Arc<Shared>, mut stream: TcpStream) -> Result<Met, NoLi
 /// See [`NoLink`].
 pub(crate) async fn dial(shared: &Arc<Shared>, address: &str, lane: Lane) -> Result<Met, NoLink> {
     let ours = shared.hello(lane);
-    let mut stream = TcpStream::connect(address).await?;
+    let said = ours.id();
+    let stream = TcpStream::connect(address).await?;
     prepare(&stream, shared.settings.limits.stalled)?;
-    let hello = greet::dialler(&mut stream, &ours, &|_| true).await?;
-    Ok(Met { stream, hello, lane, said: ours.id(), is_dialled: true })
+    let (stream, hello) = Stream::dialled(stream, &shared.security, ours).await?;
+    Ok(Met { stream, hello, lane, said, is_dialled: true })
 }
 
 /// Dials whom the book says, until the node stops.
@@ -174,6 +179,10 @@ fn prepare(stream: &TcpStream, stalled: Duration) -> std::io::Result<()> {
 
 fn no_link(shared: &Arc<Shared>, about: &str, why: NoLink) {
     match why {
+        // Bytes that are no TLS, a certificate that is not good.
+        NoLink::Io(ref error) if error.kind() == ErrorKind::InvalidData => {
+            shared.not_linked(about, &why.to_string());
+        }
         NoLink::Io(_) | NoLink::Late | NoLink::Oneself => {
             debug!(peer = about, %why, "no link");
         }
@@ -192,8 +201,8 @@ impl Shared {
     pub(crate) fn link(self: &Arc<Self>, met: Met) {
         let limits = &self.settings.limits;
         let Met { stream, hello, lane, said, is_dialled } = met;
-        let (reader, writer) = stream.into_split();
-        let out = Outgoing::new(writer, limits.most_queued, limits.most_frame);
+        let (source, sink) = stream.into_halves();
+        let out = Outgoing::new(sink, limits.most_queued, limits.most_frame);
         let is_preferred = (said.node < hello.id().node) == is_dialled;
         let conn = Arc::new(Conn::new(lane, hello.id(), hello.boot, is_preferred, out));
         debug!(peer = %hello.id(), name = hello.name, ?lane, is_dialled, "linked");
@@ -219,7 +228,7 @@ impl Shared {
         let stalled = limits.stalled;
         let writing = conn.clone();
         self.tasks.spawn(async move { writing.out.run(stalled).await });
-        self.tasks.spawn(read::run(self.clone(), conn, reader));
+        self.tasks.spawn(read::run(self.clone(), conn, source));
         if self.stop.is_cancelled() {
             self.links.close();
         }

@@ -6,8 +6,6 @@ use std::sync::atomic::Ordering;
 use muster_cluster::{MemberId, Message, NodeId};
 use muster_grid::wire::BadWire;
 use muster_grid::{Event, Wire, wire};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::tcp::OwnedReadHalf;
 use tracing::debug;
 
 use super::inner::Flush;
@@ -17,13 +15,14 @@ use crate::channel::frame::{HEAD, Head};
 use crate::channel::hello::Lane;
 use crate::channel::incoming::Incoming;
 use crate::channel::service;
+use crate::channel::stream::Source;
 
 /// Reads until the connection ends.
-pub(crate) async fn run(shared: Arc<Shared>, conn: Arc<Conn>, mut socket: OwnedReadHalf) {
+pub(crate) async fn run(shared: Arc<Shared>, conn: Arc<Conn>, mut source: Source) {
     let mut incoming = Incoming::new(shared.settings.limits.most_frame);
     let mut wires = Vec::new();
     let why = loop {
-        match socket.read_buf(incoming.room()).await {
+        match source.read(incoming.room()).await {
             Ok(0) => break "it was closed".to_owned(),
             Ok(_) => {}
             Err(error) => break error.to_string(),

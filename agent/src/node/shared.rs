@@ -24,6 +24,7 @@ use crate::channel::counts::Counts;
 use crate::channel::hello::{Hello, Lane};
 use crate::channel::links::Links;
 use crate::channel::outgoing::NotSent;
+use crate::channel::secure::Security;
 use crate::channel::service;
 use crate::channel::told::Told;
 use crate::failure::Detector;
@@ -31,6 +32,7 @@ use crate::failure::Detector;
 /// What all tasks of a node share.
 pub(crate) struct Shared {
     pub(crate) settings: NodeSettings,
+    pub(crate) security: Security,
     pub(crate) local: SocketAddr,
     pub(crate) address: String,
     pub(crate) boot: u64,

@@ -1,6 +1,7 @@
 //! Several nodes in one process, over real sockets.
 
 mod refusals;
+mod secrets;
 mod silence;
 
 use std::time::Duration;
@@ -15,11 +16,20 @@ use super::{Node, NodeSettings, NodeState, Standing};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn settings(name: &str) -> NodeSettings {
+    logged();
     let mut settings = NodeSettings::new(name);
     settings.bind.set_port(0);
     settings.detection = Duration::from_secs(1);
     settings.segments = 16;
     settings
+}
+
+/// What nodes log, where `RUST_LOG` asks for it.
+pub(super) fn logged() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
+    // Another test has done it.
+    let _ = format.try_init();
 }
 
 pub(super) async fn start(name: &str) -> Node {
