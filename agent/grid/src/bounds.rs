@@ -25,7 +25,7 @@ pub(crate) fn wire(wire: &Wire) -> Result<(), OutOfBounds> {
 
 fn message(message: &Message) -> Result<(), OutOfBounds> {
     match message {
-        Message::Ask { attempt, request: asked } => {
+        Message::Ask { attempt, life: _, request: asked } => {
             within("attempt", *attempt, 0, MOST_NUMBER)?;
             request(asked)
         }

@@ -204,13 +204,17 @@ impl Grid {
     /// A message came.
     pub fn message(&mut self, from: MemberId, message: Message, now: Moment) {
         match message {
-            Message::Ask { attempt, request } => {
+            Message::Ask { attempt, life, request } => {
                 let asker = Asker { member: from, attempt };
-                if self.is_new(asker) {
+                if life == self.me.incarnation && self.is_new(asker) {
                     self.execute(asker, &request, now);
                 }
             }
-            Message::Answer { attempt, reply } => self.answered(Some(from), attempt, reply, now),
+            Message::Answer { attempt, life, reply } => {
+                if life == self.me.incarnation {
+                    self.answered(Some(from), attempt, reply, now);
+                }
+            }
             Message::Sync { epoch, row, reign, base, seq, digest } => {
                 if self.takes(from, epoch) {
                     let told = copy::Told { reign, base, seq, digest };

@@ -18,6 +18,8 @@ pub enum Message {
     Ask {
         /// Unique for the asker's life.
         attempt: u64,
+        /// The incarnation that is asked: a later one does not know what the earlier one did.
+        life: u64,
         /// What.
         request: Arc<Request>,
     },
@@ -25,6 +27,8 @@ pub enum Message {
     Answer {
         /// What was asked.
         attempt: u64,
+        /// The incarnation that asked: a later one counts its attempts anew.
+        life: u64,
         /// The answer.
         reply: Reply,
     },

@@ -50,7 +50,7 @@ fn no_schedule_of_1200_breaks_a_promise() {
 fn seeds_that_found_something_stay_quiet() {
     for seed in [
         56, 115, 132, 197, 375, 539, 594, 684, 815, 1363, 1401, 1453, 1667, 1917, 2006, 2167, 2194,
-        2428, 4514, 25375, 25825, 109438, 110557, 110799, 1_008_998,
+        2428, 4514, 25375, 25825, 109438, 110557, 110799, 1_008_998, 1_020_621,
     ] {
         let verdict = run(&Case::of(seed, None, None), false);
         assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);

@@ -126,7 +126,7 @@ impl Grid {
         if primary == self.me {
             self.execute(Asker { member: self.me, attempt }, &request, now);
         } else {
-            self.send(primary.node, Message::Ask { attempt, request });
+            self.send(primary.node, Message::Ask { attempt, life: primary.incarnation, request });
         }
     }
 

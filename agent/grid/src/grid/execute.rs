@@ -24,7 +24,8 @@ impl Grid {
         if asker.member.node == self.me.node {
             self.answered(None, asker.attempt, reply, now);
         } else {
-            self.send(asker.member.node, Message::Answer { attempt: asker.attempt, reply });
+            let Asker { member, attempt } = asker;
+            self.send(member.node, Message::Answer { attempt, life: member.incarnation, reply });
         }
     }
 
