@@ -85,6 +85,7 @@ fn parts() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .routes(routes!(look::audit))
         .routes(routes!(look::config))
         .routes(routes!(look::peers))
+        .routes(routes!(look::clusters))
         .routes(routes!(act::verb))
         .routes(routes!(act::override_node, act::reset_node))
         .routes(routes!(act::override_balancer, act::reset_balancer))

@@ -3,6 +3,7 @@
 
 mod ask;
 mod call;
+mod cluster;
 mod command;
 mod show;
 

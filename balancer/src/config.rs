@@ -14,6 +14,7 @@
 
 pub mod advertise;
 pub mod ajp;
+pub mod cluster;
 pub mod drain;
 mod fault;
 pub mod health;
@@ -41,6 +42,7 @@ use toml::de::DeTable;
 
 pub use advertise::Advertise;
 pub use ajp::Ajp;
+pub use cluster::Cluster;
 pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use health::Health;
@@ -98,6 +100,8 @@ pub struct Config {
     pub drain: Drain,
     /// Other balancers beside this one.
     pub peers: Peers,
+    /// Clusters of back ends.
+    pub cluster: Cluster,
     /// Which failures may be tried again.
     pub retry: Retry,
     /// What is written down.
@@ -131,6 +135,7 @@ impl Default for Config {
             health: Health::default(),
             drain: Drain::default(),
             peers: Peers::default(),
+            cluster: Cluster::default(),
             retry: Retry::default(),
             log: Log::default(),
             trace: Trace::default(),
@@ -203,6 +208,7 @@ impl Config {
             health: root.section("health", Health::read),
             drain: root.section("drain", Drain::read),
             peers: root.section("peers", Peers::read),
+            cluster: root.section("cluster", Cluster::read),
             retry: root.section("retry", Retry::read),
             log: root.section("log", Log::read),
             trace: root.section("trace", Trace::read),

@@ -42,6 +42,7 @@ mod access_log;
 mod advertise;
 mod api;
 mod client;
+mod cluster;
 mod doctor;
 mod door;
 mod engine;

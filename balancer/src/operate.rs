@@ -29,6 +29,7 @@ pub(crate) use verb::parsed;
 pub use verb::{Target, Verb};
 
 use crate::audit::{Audit, Entry, Kind};
+use crate::cluster::Clusters;
 use crate::config::Config;
 use crate::peers::Peers;
 use crate::published::Published;
@@ -89,6 +90,7 @@ pub struct Operators {
     told: broadcast::Sender<Arc<Word>>,
     reload: OnceLock<Reload>,
     peers: Arc<Peers>,
+    clusters: Arc<Clusters>,
 }
 
 impl Operators {
@@ -108,6 +110,7 @@ impl Operators {
             told,
             reload: OnceLock::new(),
             peers: Arc::default(),
+            clusters: Arc::default(),
         }
     }
 
@@ -138,6 +141,11 @@ impl Operators {
     /// What is known of the other balancers.
     pub(crate) fn peers(&self) -> &Arc<Peers> {
         &self.peers
+    }
+
+    /// What is known of clusters of back ends.
+    pub(crate) fn clusters(&self) -> &Arc<Clusters> {
+        &self.clusters
     }
 
     /// Says how the configuration is read again. The first to say so counts.

@@ -37,7 +37,7 @@ use crate::tls::{NodeTls, TlsError, TlsFront, TlsMcmp};
 use crate::trace::Tracer;
 use crate::worker::Worker;
 use crate::world::{World, Worlds};
-use crate::{advertise, health, manager, mcmp, peers, systemd, warm, worker};
+use crate::{advertise, cluster, health, manager, mcmp, peers, systemd, warm, worker};
 
 /// Nodes that are gone and whose domains are remembered.
 const MAX_GONE: usize = 10_000;
@@ -297,7 +297,7 @@ impl Running {
 
 /// What works beside the traffic. A part that is added here is started, started anew when its
 /// section of the configuration changes, and waited for at the end.
-pub(crate) static PARTS: [Part; 7] = [
+pub(crate) static PARTS: [Part; 8] = [
     Part {
         name: "mcmp",
         is_concerned: |old, new| {
@@ -346,6 +346,13 @@ pub(crate) static PARTS: [Part; 7] = [
         check: peers::check,
         rest: Rest::Ends,
         start: peers::start,
+    },
+    Part {
+        name: "cluster",
+        is_concerned: |old, new| old.cluster != new.cluster || new.cluster.secret_file.is_some(),
+        check: cluster::check,
+        rest: Rest::Not,
+        start: cluster::start,
     },
     Part {
         name: "advertise",

@@ -150,6 +150,14 @@ interval = "1s"
 timeout = "500ms"
 ca = "/etc/muster/peers.pem"
 
+[cluster]
+members = ["http://10.0.0.1:7790"]
+follow = false
+secret = "****************"
+interval = "1s"
+timeout = "500ms"
+ca = "/etc/muster/cluster.pem"
+
 [retry]
 budget_ratio = 1
 budget_floor = 0
@@ -340,7 +348,7 @@ level = \"loud\"
 [metrics]
 ";
     let known = "threads, drain_timeout, http, tls, mcmp, advertise, manager, upstream, health, drain, \
-                 peers, retry, log, trace, state, \
+                 peers, cluster, retry, log, trace, state, \
                  rate_limit, node";
     let unknown = format!("unknown key; known are {known}");
     assert_eq!(

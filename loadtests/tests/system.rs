@@ -21,6 +21,7 @@ mod system {
     mod https_nodes;
     mod kill9;
     mod lock;
+    mod manages;
     mod mcmp_port;
     mod meets;
     mod newcomer;

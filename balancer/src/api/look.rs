@@ -13,6 +13,7 @@ use super::exchange::{Json, Query};
 use super::model;
 use super::problem::Problem;
 use super::{Api, PREFIX, convert};
+use crate::cluster::Cluster;
 use crate::operate::wall_ms;
 use crate::peers::Peer;
 
@@ -181,6 +182,12 @@ pub(super) async fn audit(
 )]
 pub(super) async fn config(State(api): Shared) -> Json<model::Configuration> {
     Json(model::Configuration { toml: api.operators.configuration() })
+}
+
+/// Clusters of back ends, as their members answered last.
+#[utoipa::path(get, path = "/clusters", responses((status = 200, body = Vec<Cluster>)))]
+pub(super) async fn clusters(State(api): Shared) -> Json<Vec<Cluster>> {
+    Json(api.operators.clusters().all())
 }
 
 /// The other balancers, and what they show otherwise.

@@ -43,6 +43,7 @@ impl Desk {
         let operators = Operators::new(published, Arc::default(), "A".into(), terms);
         operators.configure(&crate::config::Config::default());
         operators.reload_by(Box::new(|| Ok("nothing has changed".to_owned())));
+        operators.clusters().put(crate::cluster::samples::cluster());
         let operators = Arc::new(operators);
         let (_, phase) = watch::channel(BalancerState::Ready);
         let api = Api { operators: operators.clone(), phase, started: Instant::now() };
@@ -245,6 +246,7 @@ fn samples() -> Vec<(&'static str, &'static str, &'static str, Value, u16)> {
         ("get", "/audit", "/audit", none.clone(), 200),
         ("get", "/audit", "/audit?limit=0", none.clone(), 400),
         ("get", "/peers", "/peers", none.clone(), 200),
+        ("get", "/clusters", "/clusters", none.clone(), 200),
         ("get", "/config", "/config", none.clone(), 200),
         ("post", "/verbs", "/verbs", json!({"verb": "stop", "target": {"node": "n2"}}), 200),
         ("post", "/verbs", "/verbs", json!({}), 400),

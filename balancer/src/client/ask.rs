@@ -33,7 +33,7 @@ const MAX_SECRET: usize = 4_096;
 pub(crate) struct Ended {
     /// 3: waiting took too long. 4: the drain ended with something left, or was taken back.
     pub(crate) code: u8,
-    said: String,
+    pub(super) said: String,
 }
 
 /// A manager, and how to show what it answers.
@@ -73,6 +73,7 @@ async fn answer(ask: Ask, out: &mut dyn Write) -> anyhow::Result<()> {
             whom.manager()?.change(Method::POST, "/verbs", Some(body), out).await
         }
         Ask::Override(over) => over.run(out).await,
+        Ask::Cluster(cluster) => super::cluster::run(cluster, out).await,
         Ask::Reload(whom) => {
             whom.manager()?.change(Method::POST, "/reload", Some(json!({})), out).await
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::cluster::Cluster;
+
 /// Whom to ask, and how to answer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Whom {
@@ -114,6 +116,8 @@ pub(crate) enum Ask {
     Override(Override),
     /// Let the balancer read its configuration again
     Reload(Whom),
+    /// Ask a cluster of back ends, by any one of its members
+    Cluster(Cluster),
 }
 
 #[derive(Debug, Args)]

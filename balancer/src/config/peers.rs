@@ -95,7 +95,12 @@ impl Peers {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let bad = || format!("{text:?} is no url of a manager (https://10.0.0.2:6667)");
+    url_like(text, "a manager", "https://10.0.0.2:6667")
+}
+
+/// A URL with nothing behind its address.
+pub(super) fn url_like(text: &str, what: &str, example: &str) -> Result<String, String> {
+    let bad = || format!("{text:?} is no url of {what} ({example})");
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
     match (uri.scheme_str(), uri.authority()) {

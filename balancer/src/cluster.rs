@@ -1,0 +1,110 @@
+//! Clusters of back ends as this balancer sees them: it asks the management of their members, in the
+//! background, and shows what was answered last. No request of a client ever waits for it.
+//!
+//! Whom to ask stands in the configuration, or the nodes say it with their messages; then it is an
+//! address that the node itself may register, and the one that was checked (`mcmp::seat`).
+//!
+//! | module | idea |
+//! |---|---|
+//! | `call` | one question to one member, signed where there is a secret |
+//! | `watch` | all clusters, again and again, within bounds |
+
+pub(crate) mod call;
+#[cfg(test)]
+pub(crate) mod samples;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use muster_protocol::cluster::report::{CachesReport, ClusterReport};
+use muster_protocol::signature::Secrets;
+use utoipa::ToSchema;
+
+use crate::config;
+use crate::side::{Ground, Tasks};
+
+/// Most clusters that are shown.
+pub(crate) const MOST_CLUSTERS: usize = 64;
+
+/// A cluster, as it answered last.
+#[derive(Debug, Clone, serde::Serialize, ToSchema)]
+pub(crate) struct Cluster {
+    /// Its name; where it has never answered and stands in the configuration, the member's URL.
+    pub(crate) name: String,
+    /// The management that was asked last.
+    pub(crate) asked: String,
+    /// When it answered last, in milliseconds since 1970.
+    pub(crate) answered_ms: Option<u64>,
+    /// Why nobody answered the last time.
+    pub(crate) error: Option<String>,
+    /// What it answered last.
+    #[schema(value_type = Option<ClusterReport>)]
+    pub(crate) report: Option<Arc<ClusterReport>>,
+    /// Its caches.
+    #[schema(value_type = Option<CachesReport>)]
+    pub(crate) caches: Option<Arc<CachesReport>>,
+    /// The nodes of this balancer that are its members, by their routes.
+    pub(crate) nodes: Vec<String>,
+}
+
+/// All clusters. Shared by who asks and by who shows.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters(Mutex<BTreeMap<String, Cluster>>);
+
+// === impl Clusters ===
+
+impl Clusters {
+    /// As they stand, by name.
+    pub(crate) fn all(&self) -> Vec<Cluster> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Cluster>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The secrets of the configuration; `None` where it has none.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn secrets(settings: &config::Cluster) -> Result<Option<Secrets>, String> {
+    match (&settings.secret, &settings.secret_file) {
+        (Some(secret), _) => Ok(Secrets::from_list(vec![secret.clone()])),
+        (None, Some(file)) => {
+            let secrets = call::read_secret(file).map_err(|why| format!("cluster.{why}"))?;
+            Ok(Some(secrets))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// What can't be used of the configuration.
+pub(crate) fn check(config: &config::Config) -> Result<(), String> {
+    let settings = &config.cluster;
+    let secrets = secrets(settings)?;
+    for url in &settings.members {
+        call::Member::new(url, settings.ca.as_deref(), settings.timeout, secrets.clone())
+            .map_err(|error| format!("cluster.members: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Starts to ask.
+pub(crate) fn start(ground: &Ground, tasks: &mut Tasks) {
+    let settings = ground.config.cluster.clone();
+    let secrets = match secrets(&settings) {
+        Ok(secrets) => secrets,
+        Err(error) => return tracing::error!(error, "no cluster is asked"),
+    };
+    let clusters = ground.operators.clusters().clone();
+    clusters.lock().clear();
+    let watch = watch::Watch::new(settings, secrets, ground.published.clone(), clusters);
+    tasks.spawn(|stop| async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch.run() => {}
+        }
+    });
+}

@@ -1,0 +1,63 @@
+//! A cluster for tests of what is shown.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Cluster, Clusters};
+
+pub(crate) fn member(name: &str, state: &str) -> Value {
+    json!({
+        "name": name, "node": format!("{:032x}", name.len()), "life": 1,
+        "address": "127.0.0.1:7700", "state": state, "error": null, "age_ms": 65_000,
+        "join": 1, "weight": 100, "primary": 128, "owned": 256, "filling": 0,
+        "entries": 1_234, "bytes": 5_678_901
+    })
+}
+
+fn cache_member(name: &str) -> Value {
+    json!({
+        "member": name,
+        "distribution": {"entries": 10, "primary_entries": 5, "bytes": 1000},
+        "operations": {"hits": 7, "misses": 3, "puts": 11, "removes": 1, "expired": 2},
+        "rpc": {"count": 21, "failures": 1},
+        "batches": {"prepares": 4, "commits": 3, "rollbacks": 1}
+    })
+}
+
+/// A cluster of two, one of which does not answer.
+pub(crate) fn cluster() -> Cluster {
+    let report = json!({
+        "name": "shop", "engine": "embedded", "me": "one", "coordinator": "one", "view": "e4/n1",
+        "quorum": {"needed": 2, "known": ["one", "two", "three"], "is_quorate": true},
+        "segments": 512, "members": [member("one", "up"), member("two", "silent")],
+        "lost_rows": 3, "merges": 1, "overridden": 2,
+        "history": [{
+            "at_ms": 1_796_000_000_000_u64, "view": "e4/n1", "members": ["one", "two"],
+            "reason": "two came", "is_quorate": true, "views": 2, "settled_ms": 12
+        }],
+        "warnings": [{"kind": "lost", "text": "3 segments began empty"}]
+    });
+    let caches = json!({
+        "caches": [{
+            "name": "counters", "mode": "distributed", "entries": 10, "bytes": 2000,
+            "view": ["one", "two"], "members": [cache_member("one"), cache_member("two")]
+        }],
+        "silent": []
+    });
+    Cluster {
+        name: "shop".to_owned(),
+        asked: "http://127.0.0.1:7790".to_owned(),
+        answered_ms: Some(1_796_000_000_000),
+        error: None,
+        report: Some(Arc::new(serde_json::from_value(report).unwrap())),
+        caches: Some(Arc::new(serde_json::from_value(caches).unwrap())),
+        nodes: vec!["n1".to_owned()],
+    }
+}
+
+impl Clusters {
+    pub(crate) fn put(&self, cluster: Cluster) {
+        self.lock().insert(cluster.name.clone(), cluster);
+    }
+}
