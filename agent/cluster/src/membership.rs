@@ -49,6 +49,8 @@ struct Proposal {
     epoch: Epoch,
     asked: BTreeSet<NodeId>,
     promises: BTreeMap<NodeId, crate::message::Promise>,
+    /// Asked, and found to be on another side: no answer of theirs is waited for, however alive.
+    elsewhere: BTreeSet<MemberId>,
     accepting: Option<Accepting>,
     resend_at: Moment,
 }

@@ -64,8 +64,12 @@ impl Membership {
             (true, false, true) => self.went_without_us(from, &mine, now),
             (false, true, false) => {}
             (false, false, _) => {
-                if mine.electorate.quorum.is_none() && self.proposal.is_some() {
-                    // Asked because an accepted view names it; but it went another way.
+                if mine.electorate.quorum.is_none()
+                    && let Some(proposal) = &mut self.proposal
+                {
+                    // Asked because an accepted view names it, or because it wanted to come in; but
+                    // it went another way. The failure detector may well find it alive.
+                    proposal.elsewhere.insert(from);
                     self.suspects.insert(from);
                 }
                 self.other_side(&mine, &theirs, now);

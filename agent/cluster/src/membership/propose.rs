@@ -144,7 +144,9 @@ impl Membership {
             self.send(*node, Message::Prepare { epoch });
         }
         let resend_at = now + self.config.retry;
-        self.proposal = Some(Proposal { epoch, asked, promises, accepting: None, resend_at });
+        let elsewhere = BTreeSet::new();
+        let accepting = None;
+        self.proposal = Some(Proposal { epoch, asked, promises, elsewhere, accepting, resend_at });
         self.advance(now);
     }
 
@@ -265,6 +267,9 @@ impl Membership {
     /// failure detector suspects it, never because its answer is late.
     fn counts_as_alive(&self, node: NodeId, now: Moment) -> bool {
         let Some(proposal) = &self.proposal else { return false };
+        if self.peers.get(&node).is_some_and(|peer| proposal.elsewhere.contains(&peer.life)) {
+            return false;
+        }
         let in_base = base(proposal).and_then(|base| base.member(node)).map(|member| member.id);
         let in_mine = self.installed.as_ref().and_then(|view| view.member(node)).is_some();
         match in_base.filter(|_| self.installed.is_some()) {
