@@ -9,12 +9,14 @@
 //! | `login`, `who` | who asks, and the way in |
 //! | `sessions`, `throttle`, `password` | who is in, who failed, and argon2 |
 //! | `view` | the page's model of the rows |
+//! | `cluster` | the same of clusters of back ends |
 //! | `history`, `sample` | rings of counts, and who reads the counters for them |
 //! | `act`, `verbs`, `overrides` | what a form asks for, and its consequences |
 //! | `live` | parts of a page, as they change |
 //! | `export` | the same for tools |
 
 mod act;
+mod cluster;
 pub(crate) mod door;
 mod export;
 mod guard;
@@ -163,6 +165,8 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .route("/nodes/{route}", get(view_of))
         .route("/contexts", get(view_of))
         .route("/topology", get(view_of))
+        .route("/caches", get(view_of))
+        .route("/caches/{cluster}/{cache}", get(view_of))
         .route("/events", get(view_of))
         .route("/config", get(view_of))
         .route("/live", get(live::stream))
@@ -264,6 +268,7 @@ impl ManagerState {
             waiting: self.metrics.waiting.get(),
             drains,
             peers,
+            clusters: &self.operators.clusters().all(),
             wall: wall_ms(),
             history,
             window,
@@ -303,9 +308,12 @@ impl ManagerState {
         match of {
             View::Events => Some(render::events(page, &viewer, look, &self.events())),
             View::Config => Some(render::config(page, &viewer, &self.operators.configuration())),
-            View::Nodes | View::Node(_) | View::Contexts | View::Topology => {
-                render::view(page, &viewer, of, look)
-            }
+            View::Nodes
+            | View::Node(_)
+            | View::Contexts
+            | View::Topology
+            | View::Caches
+            | View::Cache { .. } => render::view(page, &viewer, of, look),
         }
     }
 

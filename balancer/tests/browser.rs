@@ -3,6 +3,8 @@
 #![cfg(feature = "system")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "browser/clusters.rs"]
+mod clusters;
 #[path = "browser/drains.rs"]
 mod drains;
 #[path = "browser/http.rs"]
@@ -417,6 +419,7 @@ fn every_tab_can_be_reached_and_found_by_its_address() {
     for (tab, path, part) in [
         ("Contexts", "/contexts", "/wiki"),
         ("Topology", "/topology", "mycluster"),
+        ("Caches", "/caches", "No cluster is known"),
         ("Events", "/events", "ENABLE-APP"),
         ("Config", "/config", "max_streams = 32"),
         ("Nodes", "/", "LBGroup"),

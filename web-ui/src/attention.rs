@@ -40,6 +40,7 @@ pub fn attention(page: &Page) -> Vec<Attention> {
     nodes(page, &mut all);
     traffic(page, &mut all);
     peers(page, &mut all);
+    clusters(page, &mut all);
     all.sort_by_key(|one| one.level);
     if all.len() > MAX_SENTENCES {
         let more = all.len() - (MAX_SENTENCES - 1);
@@ -125,6 +126,20 @@ fn nodes(page: &Page, all: &mut Vec<Attention>) {
     told(Level::Warn, "answering with errors to one of a hundred requests or more", &|node| {
         node.pace.error_percent().is_some_and(|percent| percent >= WARN_PERCENT)
     });
+}
+
+/// What is over is told on the tab of the topology alone: it would stand on top for good.
+fn clusters(page: &Page, all: &mut Vec<Attention>) {
+    for cluster in &page.clusters {
+        let name = text::plain(&cluster.name);
+        if cluster.error.is_some() {
+            say(all, Level::Warn, format!("No member of cluster {name} answers"), "/topology");
+        }
+        for warning in cluster.warnings.iter().filter(|warning| !warning.is_past) {
+            let text = format!("Cluster {name}: {}", text::sentence(&warning.text));
+            say(all, warning.level, text, "/topology");
+        }
+    }
 }
 
 fn traffic(page: &Page, all: &mut Vec<Attention>) {

@@ -3,6 +3,7 @@
 //! One [`Page`] is one moment of the balancer. Its JSON (through serde) has the same rows as the
 //! HTML, with exact numbers where the HTML rounds.
 
+mod cluster;
 mod coverage;
 mod drain;
 mod event;
@@ -14,6 +15,7 @@ mod series;
 
 use serde::Serialize;
 
+pub use cluster::{Cache, CacheMember, Change, Cluster, ClusterWarning, Member, MemberState};
 pub use coverage::{Coverage, Place};
 pub use drain::{Drain, PastDrain};
 pub use event::{Event, Level};
@@ -51,6 +53,8 @@ pub struct Page {
     pub past_drains: Vec<PastDrain>,
     /// Other balancers that share our operators' verbs.
     pub peers: Vec<Peer>,
+    /// Clusters of back ends.
+    pub clusters: Vec<Cluster>,
     /// The nodes, by load-balancing group. [`Group::gather`] makes them.
     pub groups: Vec<Group>,
 }
@@ -132,6 +136,7 @@ impl Page {
             drains: Vec::new(),
             past_drains: Vec::new(),
             peers: Vec::new(),
+            clusters: Vec::new(),
             groups: Vec::new(),
         }
     }

@@ -20,11 +20,11 @@ use crate::action::{Form, Verb};
 use crate::attention::{Attention, attention};
 use crate::curl::{Reach, command};
 use crate::effect::{Consequence, effect};
-use crate::page::{ContextState, Event, Level, Node, NodeState, Page, Window};
+use crate::page::{Cache, Cluster, ContextState, Event, Level, Node, NodeState, Page, Window};
 use crate::text;
 use crate::view::{Look, Only, View};
 use charts::{Tile, tiles};
-use rows::{Cut, Groups, Realm, contexts_of, nodes_of, realms};
+use rows::{Cut, Groups, Realm, caches_of, contexts_of, nodes_of, realms};
 
 /// Most contexts that a page of nodes shows with their verbs.
 pub const CONTEXTS_SHOWN: usize = 120;
@@ -34,6 +34,9 @@ pub const NODES_SHOWN: usize = 24;
 
 /// Most nodes of a context that are named.
 const PLACES_SHOWN: usize = 12;
+
+/// Most members of a cluster that are shown.
+pub const MEMBERS_SHOWN: usize = 100;
 
 /// What stands between two parts of a live page.
 pub const MARK: &str = "<!--|-->";
@@ -108,6 +111,15 @@ pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Optio
             written(&ContextsHtml { contexts, cut, frame })
         }
         View::Topology => written(&TopologyHtml { realms: realms(page), frame }),
+        View::Caches => {
+            let (caches, cut) = caches_of(page, look);
+            written(&CachesHtml { caches, cut, frame })
+        }
+        View::Cache { cluster, cache } => {
+            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
+            let cache = cluster.caches.iter().find(|known| known.name == *cache)?;
+            written(&CacheHtml { cluster, cache, frame })
+        }
         View::Events => return Some(events(page, viewer, look, &[])),
         View::Config => return Some(config(page, viewer, "")),
     })
@@ -233,6 +245,22 @@ struct ContextsHtml<'a> {
 struct TopologyHtml<'a> {
     frame: Frame<'a>,
     realms: Vec<Realm<'a>>,
+}
+
+#[derive(Template)]
+#[template(path = "caches.html", whitespace = "minimize")]
+struct CachesHtml<'a> {
+    frame: Frame<'a>,
+    caches: Vec<(&'a Cluster, &'a Cache)>,
+    cut: Cut,
+}
+
+#[derive(Template)]
+#[template(path = "cache.html", whitespace = "minimize")]
+struct CacheHtml<'a> {
+    frame: Frame<'a>,
+    cluster: &'a Cluster,
+    cache: &'a Cache,
 }
 
 #[derive(Template)]

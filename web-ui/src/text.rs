@@ -95,6 +95,16 @@ pub(crate) fn plain(name: &str) -> String {
     cut(&whole).unwrap_or_else(|| whole.into_owned())
 }
 
+/// Words of somebody else, at most 400 characters of them.
+pub(crate) fn sentence(words: impl AsRef<str>) -> String {
+    const MOST: usize = 400;
+    let whole = visible(words.as_ref());
+    match whole.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole.into_owned(),
+    }
+}
+
 /// A value as a part of an address, every byte that could mean something else encoded.
 pub(crate) fn encoded(value: &str) -> String {
     utf8_percent_encode(value, &PART).to_string()

@@ -14,6 +14,9 @@ pub const NODES_PER_PAGE: usize = 100;
 /// Contexts of one page.
 pub const CONTEXTS_PER_PAGE: usize = 100;
 
+/// Caches of one page.
+pub const CACHES_PER_PAGE: usize = 100;
+
 /// Most bytes of a search.
 pub const MAX_SEARCH: usize = 200;
 
@@ -33,6 +36,15 @@ pub enum View {
     Contexts,
     /// Balancer names, groups, nodes and peers.
     Topology,
+    /// The caches of all clusters.
+    Caches,
+    /// One of them.
+    Cache {
+        /// Its cluster.
+        cluster: String,
+        /// Its name.
+        cache: String,
+    },
     /// What happened.
     Events,
     /// The configuration in effect.
@@ -68,8 +80,8 @@ pub enum Only {
 
 impl View {
     /// The tabs.
-    pub const TABS: [View; 5] =
-        [View::Nodes, View::Contexts, View::Topology, View::Events, View::Config];
+    pub const TABS: [View; 6] =
+        [View::Nodes, View::Contexts, View::Topology, View::Caches, View::Events, View::Config];
 
     /// Its path.
     pub fn path(&self) -> String {
@@ -78,6 +90,10 @@ impl View {
             View::Node(route) => format!("/nodes/{}", text::encoded(route)),
             View::Contexts => "/contexts".to_owned(),
             View::Topology => "/topology".to_owned(),
+            View::Caches => "/caches".to_owned(),
+            View::Cache { cluster, cache } => {
+                format!("/caches/{}/{}", text::encoded(cluster), text::encoded(cache))
+            }
             View::Events => "/events".to_owned(),
             View::Config => "/config".to_owned(),
         }
@@ -89,6 +105,13 @@ impl View {
             let route = percent_decode_str(route).decode_utf8().ok()?;
             return (!route.is_empty()).then(|| View::Node(route.into_owned()));
         }
+        if let Some(of) = path.strip_prefix("/caches/") {
+            let (cluster, cache) = of.split_once('/')?;
+            let read = |part: &str| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
+            let (cluster, cache) = (read(cluster)?, read(cache)?);
+            let is_one = !cluster.is_empty() && !cache.is_empty();
+            return is_one.then_some(View::Cache { cluster, cache });
+        }
         View::TABS.into_iter().find(|view| view.path() == path)
     }
 
@@ -99,6 +122,8 @@ impl View {
             View::Node(_) => "Node",
             View::Contexts => "Contexts",
             View::Topology => "Topology",
+            View::Caches => "Caches",
+            View::Cache { .. } => "Cache",
             View::Events => "Events",
             View::Config => "Config",
         }
@@ -111,7 +136,11 @@ impl View {
 
     /// The tab that it stands under.
     pub(crate) fn is_under(&self, tab: &View) -> bool {
-        self == tab || matches!((self, tab), (View::Node(_), View::Nodes))
+        self == tab
+            || matches!(
+                (self, tab),
+                (View::Node(_), View::Nodes) | (View::Cache { .. }, View::Caches)
+            )
     }
 }
 
@@ -235,11 +264,15 @@ mod tests {
 
     #[test]
     fn every_view_has_an_address_of_its_own() {
-        for view in View::TABS.into_iter().chain([View::Node("a/b c".to_owned())]) {
+        let cache = View::Cache { cluster: "a/b".to_owned(), cache: "c d".to_owned() };
+        for view in View::TABS.into_iter().chain([View::Node("a/b c".to_owned()), cache]) {
             assert_eq!(View::from_path(&view.path()), Some(view));
         }
         assert_eq!(View::from_path("/nodes/"), None);
         assert_eq!(View::from_path("/nodes/%ff"), None);
+        for bad in ["/caches/", "/caches/a", "/caches//b", "/caches/a/", "/caches/a/%ff"] {
+            assert_eq!(View::from_path(bad), None, "{bad}");
+        }
         assert_eq!(View::from_path("/sessions"), None);
     }
 

@@ -13,7 +13,9 @@ use muster_routing::rows::{BalancerToldRow, ContextRow, HostRow, NodeRow, Rows};
 use muster_routing::word::UnixMs;
 use muster_web_ui::page::{self, Pace, Window};
 
+use super::cluster;
 use super::history::History;
+use crate::cluster::Cluster;
 use crate::peers::{Disagreement, Peer};
 
 /// Most drains of the past that the page shows.
@@ -29,6 +31,7 @@ pub(super) struct Beside<'a> {
     /// Drains under way, and the last that are over.
     pub(super) drains: &'a (Vec<Drain>, Vec<Drain>),
     pub(super) peers: &'a [Peer],
+    pub(super) clusters: &'a [Cluster],
     pub(super) wall: UnixMs,
     pub(super) history: &'a History,
     pub(super) window: Window,
@@ -55,6 +58,7 @@ pub(super) fn page(rows: &Rows, beside: &Beside<'_>) -> page::Page {
         drains: under_way.iter().filter(|d| !d.is_over()).map(|d| drain(d, beside.wall)).collect(),
         past_drains: over.iter().rev().take(MOST_PAST).map(|d| past(d, beside.wall)).collect(),
         peers: beside.peers.iter().map(|shown| peer(shown, beside.wall)).collect(),
+        clusters: beside.clusters.iter().map(|shown| cluster::shown(shown, beside.wall)).collect(),
         groups: page::Group::gather(nodes),
     }
 }

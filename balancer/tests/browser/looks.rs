@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::webdriver::{Browser, Scripts, eventually};
-use crate::{Asks, Muster, act, http, login};
+use crate::{Asks, Muster, act, clusters, http, login};
 
 const AXE: &str = include_str!("axe/axe.min.js");
 
@@ -15,7 +15,13 @@ const ASK: &str = "return axe.run(document, { resultTypes: ['violations'] }).the
 
 /// A balancer that has something of everything to show.
 fn busy() -> Muster {
-    let muster = Muster::with("[drain]\nquiet = \"5m\"\n");
+    let management = clusters::Management::start();
+    let cluster = clusters::section(&management);
+    let muster = Muster::with(&format!("[drain]\nquiet = \"5m\"\n{cluster}"));
+    eventually("the cluster", || {
+        let (_, shown) = http::exchange(&muster.manager, "GET", "/caches/shop/counters", "", "");
+        if shown.contains("Rollbacks") { Ok(()) } else { Err(shown) }
+    });
     muster.node("node1", "left", 100, &["/counter", "/shop"]);
     muster.node("node2", "left", 60, &["/counter", "/shop"]);
     muster.node("node3", "right", 9, &["/counter"]);
@@ -32,12 +38,14 @@ fn busy() -> Muster {
     muster
 }
 
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 10] = [
     "/",
     "/nodes/node1",
     "/nodes/node2?window=1h",
     "/contexts",
     "/topology",
+    "/caches",
+    "/caches/shop/counters",
     "/events",
     "/config",
     "/confirm?route=node2&stop=*",

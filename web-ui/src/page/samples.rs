@@ -36,6 +36,55 @@ pub(crate) fn node(route: &str, domain: Option<&str>, contexts: usize) -> Node {
     }
 }
 
+/// A cluster with one member and one cache, in which everything has this name.
+pub(crate) fn cluster(name: &str) -> Cluster {
+    let name = || name.to_owned();
+    Cluster {
+        name: name(),
+        error: None,
+        seconds_since_answer: Some(1),
+        engine: name(),
+        view: name(),
+        quorum: Some(2),
+        known: 3,
+        is_quorate: true,
+        segments: 512,
+        members: vec![Member {
+            name: name(),
+            state: MemberState::Up,
+            is_coordinator: true,
+            address: name(),
+            age_seconds: Some(61),
+            primary: 256,
+            owned: 512,
+            filling: 0,
+            entries: 1234,
+            bytes: 5_600_000,
+        }],
+        history: vec![Change {
+            at: "2026-01-01T00:00:00Z".to_owned(),
+            seconds_ago: 5,
+            reason: name(),
+            members: vec![name()],
+            settled_ms: Some(12),
+        }],
+        warnings: vec![ClusterWarning { level: Level::Warn, is_past: false, text: name() }],
+        caches: vec![Cache {
+            name: name(),
+            mode: name(),
+            entries: 10,
+            bytes: 2000,
+            members: vec![CacheMember {
+                member: name(),
+                hits: 3,
+                misses: 1,
+                puts: 7,
+                ..CacheMember::default()
+            }],
+        }],
+    }
+}
+
 /// A page of these nodes.
 pub(crate) fn page(nodes: Vec<Node>) -> Page {
     Page {

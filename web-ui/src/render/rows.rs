@@ -1,7 +1,7 @@
 //! Which rows of the model a view shows: filtered, in pages, put together.
 
-use crate::page::{Balancer, Coverage, Node, Page};
-use crate::view::{CONTEXTS_PER_PAGE, Look, NODES_PER_PAGE, Only};
+use crate::page::{Balancer, Cache, Cluster, Coverage, Node, Page};
+use crate::view::{CACHES_PER_PAGE, CONTEXTS_PER_PAGE, Look, NODES_PER_PAGE, Only};
 
 /// Rows by the name of their group; `None` for the nodes without one.
 pub(super) type Groups<'p, R> = Vec<(Option<&'p str>, Vec<R>)>;
@@ -55,6 +55,17 @@ pub(super) fn contexts_of<'p>(page: &'p Page, look: &Look) -> (Vec<Coverage<'p>>
     let mut all = Coverage::of(page);
     all.retain(shows);
     let (cut, skip, left) = Cut::of(all.len(), look.page, CONTEXTS_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// The caches of a page, with their clusters.
+pub(super) fn caches_of<'p>(page: &'p Page, look: &Look) -> (Vec<(&'p Cluster, &'p Cache)>, Cut) {
+    let of = |cluster: &'p Cluster| cluster.caches.iter().map(move |cache| (cluster, cache));
+    let shows = |(cluster, cache): &(&Cluster, &Cache)| {
+        [&cache.name, &cache.mode, &cluster.name].into_iter().any(|text| look.is_in(text))
+    };
+    let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
+    let (cut, skip, left) = Cut::of(all.len(), look.page, CACHES_PER_PAGE);
     (all.into_iter().skip(skip).take(left).collect(), cut)
 }
 

@@ -6,8 +6,11 @@ use super::*;
 use crate::action::{Action, Target};
 use crate::csrf::{Csrf, KEY_BYTES};
 use crate::curl::Login;
-use crate::page::samples::{node, page};
-use crate::page::{Context, Drain, Load, Pace, PastDrain, Property, Series, VirtualHost};
+use crate::page::samples::{cluster, node, page};
+use crate::page::{
+    Cache, Context, Drain, Load, Member, MemberState, Pace, PastDrain, Property, Series,
+    VirtualHost,
+};
 
 fn csrf() -> Csrf {
     Csrf::new([7; KEY_BYTES])
@@ -96,6 +99,7 @@ fn named(name: &str) -> Page {
         seconds_since_answer: Some(1),
         disagreements: vec![name.to_owned()],
     }];
+    page.clusters = vec![cluster(name)];
     page
 }
 
@@ -132,10 +136,15 @@ fn every_view(page: &Page) -> Vec<String> {
     let look = Look::default();
     let reach =
         Reach { origin: "http://localhost".to_owned(), login: Login::None, certificate: false };
-    let mut all: Vec<String> = [View::Nodes, View::Node(first), View::Contexts, View::Topology]
-        .iter()
-        .map(|of| view(page, &viewer, of, &look).expect("a view"))
-        .collect();
+    let mut views = vec![View::Nodes, View::Node(first), View::Contexts, View::Topology];
+    views.push(View::Caches);
+    views.extend(page.clusters.iter().flat_map(|cluster| {
+        let of = |cache: &Cache| (cluster.name.clone(), cache.name.clone());
+        let of = cluster.caches.iter().map(of);
+        of.map(|(cluster, cache)| View::Cache { cluster, cache })
+    }));
+    let mut all: Vec<String> =
+        views.iter().map(|of| view(page, &viewer, of, &look).expect("a view")).collect();
     all.push(events(page, &viewer, &look, &[event]));
     all.push(config(page, &viewer, "threads = 2"));
     all.push(confirm(page, &viewer, &form, &reach));
@@ -188,8 +197,78 @@ fn a_long_name_is_cut_and_whole_in_its_title() {
 
 #[test]
 fn an_empty_page_says_what_to_do() {
-    let html = html(&page(Vec::new()));
+    let empty = page(Vec::new());
+    let html = html(&empty);
     assert!(html.contains("No node has registered yet"), "{html}");
+    let caches = seen(&empty, View::Caches, "");
+    assert!(caches.contains("No cluster is known") && caches.contains("[cluster]"), "{caches}");
+}
+
+#[test]
+fn a_cluster_shows_who_is_there_what_has_changed_and_what_is_wrong() {
+    let mut page = page(Vec::new());
+    let mut shop = cluster("shop");
+    shop.members.push(Member {
+        name: "two".to_owned(),
+        state: MemberState::Silent,
+        ..shop.members[0].clone()
+    });
+    shop.warnings[0].text = "two does not answer".to_owned();
+    page.clusters = vec![shop];
+    let html = seen(&page, View::Topology, "");
+    for part in [
+        "<span>Cluster</span> <bdi>shop</bdi>",
+        "quorate</span> quorum 2 of 3 known nodes",
+        "512 segments",
+        "<small>coordinator</small>",
+        "<span class=\"s up\">up</span>",
+        "<span class=\"s down\">silent</span>",
+        "1 min 1 s",
+        "5.60 MB",
+        "<bdi>two does not answer</bdi>",
+        ">12 ms",
+    ] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    let top = |page: &Page| seen(page, View::Nodes, "");
+    assert!(top(&page).contains("Cluster shop: two does not answer"), "it needs attention");
+    page.clusters[0].warnings[0].is_past = true;
+    assert!(!top(&page).contains("Cluster shop: "), "it is over");
+    page.clusters[0].error = Some("no answer within 2s".to_owned());
+    assert!(top(&page).contains("No member of cluster shop answers"));
+    page.clusters[0].view = String::new();
+    assert!(!seen(&page, View::Topology, "").contains("coordinator"), "nothing is known of it");
+}
+
+#[test]
+fn caches_are_found_and_shown_one_by_one() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop"), cluster("a/b c")];
+    let all = seen(&page, View::Caches, "");
+    assert!(all.contains("href=\"/caches/a%2Fb%20c/a%2Fb%20c\""), "{all}");
+    assert!(all.contains("75 %") && all.contains("2.00 kB"), "{all}");
+    assert!(!seen(&page, View::Caches, "q=shop").contains("a/b c"), "it is not looked for");
+    let one = View::Cache { cluster: "a/b c".to_owned(), cache: "a/b c".to_owned() };
+    let html = seen(&page, one, "");
+    for part in ["Distribution and operations", "Rollbacks", "10 entries"] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    let gone = View::Cache { cluster: "shop".to_owned(), cache: "none".to_owned() };
+    let csrf = csrf();
+    assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
+}
+
+#[test]
+fn a_thousand_caches_and_a_cluster_of_many_stay_small() {
+    let mut page = page(Vec::new());
+    let mut large = cluster("shop");
+    large.caches = (0..1000).map(|at| cluster(&format!("cache{at}")).caches.remove(0)).collect();
+    large.members = (0..256).map(|at| cluster(&format!("member{at}")).members.remove(0)).collect();
+    page.clusters = vec![large];
+    let (caches, topology) = (seen(&page, View::Caches, ""), seen(&page, View::Topology, ""));
+    println!("{} and {} bytes", caches.len(), topology.len());
+    assert!(caches.len() < 60_000 && topology.len() < 60_000);
+    assert!(caches.contains("Page 1 of 10") && topology.contains("and 156 more"), "{topology}");
 }
 
 #[test]

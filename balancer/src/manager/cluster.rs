@@ -1,0 +1,108 @@
+//! Clusters of back ends as the page's model.
+
+use muster_protocol::cluster::report::{
+    CacheMember, CacheReport, MemberReport, MemberState, ViewChange, Warning, WarningKind,
+};
+use muster_web_ui::page::{self, Level};
+
+use crate::cluster::Cluster;
+
+/// A cluster, as it answered last; `wall` is now, in milliseconds since 1970.
+pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
+    let report = cluster.report.as_deref();
+    let caches = cluster.caches.iter().flat_map(|caches| &caches.caches);
+    page::Cluster {
+        name: cluster.name.clone(),
+        error: cluster.error.clone(),
+        seconds_since_answer: cluster.answered_ms.map(|then| wall.saturating_sub(then) / 1000),
+        engine: report.map(|report| report.engine.clone()).unwrap_or_default(),
+        view: report.map(|report| report.view.clone()).unwrap_or_default(),
+        quorum: report.and_then(|report| report.quorum.needed),
+        known: report.map_or(0, |report| report.quorum.known.len()),
+        is_quorate: report.is_some_and(|report| report.quorum.is_quorate),
+        segments: report.map_or(0, |report| report.segments),
+        members: report.map_or_else(Vec::new, |report| {
+            let member = |one: &MemberReport| member(one, one.name == report.coordinator);
+            report.members.iter().map(member).collect()
+        }),
+        history: report.map_or_else(Vec::new, |report| {
+            report.history.iter().map(|one| change(one, wall)).collect()
+        }),
+        warnings: report
+            .map_or_else(Vec::new, |report| report.warnings.iter().map(warning).collect()),
+        caches: caches.map(cache).collect(),
+    }
+}
+
+fn member(member: &MemberReport, is_coordinator: bool) -> page::Member {
+    page::Member {
+        name: member.name.clone(),
+        state: match member.state {
+            MemberState::Up => page::MemberState::Up,
+            MemberState::Silent => page::MemberState::Silent,
+            MemberState::Leaving => page::MemberState::Leaving,
+            MemberState::Away => page::MemberState::Away,
+        },
+        is_coordinator,
+        address: member.address.clone(),
+        age_seconds: member.age_ms.map(|age| age / 1000),
+        primary: member.primary,
+        owned: member.owned,
+        filling: member.filling,
+        entries: member.entries,
+        bytes: member.bytes,
+    }
+}
+
+fn change(change: &ViewChange, wall: u64) -> page::Change {
+    let at = i64::try_from(change.at_ms).ok();
+    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    page::Change {
+        at: at.map(|at| at.to_string()).unwrap_or_default(),
+        seconds_ago: wall.saturating_sub(change.at_ms) / 1000,
+        reason: change.reason.clone(),
+        members: change.members.clone(),
+        settled_ms: change.settled_ms,
+    }
+}
+
+fn warning(warning: &Warning) -> page::ClusterWarning {
+    let (level, is_past) = match warning.kind {
+        WarningKind::NotQuorate => (Level::Bad, false),
+        WarningKind::Lost => (Level::Bad, true),
+        WarningKind::Merged => (Level::Warn, true),
+        WarningKind::Silent | WarningKind::Away => (Level::Warn, false),
+        // They come with each change and go by themselves.
+        WarningKind::Unsettled | WarningKind::Views => (Level::Info, true),
+    };
+    page::ClusterWarning { level, is_past, text: warning.text.clone() }
+}
+
+fn cache(cache: &CacheReport) -> page::Cache {
+    page::Cache {
+        name: cache.name.clone(),
+        mode: cache.mode.clone(),
+        entries: cache.entries,
+        bytes: cache.bytes,
+        members: cache.members.iter().map(of_member).collect(),
+    }
+}
+
+fn of_member(told: &CacheMember) -> page::CacheMember {
+    page::CacheMember {
+        member: told.member.clone(),
+        entries: told.distribution.entries,
+        primary_entries: told.distribution.primary_entries,
+        bytes: told.distribution.bytes,
+        hits: told.operations.hits,
+        misses: told.operations.misses,
+        puts: told.operations.puts,
+        removes: told.operations.removes,
+        expired: told.operations.expired,
+        rpcs: told.rpc.count,
+        rpc_failures: told.rpc.failures,
+        prepares: told.batches.prepares,
+        commits: told.batches.commits,
+        rollbacks: told.batches.rollbacks,
+    }
+}

@@ -1,0 +1,130 @@
+//! Clusters of back ends on the page: their members, views and caches, and what is wrong.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::webdriver::{Browser, Scripts, eventually};
+use crate::{Muster, http};
+
+/// The management of a member, which says what it is told to say.
+#[derive(Clone)]
+pub(crate) struct Management {
+    pub(crate) url: String,
+    said: Arc<Mutex<(Value, Value)>>,
+}
+
+impl Management {
+    pub(crate) fn start() -> Management {
+        let said = Arc::new(Mutex::new((report(), caches())));
+        let shown = said.clone();
+        let port = http::serve(move |path| {
+            let (report, caches) = &*shown.lock().unwrap();
+            match path {
+                "/v1/cluster" => report.to_string(),
+                "/v1/cluster/caches" => caches.to_string(),
+                other => panic!("nobody should ask for {other}"),
+            }
+        });
+        Management { url: format!("http://127.0.0.1:{port}"), said }
+    }
+
+    fn says(&self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.said.lock().unwrap().0);
+    }
+}
+
+/// The section of the configuration that names it.
+pub(crate) fn section(management: &Management) -> String {
+    format!("[cluster]\nmembers = [\"{}\"]\ninterval = \"100ms\"\n", management.url)
+}
+
+fn member(name: &str, state: &str) -> Value {
+    json!({
+        "name": name, "node": "0000000000000000000000000000002a", "life": 1,
+        "address": "127.0.0.1:7700", "state": state, "error": null, "age_ms": 3_700_000,
+        "join": 1, "weight": 100, "primary": 128, "owned": 256, "filling": 3,
+        "entries": 1_234, "bytes": 5_678_901
+    })
+}
+
+fn report() -> Value {
+    json!({
+        "name": "shop", "engine": "embedded", "me": "one", "coordinator": "one", "view": "e4/n1",
+        "quorum": {"needed": 2, "known": ["one", "two", "three"], "is_quorate": true},
+        "segments": 512, "members": [member("one", "up"), member("two", "up")],
+        "lost_rows": 0, "merges": 1, "overridden": 2,
+        "history": [{
+            "at_ms": 1_796_000_000_000_u64, "view": "e4/n1", "members": ["one", "two"],
+            "reason": "two came", "is_quorate": true, "views": 2, "settled_ms": 12
+        }],
+        "warnings": [{"kind": "merged", "text": "two sides of a split met once"}]
+    })
+}
+
+fn caches() -> Value {
+    let member = |name: &str, hits: u64| {
+        json!({
+            "member": name,
+            "distribution": {"entries": 10, "primary_entries": 5, "bytes": 1000},
+            "operations": {"hits": hits, "misses": 3, "puts": 11, "removes": 1, "expired": 2},
+            "rpc": {"count": 21, "failures": 1},
+            "batches": {"prepares": 4, "commits": 3, "rollbacks": 1}
+        })
+    };
+    json!({
+        "caches": [{
+            "name": "counters", "mode": "distributed", "entries": 10, "bytes": 2000,
+            "view": ["one", "two"], "members": [member("one", 7_777), member("two", 1)]
+        }],
+        "silent": []
+    })
+}
+
+#[test]
+fn a_cluster_and_its_caches_are_shown_and_change_by_themselves() {
+    let management = Management::start();
+    let muster = Muster::with(&section(&management));
+    let browser = Browser::start(Scripts::Run);
+    let shows = |parts: &[&str]| {
+        eventually(&parts.join(", "), || {
+            let text = browser.text("//main")?;
+            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+        });
+    };
+    browser.open(&muster.at("/topology"));
+    shows(&["Cluster shop", "quorum 2 of 3 known nodes", "coordinator", "two came", "12 ms"]);
+    shows(&["two sides of a split met once"]);
+    management.says(|report| {
+        report["quorum"]["is_quorate"] = json!(false);
+        report["members"] = json!([member("one", "up"), member("two", "away")]);
+        report["warnings"] = json!([
+            {"kind": "not_quorate", "text": "too few members are in sight"},
+            {"kind": "away", "text": "two votes and is away"}
+        ]);
+    });
+    // Nobody reloads.
+    shows(&["not quorate", "away", "too few members are in sight"]);
+    browser.open(&muster.page());
+    shows(&["Cluster shop: too few members are in sight"]);
+    browser.click("//header//nav//a[.='Caches']");
+    shows(&["counters", "distributed", "2.00 kB"]);
+    browser.click("//main//a[.='counters']");
+    eventually("its address", || match browser.url() {
+        url if url == muster.at("/caches/shop/counters") => Ok(()),
+        url => Err(url),
+    });
+    shows(&["Distribution and operations", "7\u{202f}777", "Rollbacks"]);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_cluster_that_cannot_be_asked_says_why() {
+    let muster = Muster::with("[cluster]\nmembers = [\"http://127.0.0.1:9\"]\n");
+    let browser = Browser::start(Scripts::Run);
+    browser.open(&muster.at("/topology"));
+    eventually("why", || match browser.text("//main")? {
+        text if text.contains("cannot connect to 127.0.0.1:9") => Ok(()),
+        text => Err(text),
+    });
+}

@@ -1,0 +1,212 @@
+//! Clusters of back ends: who is there, who keeps what, and what is wrong.
+
+use serde::Serialize;
+
+use super::Level;
+
+/// A cluster, as one of its members answered last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Why nobody answered the last time.
+    pub error: Option<String>,
+    /// Seconds since a member answered; `None` where none ever has.
+    pub seconds_since_answer: Option<u64>,
+    /// What keeps it together.
+    pub engine: String,
+    /// The view in force.
+    pub view: String,
+    /// How many members must be there, if so many must.
+    pub quorum: Option<u16>,
+    /// Nodes that vote.
+    pub known: usize,
+    /// Whether enough are in sight.
+    pub is_quorate: bool,
+    /// Rows that members keep, of all tables.
+    pub segments: u32,
+    /// Its members, oldest first, then nodes that vote and are away.
+    pub members: Vec<Member>,
+    /// The last changes of the view, the latest first.
+    pub history: Vec<Change>,
+    /// What is wrong, in words, the worst first.
+    pub warnings: Vec<ClusterWarning>,
+    /// Its caches, by name.
+    pub caches: Vec<Cache>,
+}
+
+/// A member of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: MemberState,
+    /// Whether it is the oldest.
+    pub is_coordinator: bool,
+    /// Where its channel listens.
+    pub address: String,
+    /// Seconds since its process began.
+    pub age_seconds: Option<u64>,
+    /// Rows whose reads and writes it takes.
+    pub primary: u32,
+    /// Rows that it keeps.
+    pub owned: u32,
+    /// Rows that it is being filled with.
+    pub filling: u32,
+    /// Entries that it keeps.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+/// How a member stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// It answers.
+    Up,
+    /// It is in the view and does not answer.
+    Silent,
+    /// It hands over what it has.
+    Leaving,
+    /// It votes and is not in the view.
+    Away,
+}
+
+/// A change of who is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// When, as RFC 3339 has it.
+    pub at: String,
+    /// The same in seconds before now.
+    pub seconds_ago: u64,
+    /// What has changed, in words.
+    pub reason: String,
+    /// Who is there.
+    pub members: Vec<String>,
+    /// Milliseconds until every row had its owners.
+    pub settled_ms: Option<u64>,
+}
+
+/// Something that is wrong with a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterWarning {
+    /// How grave it is.
+    pub level: Level,
+    /// Whether it is over, and stays told for what it did.
+    pub is_past: bool,
+    /// In words.
+    pub text: String,
+}
+
+/// A cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cache {
+    /// Its name.
+    pub name: String,
+    /// Where its entries are kept.
+    pub mode: String,
+    /// Entries in the cluster.
+    pub entries: u64,
+    /// Bytes of all copies.
+    pub bytes: u64,
+    /// What each member that has it says, oldest first.
+    pub members: Vec<CacheMember>,
+}
+
+/// A cache on one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CacheMember {
+    /// The member.
+    pub member: String,
+    /// Entries that it keeps.
+    pub entries: u64,
+    /// Of those, entries whose primary it is.
+    pub primary_entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Reads that found something.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Values written.
+    pub puts: u64,
+    /// Entries removed.
+    pub removes: u64,
+    /// Entries whose time was over.
+    pub expired: u64,
+    /// Calls to other members.
+    pub rpcs: u64,
+    /// Those that failed.
+    pub rpc_failures: u64,
+    /// Checkouts.
+    pub prepares: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Checkouts that ended without one.
+    pub rollbacks: u64,
+}
+
+// === impl MemberState ===
+
+impl MemberState {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            MemberState::Up => "up",
+            MemberState::Silent => "silent",
+            MemberState::Leaving => "leaving",
+            MemberState::Away => "away",
+        }
+    }
+
+    /// The word of a node's state that looks alike.
+    pub(crate) fn tone(self) -> &'static str {
+        match self {
+            MemberState::Up => "up",
+            MemberState::Silent => "down",
+            MemberState::Leaving => "draining",
+            MemberState::Away => "stopped",
+        }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// Seconds until every row had its owners.
+    pub(crate) fn settled_seconds(&self) -> Option<f64> {
+        self.settled_ms.map(|ms| ms as f64 / 1000.0)
+    }
+}
+
+// === impl Cache ===
+
+impl Cache {
+    /// Values written.
+    pub(crate) fn puts(&self) -> u64 {
+        self.sum(|member| member.puts)
+    }
+
+    /// Calls between members.
+    pub(crate) fn rpcs(&self) -> u64 {
+        self.sum(|member| member.rpcs)
+    }
+
+    /// Those that failed.
+    pub(crate) fn rpc_failures(&self) -> u64 {
+        self.sum(|member| member.rpc_failures)
+    }
+
+    fn sum(&self, of: fn(&CacheMember) -> u64) -> u64 {
+        self.members.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Reads that found something, in percent; `None` without reads.
+    pub(crate) fn hit_percent(&self) -> Option<f64> {
+        let (hits, misses) = (self.sum(|m| m.hits), self.sum(|m| m.misses));
+        let reads = hits.saturating_add(misses);
+        (reads > 0).then(|| hits as f64 * 100.0 / reads as f64)
+    }
+}
