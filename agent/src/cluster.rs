@@ -39,7 +39,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{CacheBuilder, CacheCore, Key, Value};
 use crate::engine::{Engine, Member, View};
-pub use builder::ClusterBuilder;
+use crate::finding::Finding;
+pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
 pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
 pub use group::{Group, Listening, ViewChange, ViewChanges};
@@ -57,6 +58,8 @@ struct Inner {
     services: ServiceRegistry,
     dispatchers: Names,
     caches: Mutex<HashMap<String, Arc<CacheCore>>>,
+    /// Looks for others until the cluster is left.
+    finding: Mutex<Option<Finding>>,
     closed: CancellationToken,
 }
 
@@ -91,6 +94,10 @@ impl Cluster {
     /// A cluster over an engine that is running already. It must be called within a tokio runtime.
     #[must_use]
     pub fn over(engine: Arc<dyn Engine>) -> Self {
+        Self::with(engine, None)
+    }
+
+    fn with(engine: Arc<dyn Engine>, finding: impl Into<Option<Finding>>) -> Self {
         let closed = CancellationToken::new();
         let services = ServiceRegistry::start(&*engine, closed.clone());
         let inner = Inner {
@@ -98,6 +105,7 @@ impl Cluster {
             services,
             dispatchers: Names::default(),
             caches: Mutex::default(),
+            finding: Mutex::new(finding.into()),
             closed,
         };
         Self { inner: Arc::new(inner) }
@@ -176,6 +184,10 @@ impl Cluster {
     /// Leaves in order: what this member keeps is handed to the others first. Afterwards every call
     /// of every clone answers that the cluster was left.
     pub async fn leave(&self) {
+        let finding = self.inner.finding.lock().take();
+        if let Some(finding) = finding {
+            finding.stop().await;
+        }
         self.inner.engine.shutdown().await;
         self.inner.closed.cancel();
     }

@@ -12,8 +12,10 @@
 //! | `queue` | messages that are delivered at least once |
 //! | `sites` | copies at other sites |
 //! | `local` | the engine of one process |
+//! | `embedded` | the engine that the members are themselves |
 
 pub mod dispatch;
+pub mod embedded;
 pub mod group;
 pub mod leases;
 pub mod local;
@@ -28,6 +30,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 pub use dispatch::{Answers, CallError, Dispatch, Handler, Targets};
+pub use embedded::Embedded;
 pub use group::{Group, Member, View};
 pub use leases::{Lease, LeaseError, Leases, Token};
 pub use local::Local;
@@ -46,6 +49,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// What it promises.
     fn guarantees(&self) -> Guarantees;
+
+    /// Whether all copies are whole and where they should be: after members came or went that takes
+    /// a moment, in which one more of them must not be lost.
+    fn is_balanced(&self) -> bool {
+        true
+    }
 
     /// Who is there.
     fn group(&self) -> Arc<dyn Group>;
@@ -87,7 +96,7 @@ pub trait Engine: Send + Sync + 'static {
 /// What an engine promises, as values that a service may ask for and a page may show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Guarantees {
-    /// Members that must be lost at once before an acknowledged write is lost.
+    /// Members that may be lost at once without the loss of an acknowledged write.
     pub survives: u8,
     /// Whether it takes no write without a majority, so that two sides of a split never both serve.
     pub is_quorate: bool,
@@ -125,6 +134,14 @@ pub enum EngineError {
         engine: &'static str,
         /// What it lacks.
         what: &'static str,
+    },
+    /// Two names that the engine cannot tell apart.
+    #[error("maps {name:?} and {present:?} have the same hash: choose another name for one")]
+    Collision {
+        /// The name that was asked for.
+        name: String,
+        /// The map that is there.
+        present: String,
     },
     /// It was shut down.
     #[error("the engine is closed")]

@@ -16,8 +16,10 @@
 //! | `read` | frames that came |
 //! | `redial` | after a close: is the process gone? |
 //! | `tick` | the beat |
+//! | `changes` | listeners of caches |
 //! | `state` | what a node tells those who watch it |
 
+mod changes;
 pub(crate) mod disk;
 mod inner;
 mod join;
@@ -39,7 +41,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_cluster::membership::Standing as CoreStanding;
 use muster_cluster::{Config, MemberId, Moment, NodeId};
-use muster_grid::{Core, Event, Grid, Reply, Request, Rev, Rules};
+use muster_grid::{Core, Event, Grid, Reply, Request, Rev, Rules, Space};
 use parking_lot::{Mutex, RwLock};
 use rand::Rng as _;
 use slab::Slab;
@@ -63,6 +65,7 @@ use crate::channel::secure::Security;
 use crate::channel::told::Told;
 use crate::channel::{Lane, NotSent, service};
 use crate::failure::Detector;
+use changes::{ChangeHandler, ChangeHandlers};
 use disk::Disk;
 use inner::{Flush, Inner};
 use shared::{Numbers, Shared};
@@ -222,6 +225,13 @@ impl Node {
         Ok(())
     }
 
+    /// From now on changes of a cache go to this handler, in order, under the lock of the core: it
+    /// must not block, and ask nothing of the node.
+    pub(crate) fn on_changes(&self, space: Space, handler: ChangeHandler) {
+        self.shared.changed.set(space, handler);
+        self.with_grid_mut(|grid, _| grid.watch(space, true));
+    }
+
     /// Leases that could not be renewed in time: name and token.
     pub(crate) fn lease_lost(&self) -> broadcast::Receiver<(muster_grid::Bytes, Rev)> {
         self.shared.lease_lost.subscribe()
@@ -349,6 +359,7 @@ fn assemble(
         detector: Mutex::new(Detector::new(me, detection, boot)),
         counts,
         handlers: RwLock::new(vec![None; usize::from(service::MOST)]),
+        changed: ChangeHandlers::default(),
         greeting,
         dial: Notify::new(),
         stop: CancellationToken::new(),

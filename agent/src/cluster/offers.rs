@@ -56,6 +56,12 @@ struct Heard {
 // === impl Offers ===
 
 impl Offers {
+    /// Nothing is offered. Versions begin with the time in microseconds: another registry of the
+    /// same life, made later, says the later word.
+    pub(super) fn new(wall_us: u64) -> Self {
+        Self { version: wall_us, ..Self::default() }
+    }
+
     /// Offers a service once more. False: it has too many.
     pub(super) fn offer(&mut self, service: &str) -> bool {
         if self.mine.len() >= MOST_OFFERS && !self.mine.contains_key(service) {

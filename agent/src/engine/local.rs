@@ -33,7 +33,10 @@ use tokio_util::sync::CancellationToken;
 use super::map::{Map, MapSpec};
 use super::queue::{Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
-use map::LocalMap;
+pub(crate) use calls::Services;
+pub(crate) use holders::{Holders, Seat};
+pub(crate) use listeners::Listeners;
+pub(crate) use map::LocalMap;
 
 /// The engine of one process.
 pub struct Local {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_grid::{Bytes, Fence, Op, Rev, batch::Entries};
+use muster_grid::{Bytes, Expect, Fence, Op, Rev, batch::Entries};
 use thiserror::Error;
 use tokio::sync::broadcast;
 
@@ -150,6 +150,27 @@ impl Checkout {
 pub(crate) fn mint() -> Bytes {
     Bytes::from(format!("{:032x}", rand::random::<u128>()).into_bytes())
 }
+
+/// Removes what is in a map, page by page.
+pub(crate) async fn clear(map: &dyn Map) -> Result<(), MapError> {
+    let mut cursor = Some(Cursor::default());
+    while let Some(place) = cursor {
+        let page = map.scan(place).await?;
+        for (group, entries) in page.groups {
+            let keys: Vec<Bytes> = entries.entries.into_keys().collect();
+            for keys in keys.chunks(MOST_REMOVED) {
+                let remove = |key: &Bytes| Op { key: key.clone(), expect: Expect::Any, put: None };
+                let ops = keys.iter().map(remove).collect();
+                map.write(Batch { group: group.clone(), ops, token: None }).await?;
+            }
+        }
+        cursor = page.next;
+    }
+    Ok(())
+}
+
+/// Operations of one batch at most.
+const MOST_REMOVED: usize = 1024;
 
 /// Whether a commit ends its checkout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::FrameHandler;
+use super::changes::ChangeHandlers;
 use super::disk::Writer;
 use super::inner::{Flush, Inner, Out};
 use super::settings::NodeSettings;
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) detector: Mutex<Detector>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) handlers: RwLock<Vec<Option<Arc<dyn FrameHandler>>>>,
+    pub(crate) changed: ChangeHandlers,
     pub(crate) greeting: Arc<Semaphore>,
     /// Somebody is to be dialled.
     pub(crate) dial: Notify,
@@ -144,7 +146,7 @@ impl Shared {
                 let _ = self.lease_lost.send((name, token));
             }
             // No cache is watched here yet.
-            Action::Changed(_) => {}
+            Action::Changed(changes) => self.changed.tell(changes),
             Action::Lost(rows) => {
                 warn!(rows = rows.len(), "rows begin empty: all their owners are gone");
                 self.state.send_modify(|state| state.lost_rows += rows.len() as u64);

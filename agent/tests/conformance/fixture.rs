@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent::engine::map::{Batch, Map, MapSpec, Merging, Mode, Read};
-use muster_agent::engine::{Engine, Local, MapError};
-use muster_grid::{Bytes, Expect, Op, Put, Rev};
+use muster_agent::engine::{CallError, Engine, Local, MapError, Targets};
+use muster_grid::{Expect, Op, Put, Rev};
 
 /// Longer than anything takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,12 +17,48 @@ pub(crate) const SHARED: [Mode; 2] = [Mode::Distributed, Mode::Replicated];
 pub(crate) struct Cluster {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) has_queues: bool,
+    /// They look for each other as long as these are there.
+    #[allow(dead_code, reason = "it is kept, not read")]
+    pub(crate) nodes: Vec<muster_agent::Cluster>,
 }
 
 /// The engine of one process.
 pub(crate) async fn local(members: usize) -> Cluster {
     assert_eq!(members, 1, "a process without a network has one member");
-    Cluster { engines: vec![Arc::new(Local::new("alone"))], has_queues: true }
+    Cluster { engines: vec![Arc::new(Local::new("alone"))], has_queues: true, nodes: Vec::new() }
+}
+
+/// Members over real sockets, in one process. The first founds the cluster.
+pub(crate) async fn embedded(members: usize) -> Cluster {
+    let mut nodes = Vec::new();
+    let mut first = None;
+    for number in 0..members {
+        let builder = muster_agent::Cluster::builder(format!("node{number}"))
+            .port(0)
+            .segments(16)
+            .detection(Duration::from_secs(1));
+        let builder = match &first {
+            None => builder.find_nobody(),
+            Some(address) => builder.members([address]),
+        };
+        let node = builder.join().await.unwrap();
+        first.get_or_insert_with(|| node.me().address.to_string());
+        nodes.push(node);
+    }
+    let engines: Vec<Arc<dyn Engine>> = nodes.iter().map(|node| node.engine().clone()).collect();
+    for engine in &engines {
+        let sees_all = || async { engine.group().view().members.len() == members };
+        eventually("all are in the view", sees_all).await;
+        eventually("all copies are in place", || async { engine.is_balanced() }).await;
+        eventually("all are linked", || async {
+            let (dispatch, wait) = (engine.dispatch(), Duration::from_secs(1));
+            let answers = dispatch.cast(Targets::All, "none", Default::default(), wait).await;
+            let lacks = |answer| matches!(answer, Err(CallError::NoService { .. }));
+            answers.all().await.into_iter().all(|(_, answer)| lacks(answer))
+        })
+        .await;
+    }
+    Cluster { engines, has_queues: false, nodes }
 }
 
 // === impl Cluster ===
@@ -110,6 +146,6 @@ pub(crate) async fn read(map: &Arc<dyn Map>, group: &str, key: &str) -> Option<S
     entries.entries.get(key.as_bytes()).map(|(value, _)| text(value))
 }
 
-pub(crate) fn text(bytes: &Bytes) -> String {
+pub(crate) fn text(bytes: &muster_grid::Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,6 +1,6 @@
 //! What every engine must do, written against the traits alone. Each section is a file; each test
 //! takes some members of one cluster, whatever engine they run on. To bring in another engine: a
-//! function that makes so many members, and one more `engine!` below.
+//! function that makes so many members, and one more module below.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod caches;
@@ -14,39 +14,19 @@ mod topics;
 mod views;
 mod watching;
 
+/// Calls back with every sentence of the suite: those that leave the members as they found them,
+/// which may share a cluster, and those that end a member.
 macro_rules! every {
-    (#[$test:meta], $make:path, $members:expr;
-     $($section:ident: [$($sentence:ident),+ $(,)?];)+) => {
-        $(mod $section {
-            $(every! { @one #[$test], $make, $members, $section, $sentence })+
-        })+
-    };
-    (@one #[$test:meta], $make:path, $members:expr, $section:ident, $sentence:ident) => {
-        #[$test]
-        async fn $sentence() {
-            let cluster = $make($members).await;
-            crate::$section::$sentence(&cluster).await;
-            cluster.end().await;
-        }
-    };
-}
-/// Each test of the suite, on so many members of an engine.
-macro_rules! engine {
-    ($name:ident, #[$test:meta], $make:path, $members:expr) => {
-        mod $name {
-            every! { #[$test], $make, $members;
-                views: [
-                    every_member_sees_the_same_members_oldest_first,
-                    who_leaves_is_gone_for_the_others,
-                    after_its_end_an_engine_says_that_it_is_closed,
-                ];
+    ($then:ident! { $($args:tt)* }) => {
+        $then! { $($args)*
+            together {
+                views: [every_member_sees_the_same_members_oldest_first];
                 dispatch: [
                     a_command_is_done_by_the_member_that_was_asked,
                     who_is_not_there_or_lacks_the_service_is_answered_for_at_once,
                     a_handlers_error_and_its_panic_are_answers,
                     a_handler_that_is_late_is_waited_for_no_longer,
                     a_cast_gives_one_answer_for_each_target,
-                    who_leaves_during_a_call_is_answered_for_at_once,
                 ];
                 topics: [
                     every_listener_hears_every_message_in_the_order_of_its_sender,
@@ -81,7 +61,6 @@ macro_rules! engine {
                     one_member_holds_a_name_and_gives_it_back_by_dropping_it,
                     who_waits_gets_it_with_a_greater_token,
                     two_tasks_of_one_member_never_both_hold_a_name,
-                    a_lease_ends_with_its_engine,
                     a_lease_without_a_name_is_refused,
                 ];
                 queues: [
@@ -101,7 +80,6 @@ macro_rules! engine {
                     a_command_is_done_by_one_some_or_all,
                     a_dispatcher_has_its_name_alone_and_is_gone_when_it_is_dropped,
                     every_member_knows_who_offers_a_service,
-                    who_leaves_takes_its_services_along_and_listeners_hear_of_it,
                     a_caches_group_is_who_has_the_cache,
                 ];
                 caches: [
@@ -117,8 +95,69 @@ macro_rules! engine {
                     a_name_is_one_cache_of_one_kind,
                 ];
             }
+            apart {
+                views: [
+                    who_leaves_is_gone_for_the_others,
+                    after_its_end_an_engine_says_that_it_is_closed,
+                ];
+                dispatch: [who_leaves_during_a_call_is_answered_for_at_once];
+                leases: [a_lease_ends_with_its_engine];
+                clusters: [who_leaves_takes_its_services_along_and_listeners_hear_of_it];
+            }
         }
     };
 }
 
-engine!(on_local, #[tokio::test(start_paused = true)], crate::fixture::local, 1);
+/// A test for each sentence, on a cluster of its own: for an engine that starts at once.
+macro_rules! each_apart {
+    (#[$test:meta], $make:path, $members:expr;
+     $($how:ident { $($section:ident: [$($sentence:ident),+ $(,)?];)+ })+) => {
+        $(mod $how { $(mod $section {
+            $(each_apart! { @one #[$test], $make, $members, $section, $sentence })+
+        })+ })+
+    };
+    (@one #[$test:meta], $make:path, $members:expr, $section:ident, $sentence:ident) => {
+        #[$test]
+        async fn $sentence() {
+            let cluster = $make($members).await;
+            crate::$section::$sentence(&cluster).await;
+            cluster.end().await;
+        }
+    };
+}
+
+/// One test for all sentences that may share a cluster: for an engine whose members must find each
+/// other first.
+macro_rules! some_together {
+    (#[$test:meta], $make:path, $members:expr;
+     together { $($section:ident: [$($sentence:ident),+ $(,)?];)+ }
+     apart { $($apart:tt)+ }) => {
+        #[$test]
+        async fn what_leaves_the_members_as_they_are() {
+            let cluster = $make($members).await;
+            $($(
+                // Shown when it fails.
+                println!("{}: {}", stringify!($section), stringify!($sentence));
+                Box::pin(crate::$section::$sentence(&cluster)).await;
+            )+)+
+            cluster.end().await;
+        }
+        each_apart! { #[$test], $make, $members; apart { $($apart)+ } }
+    };
+}
+
+mod on_local {
+    every! { each_apart! { #[tokio::test(start_paused = true)], crate::fixture::local, 1; } }
+}
+
+mod on_embedded_alone {
+    every! { some_together! { #[tokio::test(flavor = "multi_thread")], crate::fixture::embedded, 1; } }
+}
+
+mod on_embedded_by_two {
+    every! { some_together! { #[tokio::test(flavor = "multi_thread")], crate::fixture::embedded, 2; } }
+}
+
+mod on_embedded_by_three {
+    every! { some_together! { #[tokio::test(flavor = "multi_thread")], crate::fixture::embedded, 3; } }
+}

@@ -28,7 +28,9 @@ impl Secret {
     /// Most bytes.
     pub const MOST: usize = 255;
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// For keys that are made of it: never to be shown or sent.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Ask {
     /// Where it is; none: it waits, until when.
     sent: Option<MemberId>,
     again_at: Moment,
+    /// It waits because another has the group.
+    is_locked: bool,
 }
 
 impl Grid {
@@ -55,8 +57,16 @@ impl Grid {
         now: Moment,
     ) {
         let request = Arc::new(request);
-        let ask =
-            Ask { caller, request, deadline, asked: now, begun: now, sent: None, again_at: now };
+        let ask = Ask {
+            caller,
+            request,
+            deadline,
+            asked: now,
+            begun: now,
+            sent: None,
+            again_at: now,
+            is_locked: false,
+        };
         self.dispatch(ask, now);
     }
 
@@ -146,6 +156,7 @@ impl Grid {
         if ask.is_tried_again_after(&reply) && now < ask.deadline {
             ask.sent = None;
             ask.again_at = now + self.limits.again;
+            ask.is_locked = reply == Reply::Locked;
             return;
         }
         let Some(ask) = self.asks.remove(&attempt) else { return };
@@ -228,6 +239,9 @@ impl Ask {
 
     /// The answer when its deadline has come.
     fn reply_at_the_end(&self) -> Reply {
+        if self.sent.is_none() && self.is_locked {
+            return Reply::Locked;
+        }
         let changes_nothing = matches!(
             *self.request,
             Request::Get(_)

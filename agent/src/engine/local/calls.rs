@@ -24,7 +24,7 @@ pub(crate) struct Services {
 }
 
 /// A command that was begun.
-pub(crate) type Running = oneshot::Receiver<Result<Bytes, String>>;
+pub(crate) type Running = oneshot::Receiver<Result<Bytes, CallError>>;
 
 // === impl Services ===
 
@@ -49,14 +49,16 @@ impl Services {
         self.handlers.lock().remove(service);
     }
 
-    /// Begins a command in a task of its own: nobody who stops waiting ends it halfway.
+    /// Does a command in a task of its own: nobody who stops waiting ends it halfway. `done` is
+    /// called once, with what it came to.
     pub(crate) fn begin(
         &self,
         me: MemberId,
         from: MemberId,
         service: &str,
         command: Bytes,
-    ) -> Result<Running, CallError> {
+        done: impl FnOnce(Result<Bytes, String>) + Send + 'static,
+    ) -> Result<(), CallError> {
         let handler = self.handlers.lock().get(service).cloned();
         let Some(handler) = handler else {
             return Err(CallError::NoService { member: me, service: service.to_owned() });
@@ -64,18 +66,34 @@ impl Services {
         let Ok(permit) = self.running.clone().try_acquire_owned() else {
             return Err(CallError::Refused("too many commands are under way"));
         };
-        let (answer, running) = oneshot::channel();
+        let mut done = Done(Some(done));
         tokio::spawn(async move {
-            let done = handler.handle(from, command).await;
+            let answer = handler.handle(from, command).await;
             drop(permit);
-            // Whoever waits no more does not want to know.
-            let _ = answer.send(done);
+            done.say(answer);
         });
-        Ok(running)
+        Ok(())
     }
 }
 
-/// What a command that was begun here came to.
+/// Says what a command came to: also when its handler panicked.
+struct Done<F: FnOnce(Result<Bytes, String>)>(Option<F>);
+
+impl<F: FnOnce(Result<Bytes, String>)> Done<F> {
+    fn say(&mut self, answer: Result<Bytes, String>) {
+        if let Some(done) = self.0.take() {
+            done(answer);
+        }
+    }
+}
+
+impl<F: FnOnce(Result<Bytes, String>)> Drop for Done<F> {
+    fn drop(&mut self) {
+        self.say(Err("the handler panicked".to_owned()));
+    }
+}
+
+/// What a command that was begun here comes to.
 pub(crate) async fn outcome(
     begun: Result<Running, CallError>,
     deadline: Duration,
@@ -84,10 +102,7 @@ pub(crate) async fn outcome(
     let running = begun?;
     tokio::select! {
         biased;
-        answer = running => match answer {
-            Ok(answer) => answer.map_err(CallError::Failed),
-            Err(_) => Err(CallError::Failed("the handler panicked".to_owned())),
-        },
+        answer = running => answer.unwrap_or(Err(CallError::Closed)),
         () = closed.cancelled() => Err(CallError::Closed),
         () = tokio::time::sleep(deadline) => Err(CallError::Late(deadline)),
     }
@@ -114,7 +129,12 @@ impl LocalCalls {
         if member != self.me {
             return Err(CallError::Left(member));
         }
-        self.services.begin(self.me, self.me, service, command)
+        let (answer, running) = oneshot::channel();
+        self.services.begin(self.me, self.me, service, command, |done| {
+            // Whoever waits no more does not want to know.
+            let _ = answer.send(done.map_err(CallError::Failed));
+        })?;
+        Ok(running)
     }
 }
 

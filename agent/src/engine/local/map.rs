@@ -1,6 +1,5 @@
 //! Entries in the memory of this process.
 
-use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
-use muster_grid::{Bytes, Expect, Op, Rev};
+use muster_grid::{Bytes, Op, Rev};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -20,7 +19,7 @@ use super::shard::{Answer, Shard, check_size};
 use crate::engine::group::{Group, Member};
 use crate::engine::map::{
     Batch, Change, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, Page, Read,
-    Watch, mint,
+    Watch, clear, mint,
 };
 
 /// Parts that are locked apart, so that threads seldom wait for each other.
@@ -72,6 +71,19 @@ impl LocalMap {
         });
         runtime.spawn(keep_time(Arc::downgrade(&map), map.earlier.clone(), closed));
         map
+    }
+
+    /// Drops entries without a word to anybody: what another member changed is stale here. Those
+    /// of a checked out group go too; its commit then finds what it expects gone, or writes anew.
+    pub(crate) fn evict(&self, group: &[u8], keys: &[Bytes]) {
+        self.with(group, |shard, now| shard.evict(group, keys, now));
+    }
+
+    /// Drops everything in the same way.
+    pub(crate) fn evict_all(&self) {
+        for shard in &self.shards {
+            self.within(shard, Shard::evict_all);
+        }
     }
 
     fn shard(&self, group: &[u8]) -> &Mutex<Shard> {
@@ -270,26 +282,7 @@ impl Map for LocalMap {
     }
 
     async fn clear(&self) -> Result<(), MapError> {
-        let mut cursor = Cursor::default();
-        let mut seen = BTreeSet::new();
-        loop {
-            let page = self.scan(cursor).await?;
-            seen.extend(
-                page.groups.into_iter().map(|(group, entries)| {
-                    (group, entries.entries.into_keys().collect::<Vec<_>>())
-                }),
-            );
-            let Some(next) = page.next else { break };
-            cursor = next;
-        }
-        for (group, keys) in seen {
-            for keys in keys.chunks(1024) {
-                let remove = |key: &Bytes| Op { key: key.clone(), expect: Expect::Any, put: None };
-                let ops = keys.iter().map(remove).collect();
-                self.write(Batch { group: group.clone(), ops, token: None }).await?;
-            }
-        }
-        Ok(())
+        clear(self).await
     }
 
     fn stats(&self) -> MapStats {

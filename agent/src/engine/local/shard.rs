@@ -255,6 +255,28 @@ impl Shard {
         (page.map(|name| (name.clone(), self.groups[name].snapshot())).collect(), more)
     }
 
+    /// Drops entries that another process has changed. Nobody is told: nothing happened to them.
+    pub(super) fn evict(&mut self, group: &[u8], keys: &[Bytes], now: Instant) {
+        self.settle(group, now);
+        let (name, rev) = (Bytes::from(group), self.next_rev());
+        let is_watched = std::mem::replace(&mut self.is_watched, false);
+        for key in keys {
+            self.remove(&name, key, rev, Kind::Removed);
+        }
+        self.is_watched = is_watched;
+        self.forget(group);
+    }
+
+    /// Drops everything in the same way.
+    pub(super) fn evict_all(&mut self, now: Instant) {
+        let keys = |held: &Held| held.entries.iter().map(|(key, _)| key.clone()).collect();
+        let all: Vec<(Bytes, Vec<Bytes>)> =
+            self.groups.iter().map(|(group, held)| (group.clone(), keys(held))).collect();
+        for (group, keys) in all {
+            self.evict(&group, &keys, now);
+        }
+    }
+
     /// Does what is due; when the next thing is.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         while let Some((ends, group, _)) = self.deadlines.first() {

@@ -1,0 +1,213 @@
+//! The engine that the members are themselves: no server, one port each. Views, rows and leases are
+//! the grid's, see docs/cluster-protocol.md; commands and messages are frames between members.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `seen` | the node's views as the seam's |
+//! | `calls`, `frame` | commands to members: the shell, and their bytes |
+//! | `news` | messages to listeners |
+//! | `holding` | leases that renew themselves |
+//! | `shared` | maps whose entries members share |
+//! | `stale` | maps of each member's own, whose changes drop the others' copies |
+//! | `spaces` | the names of maps as numbers |
+
+mod calls;
+mod frame;
+mod holding;
+mod news;
+mod seen;
+mod shared;
+mod spaces;
+mod stale;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_cluster::{NodeId, Placement as _, Refusal, Row};
+use muster_grid::Rendezvous;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::local::LocalMap;
+use super::map::{Map, MapSpec, Mode};
+use super::queue::{Queue, QueueSpec};
+use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
+use crate::node::{Node, Standing};
+
+/// How long leaving may take before it ends anyway.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// The engine that the members are themselves.
+pub struct Embedded {
+    node: Node,
+    owners: u8,
+    group: Arc<seen::Seen>,
+    calls: Arc<calls::Calls>,
+    topics: Arc<news::News>,
+    leases: Arc<holding::Holding>,
+    stale: Arc<stale::Stale>,
+    maps: Mutex<HashMap<String, Arc<dyn Map>>>,
+    spaces: Mutex<spaces::Spaces>,
+    /// What this member holds is given up: it is about to leave.
+    leaving: CancellationToken,
+    closed: CancellationToken,
+    runtime: Handle,
+}
+
+// === impl Embedded ===
+
+impl Embedded {
+    /// An engine over a node that runs. It must be made within a tokio runtime.
+    pub(crate) fn new(node: Node, owners: u8) -> Self {
+        let (leaving, closed) = (CancellationToken::new(), CancellationToken::new());
+        let group = seen::Seen::start(&node, closed.clone());
+        let calls = calls::Calls::start(&node, closed.clone());
+        Self {
+            topics: news::News::start(&node, closed.clone()),
+            leases: Arc::new(holding::Holding::new(node.clone(), leaving.clone())),
+            stale: stale::Stale::start(calls.clone()),
+            group,
+            calls,
+            maps: Mutex::default(),
+            spaces: Mutex::default(),
+            leaving,
+            closed,
+            runtime: Handle::current(),
+            owners,
+            node,
+        }
+    }
+
+    /// Returns when this member is in a view.
+    ///
+    /// # Errors
+    /// Why it cannot come in, in a sentence.
+    pub(crate) async fn joined(&self) -> Result<(), String> {
+        let mut state = self.node.state();
+        let over = |state: &crate::node::NodeState| state.standing != Standing::Out;
+        let Ok(state) = state.wait_for(over).await else { return Err("it was stopped".to_owned()) };
+        match &state.standing {
+            Standing::Out | Standing::In => Ok(()),
+            Standing::Refused(why) => Err(Refusal::to_string(why)),
+            Standing::Failed(why) => Err(why.clone()),
+            Standing::Left => Err("it has left".to_owned()),
+        }
+    }
+
+    fn open(&self) -> Result<(), EngineError> {
+        if self.closed.is_cancelled() { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    fn create(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
+        let own = |spec: MapSpec| {
+            LocalMap::start(spec, self.group.clone(), self.closed.clone(), &self.runtime)
+        };
+        Ok(match spec.mode {
+            Mode::Local => own(spec),
+            Mode::Invalidated => stale::StaleMap::start(own(spec), self.stale.clone()),
+            Mode::Distributed | Mode::Replicated => {
+                let cache = self.spaces.lock().take(&spec.name)?;
+                let (node, closed) = (self.node.clone(), self.closed.clone());
+                shared::SharedMap::start(spec, node, cache, self.group.clone(), closed)
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Engine for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        let quorum = self.node.state().borrow().view.as_ref().and_then(|v| v.electorate.quorum);
+        let survives = self.owners.saturating_sub(1);
+        Guarantees { survives, is_quorate: quorum.is_some(), needs_server: false }
+    }
+
+    fn is_balanced(&self) -> bool {
+        let state = self.node.state();
+        let Some(view) = state.borrow().view.clone() else { return false };
+        let members: Vec<_> = view.members.iter().filter(|member| !member.leaving).collect();
+        let places = Rendezvous.place(&view.tables, view.segments, &members);
+        let is_there = |(row, place): (&Row, &Vec<NodeId>)| row.owners == *place;
+        view.is_settled() && view.rows.iter().zip(&places).all(is_there)
+    }
+
+    fn group(&self) -> Arc<dyn Group> {
+        self.group.clone()
+    }
+
+    fn dispatch(&self) -> Arc<dyn Dispatch> {
+        self.calls.clone()
+    }
+
+    fn topics(&self) -> Arc<dyn Topics> {
+        self.topics.clone()
+    }
+
+    fn leases(&self) -> Arc<dyn Leases> {
+        self.leases.clone()
+    }
+
+    fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
+        self.open()?;
+        spec.check()?;
+        let mut maps = self.maps.lock();
+        if let Some(map) = maps.get(&spec.name) {
+            if !map.spec().agrees(&spec) {
+                let present = map.spec().to_string();
+                return Err(EngineError::Different { kind: "map", name: spec.name, present });
+            }
+            return Ok(map.clone());
+        }
+        let name = spec.name.clone();
+        let map = self.create(spec)?;
+        maps.insert(name, map.clone());
+        Ok(map)
+    }
+
+    fn maps(&self) -> Vec<Arc<dyn Map>> {
+        let mut maps: Vec<Arc<dyn Map>> = self.maps.lock().values().cloned().collect();
+        maps.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
+        maps
+    }
+
+    fn queue(&self, _: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
+        self.open()?;
+        Err(EngineError::Unsupported { engine: "embedded", what: "queues" })
+    }
+
+    fn sites(&self) -> Option<Arc<dyn Sites>> {
+        None
+    }
+
+    async fn shutdown(&self) {
+        // What is held by leases stops first: it may still need what is kept here.
+        self.leaving.cancel();
+        self.leases.given_back().await;
+        if !self.closed.is_cancelled() && !self.node.leave(LEAVING).await {
+            tracing::warn!("this member did not leave in order: what it kept is at its backups");
+        }
+        self.closed.cancel();
+        self.calls.close();
+        self.topics.close();
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.leaving.cancel();
+        self.closed.cancel();
+    }
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").field("member", &self.group.local()).finish_non_exhaustive()
+    }
+}
