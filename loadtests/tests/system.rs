@@ -8,6 +8,7 @@ mod system {
     mod ajp;
     mod bridge;
     mod clients;
+    mod clusters;
     mod differential;
     mod drain;
     mod drains;
