@@ -45,11 +45,19 @@ pub fn read_holder(value: &[u8]) -> Option<MemberId> {
 #[derive(Clone, Debug, Default)]
 pub struct Holding {
     held: BTreeMap<Bytes, (Rev, Moment)>,
+    /// The last token of a name that was given back: an answer to an earlier question may come late.
+    resigned: BTreeMap<Bytes, Rev>,
 }
+
+/// Names whose resignation is remembered, at most.
+const MOST_RESIGNED: usize = 4096;
 
 impl Holding {
     /// The lease was given or renewed; it was asked for at `asked`.
     pub fn renewed(&mut self, name: Bytes, token: Rev, asked: Moment, hold: Duration) {
+        if self.resigned.get(&name).is_some_and(|resigned| token <= *resigned) {
+            return;
+        }
         let until = asked + hold;
         match self.held.get_mut(&name) {
             Some((old, _)) if *old > token => {}
@@ -60,9 +68,30 @@ impl Holding {
         }
     }
 
-    /// It is not held any more.
+    /// It is not held any more, whatever the token.
     pub fn lost(&mut self, name: &[u8]) {
         self.held.remove(name);
+    }
+
+    /// This token is over; a later one may be held.
+    pub fn lost_token(&mut self, name: &[u8], token: Rev) {
+        if self.held.get(name).is_some_and(|(held, _)| *held <= token) {
+            self.held.remove(name);
+        }
+    }
+
+    /// This token is given back, and not believed in again, whatever answers are still under way.
+    pub fn resign(&mut self, name: &Bytes, token: Rev) {
+        self.lost_token(name, token);
+        let resigned = self.resigned.entry(name.clone()).or_default();
+        *resigned = token.max(*resigned);
+        if self.resigned.len() > MOST_RESIGNED {
+            // The older the token, the less there can be under way.
+            let oldest = self.resigned.iter().min_by_key(|(_, token)| **token);
+            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+                self.resigned.remove(&name);
+            }
+        }
     }
 
     /// The token, while the lease is held.
@@ -86,5 +115,25 @@ impl Holding {
     /// Gives up all: this life is over.
     pub fn clear(&mut self) {
         self.held.clear();
+        self.resigned.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_back_is_not_held_again_by_an_answer_that_comes_late() {
+        let (name, hold): (Bytes, _) = (b"job"[..].into(), Duration::from_secs(1));
+        let (old, new) = (Rev { epoch: 2, seq: 1 }, Rev { epoch: 2, seq: 4 });
+        let mut holding = Holding::default();
+        holding.renewed(name.clone(), old, Moment::ZERO, hold);
+        holding.resign(&name, old);
+        holding.renewed(name.clone(), old, Moment::from_millis(500), hold);
+        assert_eq!(holding.token(&name, Moment::from_millis(600)), None);
+        holding.renewed(name.clone(), new, Moment::from_millis(700), hold);
+        holding.lost_token(&name, old);
+        assert_eq!(holding.token(&name, Moment::from_millis(800)), Some(new));
     }
 }

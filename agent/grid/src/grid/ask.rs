@@ -42,9 +42,9 @@ impl Grid {
         if self.asks.len() >= self.limits.most_asks {
             return self.out.push_back(Out::Reply { id, reply: Reply::Busy });
         }
-        if let Request::Lease { name, wish: LeaseWish::Resign(_) } = &request {
+        if let Request::Lease { name, wish: LeaseWish::Resign(token) } = &request {
             // Not held any more from the moment that the wish is spoken.
-            self.holding.lost(name);
+            self.holding.resign(name, *token);
         }
         self.begin(Caller::Client(id), request, deadline, now);
     }
@@ -172,7 +172,13 @@ impl Grid {
             Reply::Leased(token) if !matches!(wish, LeaseWish::Resign(_)) => {
                 self.holding.renewed(name.clone(), *token, ask.begun, self.limits.hold);
             }
-            Reply::NotHeld | Reply::Held(_) => self.holding.lost(name),
+            Reply::NotHeld => match wish {
+                LeaseWish::Renew(token) | LeaseWish::Resign(token) => {
+                    self.holding.lost_token(name, *token);
+                }
+                LeaseWish::Campaign => self.holding.lost(name),
+            },
+            Reply::Held(_) => self.holding.lost(name),
             _ => {}
         }
     }

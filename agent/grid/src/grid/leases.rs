@@ -40,10 +40,8 @@ impl Grid {
             {
                 self.answer(asker, Reply::Held(holder), now);
             }
-            (LeaseWish::Campaign, Some((holder, token))) if holder == asker.member => {
-                primary.renewed.insert(name.clone(), now);
-                self.confirm(asker, row, Reply::Leased(token), now);
-            }
+            // Its holder too gets a new token: it may have given the old one back, and not know
+            // whether that was heard.
             (LeaseWish::Campaign, _) => {
                 primary.renewed.insert(name.clone(), now);
                 let put = lease::holder(asker.member);
