@@ -8,6 +8,8 @@ mod system {
     mod ajp;
     mod bridge;
     mod clients;
+    #[cfg(feature = "system")]
+    mod cluster;
     mod clusters;
     mod differential;
     mod drain;

@@ -83,7 +83,7 @@ async fn run(what: What) -> anyhow::Result<()> {
         }
         What::Calm { lasts, load } => {
             let views = calm::run(lasts, load).await?;
-            println!("{lasts:?} with {load} busy threads: {views} views that nobody needed");
+            println!("{lasts:?} with {load} busy threads: {views} views without somebody");
             anyhow::ensure!(views == 0, "a member was taken for dead");
         }
         What::ServeEcho => serve_echo()?,

@@ -1,13 +1,14 @@
 //! `muster-member`: a member of a cluster that does what a test asks it over a Unix socket.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use muster_agent::engine::{Engine, MapSpec, Mode};
+use muster_agent::Cluster;
+use muster_agent::engine::{MapSpec, Mode};
+use muster_agent::finding::Multicast;
 use muster_loadtests::cluster::serve::{Served, serve, tell_views};
 use muster_loadtests::cluster::singleton;
 
@@ -35,7 +36,7 @@ struct Options {
     peers: Vec<SocketAddr>,
     /// The multicast group in which members find each other
     #[arg(long)]
-    multicast: Option<SocketAddr>,
+    multicast: Option<SocketAddrV4>,
     /// The file with the cluster's secret
     #[arg(long)]
     secret_file: Option<PathBuf>,
@@ -54,13 +55,28 @@ struct Options {
 }
 
 impl Options {
-    async fn engine(&self) -> anyhow::Result<Arc<dyn Engine>> {
-        Ok(Arc::new(muster_agent::engine::Local::new(&self.name)))
+    /// The cluster; alone where no channel is named.
+    async fn join(&self) -> anyhow::Result<Cluster> {
+        let builder = Cluster::builder(&self.name);
+        let Some(channel) = self.channel else { return Ok(builder.local()) };
+        let mut builder = builder.bind(channel.ip()).port(channel.port()).data_dir(&self.data);
+        builder = match self.multicast {
+            Some(group) => builder.multicast(Multicast::default().group(group)),
+            None => builder.members(self.peers.iter().map(SocketAddr::to_string)),
+        };
+        if let Some(file) = &self.secret_file {
+            builder = builder.secret_file(file);
+        }
+        if let Some(quorum) = self.quorum {
+            builder = builder.quorum(quorum);
+        }
+        Ok(builder.join().await?)
     }
 
     async fn run(self) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(&self.socket);
-        let engine = self.engine().await?;
+        let cluster = self.join().await?;
+        let engine = cluster.engine().clone();
         let mut spec = MapSpec::new("proof", Mode::Distributed);
         spec.deadline = DEADLINE;
         let map = engine.map(spec)?;
@@ -74,12 +90,15 @@ impl Options {
             });
         }
         println!("listening socket={}", self.socket.display());
-        serve(Served::new(engine, map), &self.socket).await.context("the socket")
+        serve(Served::new(engine, map), &self.socket).await.context("the socket")?;
+        cluster.leave().await;
+        Ok(())
     }
 }
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.threads)
         .enable_all()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::engine::{Batch, Checkout, Map, MapError, Read};
+use muster_agent::engine::{Batch, Checkout, Ending, Map, MapError, Read};
 use muster_grid::{Expect, Op, Put, Rev};
 use serde_json::{Value, json};
 
@@ -83,30 +83,29 @@ impl Entries {
                 // A number that rises as the fence does: 31 bits of its epoch, 32 of its place there.
                 let fence = checkout.fence;
                 let fence = (fence.epoch & 0x7fff_ffff) << 32 | (fence.number & 0xffff_ffff);
+                let there = checkout.entries.entries.get(ENTRY);
+                let there = there.map_or(Value::Null, |(there, _)| value(there));
                 self.held.insert(key.to_owned(), checkout);
-                Answer::ok(fence)
+                Answer::ok(json!([fence, there]))
             }
             Err(error) => told(error),
         }
     }
 
-    /// Ends a checkout.
-    pub async fn unlock(&mut self, key: &str) -> Answer {
-        match self.held.remove(key) {
-            None => Answer::fail("it is not checked out here"),
-            Some(checkout) => match self.map.release(&checkout).await {
-                Ok(()) => Answer::ok(Value::Null),
-                Err(error) => told(error),
-            },
-        }
+    /// Writes under a checkout and ends it.
+    pub async fn commit(&mut self, key: &str, value: &Value) -> Answer {
+        let Some(mut checkout) = self.held.remove(key) else {
+            return Answer::fail("it is not checked out here");
+        };
+        let ops = vec![op(Expect::Any, Some(value))];
+        answered(self.map.commit(&mut checkout, ops, Ending::Release).await, Value::Null)
     }
 
     async fn read(&self, key: &str) -> Result<(Value, Option<Rev>), MapError> {
         let entries = self.map.get(key.as_bytes(), Read::Confirmed).await?.entries;
-        let Some((value, rev)) = entries.get(ENTRY) else { return Ok((Value::Null, None)) };
-        let value = serde_json::from_slice(value);
-        // What is there was written by a member of this program, unless the cluster spoilt it.
-        Ok((value.unwrap_or_else(|_| json!("spoilt")), Some(*rev)))
+        Ok(entries
+            .get(ENTRY)
+            .map_or((Value::Null, None), |(there, rev)| (value(there), Some(*rev))))
     }
 
     async fn write(
@@ -115,10 +114,18 @@ impl Entries {
         expect: Expect,
         value: Option<&Value>,
     ) -> Result<Rev, MapError> {
-        let put = value.map(|value| Put::new(value.to_string().as_bytes()));
-        let op = Op { key: ENTRY.into(), expect, put };
-        self.map.write(Batch::new(key.as_bytes(), vec![op])).await
+        self.map.write(Batch::new(key.as_bytes(), vec![op(expect, value)])).await
     }
+}
+
+fn op(expect: Expect, value: Option<&Value>) -> Op {
+    let put = value.map(|value| Put::new(value.to_string().as_bytes()));
+    Op { key: ENTRY.into(), expect, put }
+}
+
+/// What is there was written by a member of this program, unless the cluster spoilt it.
+fn value(there: &[u8]) -> Value {
+    serde_json::from_slice(there).unwrap_or_else(|_| json!("spoilt"))
 }
 
 fn expect(rev: Option<Rev>) -> Expect {

@@ -1,10 +1,11 @@
 //! Several members, on loopback or each in a namespace of its own.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,9 +91,13 @@ impl Herd {
     /// When one does not start, or they do not find each other.
     pub async fn gather(plan: Plan) -> Result<Herd, HerdError> {
         let mut herd = Herd::prepare(plan)?;
-        for number in 1..=herd.plan.count {
-            herd.join(number).await?;
-        }
+        // All at once: with a quorum the first is not in before others are there.
+        let starts = (1..=herd.plan.count).map(|number| {
+            let herd = &herd;
+            async move { herd.start(&format!("m{number}"), herd.options(number), number).await }
+        });
+        let members = try_join_all(starts).await?;
+        herd.members = members;
         herd.await_together().await?;
         Ok(herd)
     }
@@ -118,7 +123,7 @@ impl Herd {
         let secret = folder.path().join("secret");
         fs::write(&secret, "what the members of this herd know\n")?;
         let [a, b, c]: [u8; 3] = rand::random();
-        let group = SocketAddr::from((Ipv4Addr::new(239, 79, a, b), 20_000 + u16::from(c)));
+        let group = SocketAddrV4::new(Ipv4Addr::new(239, 79, a, b), 20_000 + u16::from(c));
         let option = |number: usize| MemberOptions {
             channel: Some(channels[number]),
             peers: match plan.meeting {

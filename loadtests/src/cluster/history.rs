@@ -87,14 +87,6 @@ impl History {
         keys
     }
 
-    /// Those who asked, each once.
-    pub fn clients(&self) -> Vec<String> {
-        let mut clients: Vec<_> = self.entries().iter().map(|entry| entry.client.clone()).collect();
-        clients.sort();
-        clients.dedup();
-        clients
-    }
-
     /// Writes it for the judge.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A member as a test has it: a real process, its socket, its views.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct MemberOptions {
     /// Where others listen.
     pub peers: Vec<SocketAddr>,
     /// The multicast group in which they find each other.
-    pub multicast: Option<SocketAddr>,
+    pub multicast: Option<SocketAddrV4>,
     /// The file with the cluster's secret.
     pub secret_file: Option<PathBuf>,
     /// The cluster quorum.

@@ -137,7 +137,7 @@ async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
         Ask::Lock { key, wait_ms, hold_ms } => {
             entries.lock(&key, millis(wait_ms), millis(hold_ms)).await
         }
-        Ask::Unlock { key } => entries.unlock(&key).await,
+        Ask::Commit { key, value } => entries.commit(&key, &value).await,
         Ask::Owners { key } => {
             let owners = map.owners(key.as_bytes());
             Answer::ok(owners.iter().map(|owner| owner.name.to_string()).collect::<Vec<_>>())

@@ -41,7 +41,8 @@ pub enum Ask {
         /// Of which key.
         key: String,
     },
-    /// Checks a key out, for this connection; the answer is the fence. `fail` when it is another's.
+    /// Checks a key out, for this connection; the answer is the fence, and what is there. `fail` when
+    /// it is another's.
     Lock {
         /// Which key.
         key: String,
@@ -50,10 +51,13 @@ pub enum Ask {
         /// After how long it ends by itself.
         hold_ms: u64,
     },
-    /// Ends the checkout that this connection has of a key.
-    Unlock {
+    /// Writes under the checkout that this connection has of a key, and ends it: what proves that it
+    /// was this connection's all the while.
+    Commit {
         /// Which key.
         key: String,
+        /// What.
+        value: Value,
     },
     /// The names of those who keep a key, the primary first.
     Owners {

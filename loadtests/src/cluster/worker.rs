@@ -19,8 +19,8 @@ pub const ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: std::ops::Range<u64> = 2..10;
 /// After what did not happen, which may be a member that is not there.
 const LULL: Duration = Duration::from_millis(20);
-/// How long a lock is held by its holder, and by the cluster if it hears nothing.
-const HELD: std::ops::Range<u64> = 1..5;
+/// How long a checkout is held by its holder, and by the cluster if it hears nothing.
+const HELD: std::ops::Range<u64> = 1..20;
 const HOLD: Duration = Duration::from_secs(3);
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// Keys of one kind in a round.
@@ -36,7 +36,7 @@ pub struct Histories {
     pub durable: History,
     /// Increments.
     pub counter: History,
-    /// Checkouts.
+    /// Checkouts, each with a commit that adds one: the counters have these too.
     pub lock: History,
 }
 
@@ -127,23 +127,6 @@ impl Histories {
                         tokio::time::sleep(LULL).await;
                     }
                 }
-            }
-        }
-    }
-
-    /// A member was killed at this instant: what its clients held by then is held no more.
-    pub fn crash(&self, member: &str, at: Nanos) {
-        for client in self.lock.clients() {
-            if client.starts_with(&format!("{member}/")) {
-                self.lock.push(Entry {
-                    op: "crash",
-                    key: "*".into(),
-                    value: Value::Null,
-                    start: at,
-                    end: at,
-                    ok: Outcome::Ok,
-                    client,
-                });
             }
         }
     }
@@ -239,18 +222,26 @@ impl Client {
         let millis = |time: Duration| time.as_millis() as u64;
         let (wait_ms, hold_ms) = (millis(LOCK_WAIT), millis(HOLD));
         let (start, answer) = self.ask(&Ask::Lock { key: key.clone(), wait_ms, hold_ms }).await;
-        let (name, histories) = (self.name(), self.histories.clone());
-        histories.lock.note(&name, "acquire", &key, start, (answer.ok, answer.value));
+        let acquired = now();
         if answer.ok != Outcome::Ok {
             return answer.ok;
         }
         tokio::time::sleep(Duration::from_millis(rand::random_range(HELD))).await;
-        let (asked, answer) = self.ask(&Ask::Unlock { key: key.clone() }).await;
-        // It was over at the latest when the cluster's own time for it was.
-        let over = asked.min(start + HOLD.as_nanos() as Nanos);
-        // One that is not acknowledged may have happened, and the hold ends where it was asked for.
-        let ok = if answer.ok == Outcome::Ok { Outcome::Ok } else { Outcome::Unknown };
-        histories.lock.note(&name, "release", &key, over, (ok, Value::Null));
+        let number = answer.value[1].as_u64().unwrap_or(0) + 1;
+        let commit = Ask::Commit { key: key.clone(), value: json!(number) };
+        let (asked, Answer { ok, .. }) = self.ask(&commit).await;
+        // A checkout is its holder's as far as its commit stands: one whose commit is refused was
+        // another's by then, and nothing is said of it.
+        let proven = if ok == Outcome::Ok { Outcome::Ok } else { Outcome::Unknown };
+        let (client, fence) = (self.name(), answer.value[0].clone());
+        let held = |op, start, end, value| {
+            let (key, client) = (key.clone(), client.clone());
+            Entry { op, key, value, start, end, ok: proven, client }
+        };
+        self.histories.lock.push(held("acquire", start, acquired, fence));
+        self.histories.lock.push(held("release", asked, now(), Value::Null));
+        let value = if ok == Outcome::Ok { json!([1, number]) } else { json!([1, null]) };
+        self.histories.counter.note(&client, "incr", &key, start, (ok, value));
         ok
     }
 }

@@ -4,25 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::cluster::{Herd, Plan};
+use crate::cluster::{Herd, Member, Plan, now};
 
 /// Threads that do nothing, as fast as they can. Dropping it ends them.
 struct Busy(Arc<AtomicBool>);
 
-/// Keeps the machine busy with so many threads for so long. How many views members told meanwhile
-/// beside the one in which they came together.
+/// Keeps the machine busy with so many threads for so long. How many views members told meanwhile in
+/// which somebody is missing.
 ///
 /// # Errors
 /// When the members do not come together, or are not together in the end.
 pub async fn run(lasts: Duration, threads: usize) -> anyhow::Result<usize> {
     let herd = Herd::gather(Plan { count: 3, ..Plan::default() }).await?;
-    let told = || herd.members.iter().map(|member| member.views().len()).sum::<usize>();
-    let before = told();
+    let began = now();
     let busy = Busy::start(threads);
     tokio::time::sleep(lasts).await;
     drop(busy);
     herd.await_together().await?;
-    Ok(told() - before)
+    let names = herd.names();
+    let views = herd.members.iter().flat_map(Member::views);
+    Ok(views.filter(|view| view.at >= began && !view.is_of(&names)).count())
 }
 
 impl Busy {

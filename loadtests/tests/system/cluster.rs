@@ -1,0 +1,5 @@
+//! Clusters of real members under real faults; what their clients saw is judged by lincheck.
+
+mod cuts;
+mod judged;
+mod kills;
