@@ -25,6 +25,9 @@
 //! [`LoadMetric`]s; the [`TrafficLayer`] counts what they need.
 
 mod agent;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod builder;
 pub mod cache;
 #[allow(dead_code, reason = "the services above use it one by one")]

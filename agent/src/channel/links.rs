@@ -12,6 +12,7 @@ use super::conn::Conn;
 use super::counts::Counts;
 use super::hello::{Hello, Lane};
 use super::outgoing::NotSent;
+use super::service;
 
 /// Connections of one lane to one peer at most.
 const MOST_OF_A_LANE: usize = 4;
@@ -110,6 +111,30 @@ impl Links {
             .filter(|conn| matches!(conn.out.append(service, id, &write), Ok((true, _))))
             .cloned()
             .collect()
+    }
+
+    /// Tells the peer of a new connection of all others, and all others of it: whoever finds one
+    /// member finds all. Returns connections that the caller must have written.
+    pub(crate) fn introduce(&self, new: &Arc<Conn>) -> Vec<Arc<Conn>> {
+        let peers = self.peers.read();
+        let mut dirty = Vec::new();
+        let mut tell = |conn: &Arc<Conn>, about: &Hello| {
+            let told = conn.out.append(service::LINK, service::LINK_PEER, |buffer| {
+                buffer.extend_from_slice(&about.node.to_le_bytes());
+                buffer.extend_from_slice(about.address.as_bytes());
+            });
+            if matches!(told, Ok((true, _))) {
+                dirty.push(conn.clone());
+            }
+        };
+        let Some(newcomer) = peers.get(&new.peer) else { return dirty };
+        for (_, other) in peers.iter().filter(|(node, _)| **node != new.peer) {
+            tell(new, &other.hello);
+            if let Some(conn) = other.outlet(Lane::Calls) {
+                tell(conn, &newcomer.hello);
+            }
+        }
+        dirty
     }
 
     /// Another connection. Those of an earlier process with that node's id are closed: whoever adds

@@ -8,7 +8,11 @@ pub(crate) const FAILURE: u16 = 1;
 pub(crate) const DISPATCH: u16 = 2;
 /// Messages to listeners.
 pub(crate) const TOPICS: u16 = 3;
-/// The link's own words, see `channel::control`.
+/// The link's own words; the frame's id says which.
 pub(crate) const LINK: u16 = u16::MAX;
+/// This process lives on as another life: its incarnation, 8 bytes.
+pub(crate) const LINK_RENEWED: u64 = 0;
+/// Somebody else who is linked with me: its node id, 16 bytes, then where it listens.
+pub(crate) const LINK_PEER: u64 = 1;
 /// Handlers can be set for services below this one.
 pub(crate) const MOST: u16 = 16;

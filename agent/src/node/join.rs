@@ -217,10 +217,15 @@ impl Shared {
             if me != said {
                 // Renewed between the first words and now.
                 let incarnation = me.incarnation.to_le_bytes();
-                let sent = conn.out.append(service::LINK, 0, |b| b.extend_from_slice(&incarnation));
+                let sent = conn.out.append(service::LINK, service::LINK_RENEWED, |buffer| {
+                    buffer.extend_from_slice(&incarnation);
+                });
                 if let Ok((true, _)) = sent {
                     inner.out.dirty.push(conn.clone());
                 }
+            }
+            if lane == Lane::Calls {
+                inner.out.dirty.extend(self.links.introduce(&conn));
             }
             let hint = muster_cluster::Event::Hint(node);
             inner.core.handle(Event::Cluster(hint), now);

@@ -69,9 +69,7 @@ fn cut(
                 incoming.done(head);
             }
             service::LINK => {
-                if let Some(incarnation) = incoming.payload(head).first_chunk::<8>() {
-                    shared.links.renewed(conn, u64::from_le_bytes(*incarnation));
-                }
+                linked(shared, conn, head.id, incoming.payload(head));
                 incoming.done(head);
             }
             _ => served(shared, conn, incoming, head),
@@ -79,6 +77,26 @@ fn cut(
     }
     shared.counts.received(conn.lane, frames, bytes);
     Ok(())
+}
+
+/// The link's own words.
+fn linked(shared: &Shared, conn: &Arc<Conn>, what: u64, said: &[u8]) {
+    match what {
+        service::LINK_RENEWED => {
+            if let Some(incarnation) = said.first_chunk::<8>() {
+                shared.links.renewed(conn, u64::from_le_bytes(*incarnation));
+            }
+        }
+        service::LINK_PEER => {
+            if let Some((node, address)) = said.split_first_chunk::<16>()
+                && let Ok(address) = std::str::from_utf8(address)
+            {
+                shared.learn(NodeId(u128::from_le_bytes(*node)), address);
+            }
+        }
+        // A later release has more to say.
+        _ => {}
+    }
 }
 
 /// A later release may say more than this one understands.
@@ -102,22 +120,21 @@ impl Shared {
     /// Who is spoken of will be spoken to: a coordinator answers a newcomer that it has never met,
     /// and members of one view all link with each other.
     fn learn_addresses(&self, message: &Message) {
-        let now = self.now();
-        let mut book = self.book.lock();
-        let me = book.me();
-        let mut learn = |node: NodeId, address: &str| {
-            if node != me && !self.links.has(node, Lane::Calls) {
-                book.found(address, None, now);
-                self.dial.notify_one();
-            }
-        };
         match message {
-            Message::Join(joining) => learn(joining.id.node, &joining.address),
-            Message::Promise(promise) => learn(promise.who.id.node, &promise.who.address),
+            Message::Join(joining) => self.learn(joining.id.node, &joining.address),
+            Message::Promise(promise) => self.learn(promise.who.id.node, &promise.who.address),
             Message::Accept { view } | Message::Commit { view } => {
-                view.members.iter().for_each(|member| learn(member.id.node, &member.address));
+                view.members.iter().for_each(|member| self.learn(member.id.node, &member.address));
             }
             _ => {}
+        }
+    }
+
+    fn learn(&self, node: NodeId, address: &str) {
+        let mut book = self.book.lock();
+        if node != book.me() && !self.links.has(node, Lane::Calls) {
+            book.found(address, None, self.now());
+            self.dial.notify_one();
         }
     }
 

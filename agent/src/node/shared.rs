@@ -224,9 +224,11 @@ impl Shared {
         });
         self.detector.lock().renewed(id);
         let said = id.incarnation.to_le_bytes();
-        inner.out.dirty.extend(
-            self.links.send_on_all(service::LINK, 0, |buffer| buffer.extend_from_slice(&said)),
-        );
+        inner.out.dirty.extend(self.links.send_on_all(
+            service::LINK,
+            service::LINK_RENEWED,
+            |buffer| buffer.extend_from_slice(&said),
+        ));
     }
 
     fn stands(&self, inner: &Inner) {
