@@ -68,6 +68,8 @@ pub struct Case {
     pub detection: Duration,
     /// Nodes may come back with an empty disk and a new identity.
     pub wipes: bool,
+    /// Members have different shares of the rows.
+    pub is_weighted: bool,
     /// A rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -94,6 +96,7 @@ impl Case {
             faulty_ms: rng.u64(4_000..9_000),
             detection: Duration::from_millis(1_000),
             wipes: rng.bool(),
+            is_weighted: rng.u8(0..3) == 0,
             mutation: None,
         }
     }

@@ -89,6 +89,7 @@ pub fn judge(world: &mut World, clients: &Clients) {
         Kind::Crashes | Kind::Quorum => {
             linearizable(world, histories);
             locks(world, histories);
+            tokens(world, histories);
             expiry(world, histories);
         }
     }
@@ -142,6 +143,33 @@ fn locks(world: &mut World, histories: &Histories) {
         });
         if wrong {
             world.wrong.push(format!("the fences of group {group:?} did not rise"));
+        }
+    }
+}
+
+/// A group's tokens rise from write to write, whatever was removed in between; and whoever was
+/// fenced had a lower one than somebody who wrote, or may have written.
+fn tokens(world: &mut World, histories: &Histories) {
+    for (group, all) in &histories.tokens {
+        let mut written: Vec<_> = (all.iter()).filter_map(|one| Some((one.rev?, one))).collect();
+        written.sort_by_key(|(rev, _)| *rev);
+        for pair in written.windows(2) {
+            let (first, later) = (pair[0].1, pair[1].1);
+            if later.token < first.token {
+                let (low, high) = (later.token, first.token);
+                world.wrong.push(format!("group {group:?} went from token {high} back to {low}"));
+            }
+        }
+        for fenced in all.iter().filter(|one| one.is_fenced) {
+            let is_justified = all.iter().any(|other| {
+                !other.is_fenced
+                    && other.token > fenced.token
+                    && fenced.returned.is_none_or(|returned| other.called < returned)
+            });
+            if !is_justified {
+                let token = fenced.token;
+                world.wrong.push(format!("group {group:?} fenced token {token} for nobody"));
+            }
         }
     }
 }

@@ -50,7 +50,8 @@ impl Verdict {
         format!(
             "{}: {} schedules, {} violations; {} kills, {} cuts, {} promotions, {} transfers, \
              {} epoch refusals, {} merges, {} writes; {} views, {} leaves, {} renewals, \
-             {} operations checked, {} acknowledged, {} leases, {} expired, {} repairs",
+             {} operations checked, {} acknowledged, {} leases, {} expired, {} repairs, \
+             {} resumed transfers, {} waited checkouts, {} fenced",
             if self.wrong.is_empty() { "PASS" } else { "FAIL" },
             self.schedules,
             self.wrong.len(),
@@ -69,6 +70,9 @@ impl Verdict {
             self.leases,
             grid.expired,
             grid.repairs,
+            grid.resumed,
+            grid.waited,
+            grid.fenced,
         )
     }
 }

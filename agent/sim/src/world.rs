@@ -38,6 +38,8 @@ pub struct Slot {
     pub dies_after: Option<u32>,
     /// It asked to leave.
     pub leaves: bool,
+    /// Its share of the rows.
+    pub weight: u16,
     rate_ppm: u64,
     offset: Duration,
     pub(crate) heard: BTreeMap<MemberId, Moment>,
@@ -117,6 +119,7 @@ impl World {
             let node = world.new_node();
             let rate_ppm = world.rng.u64(920_000..1_080_000);
             let offset = Duration::from_secs(world.rng.u64(0..10_000));
+            let weight = if world.case.is_weighted { world.rng.u16(20..=300) } else { 100 };
             world.slots.push(Slot {
                 name: format!("m{}", at + 1),
                 node,
@@ -126,6 +129,7 @@ impl World {
                 frozen_until: 0,
                 dies_after: None,
                 leaves: false,
+                weight,
                 rate_ppm,
                 offset,
                 heard: BTreeMap::new(),
@@ -201,6 +205,7 @@ impl World {
         let config = Config {
             tables: vec![Copies::Some(case.copies), Copies::Every],
             segments: case.segments,
+            weight: slot.weight,
             quorum: case.quorum,
             detection: case.detection,
             greet: Duration::from_millis(250),

@@ -1,98 +1,14 @@
-//! What members do in a calm world, one story each.
+//! Members come, go, are refused and meet again.
 
+use crate::calm::{Calm, group};
 use muster_cluster::message::Wish;
 use muster_cluster::{Durable, Refusal};
-use muster_grid::{Batch, Event, Expect, Group, Op, Put, Reply, Request, Space};
+use muster_grid::{Batch, Event, Expect, Op, Put, Reply, Request};
 use muster_sim::client::Clients;
 use muster_sim::faults;
 use muster_sim::happening::Happening;
-use muster_sim::network::Weather;
-use muster_sim::world::{MS, World};
-use muster_sim::{Case, Kind};
+use muster_sim::world::MS;
 use std::time::Duration;
-
-const GROUP: &[u8] = b"g";
-
-/// A world without faults or clients.
-struct Calm {
-    world: World,
-    next_id: u64,
-}
-
-impl Calm {
-    fn new(members: usize, quorum: Option<u16>) -> Self {
-        let case = Case {
-            kind: if quorum.is_some() { Kind::Quorum } else { Kind::Splits },
-            quorum,
-            segments: 16,
-            copies: 2,
-            ..Case::of(1, Some(members), quorum)
-        };
-        let mut world = World::new(case, false);
-        world.weather = Weather { loss: 0, doubled: 0, delay: 2 * MS };
-        Self { world, next_id: 1 }
-    }
-
-    fn wait(&mut self, ms: u64) {
-        let until = self.world.now + ms * MS;
-        while self.world.now < until {
-            let happening = self.world.next_happening().expect("timers never end");
-            self.world.happen(happening);
-        }
-    }
-
-    fn members_at(&self, slot: usize) -> usize {
-        let core = self.world.slots[slot].core.as_ref();
-        core.and_then(|core| core.membership().view()).map_or(0, |view| view.members.len())
-    }
-
-    fn ask(&mut self, slot: usize, request: Request) -> Reply {
-        let id = self.next_id;
-        self.next_id += 1;
-        let deadline = self.world.clock(slot) + Duration::from_secs(2);
-        self.world.give(slot, Event::Request { id, request, deadline });
-        for _ in 0..300 {
-            if let Some(at) = self.world.replies.iter().position(|(of, _)| *of == id) {
-                return self.world.replies.remove(at).1;
-            }
-            self.wait(10);
-        }
-        unreachable!("every request is answered by its deadline");
-    }
-
-    fn put(&mut self, slot: usize, key: &[u8], value: &[u8], stamp: u64) -> Reply {
-        let put = Some(Put { stamp, ..Put::new(value) });
-        let ops = vec![Op { key: key.into(), expect: Expect::Any, put }];
-        self.ask(slot, Request::Write(Batch::new(group(), ops)))
-    }
-
-    fn get(&mut self, slot: usize, key: &[u8]) -> Option<Vec<u8>> {
-        let Reply::Entries(entries) = self.ask(slot, Request::Get(group())) else {
-            unreachable!("a calm world answers every read");
-        };
-        entries.entries.get(key).map(|(value, _)| value.to_vec())
-    }
-
-    fn cut_off(&mut self, alone: usize) {
-        for other in (0..self.world.slots.len()).filter(|other| *other != alone) {
-            self.world.cut.insert((alone, other));
-            self.world.cut.insert((other, alone));
-        }
-    }
-
-    fn wish(&mut self, slot: usize, wish: Wish) {
-        self.world.give(slot, Event::Cluster(muster_cluster::Event::Wish(wish)));
-    }
-
-    fn quorum_at(&self, slot: usize) -> Option<u16> {
-        let core = self.world.slots[slot].core.as_ref().expect("it runs");
-        core.membership().view().expect("it has a view").electorate.quorum
-    }
-}
-
-fn group() -> Group {
-    Group::new(Space { table: 0, cache: 1 }, GROUP)
-}
 
 #[test]
 fn a_second_node_of_a_name_is_refused_in_a_sentence_and_disturbs_nobody() {

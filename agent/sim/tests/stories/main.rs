@@ -1,0 +1,6 @@
+//! What members do in a calm world, one story each.
+
+mod calm;
+mod groups;
+mod members;
+mod transfers;
