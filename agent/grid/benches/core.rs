@@ -1,7 +1,7 @@
 //! What the cluster's core costs without sockets: two members in one process, back to back, both
-//! sides of each operation summed. `cargo bench -p muster-grid --profile dist --bench core`.
+//! sides of each operation summed, in CPU time of the thread, which a busy machine does not falsify.
+//! `cargo bench -p muster-grid --profile dist --bench core [WORD OF A NAME]`.
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use muster_cluster::{Config, Durable, MemberId, Moment, NodeId};
 use muster_grid::{
     Action, Batch, Bytes, Core, Event, Expect, Group, Limits, Op, Put, Reply, Request, Rules,
@@ -99,7 +99,37 @@ fn put(group: &Group, value: &[u8]) -> Request {
     Request::Write(Batch::new(Group::named(group.space, group.name.clone()), vec![op]))
 }
 
-fn bench(criterion: &mut Criterion) {
+/// Rounds of each measurement, and how long one lasts.
+const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(150);
+
+/// The median, over some rounds, of what one operation costs, if its name is wanted.
+fn measure(name: &str, mut operation: impl FnMut()) {
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with("--"));
+    if wanted.is_some_and(|word| !name.contains(&word)) {
+        return;
+    }
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let (begin, mut done) = (cpu(), 0u32);
+            while cpu() < begin + ROUND {
+                (0..1000).for_each(|_| operation());
+                done += 1000;
+            }
+            (cpu() - begin).as_nanos() as f64 / f64::from(done)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    println!("{name:<44} {:>8.0} ns", rounds[ROUNDS / 2]);
+}
+
+/// The CPU time of this thread.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn main() {
     let mut pair = Pair::new();
     let groups = pair.groups();
     let value = vec![7u8; 1024];
@@ -111,31 +141,25 @@ fn bench(criterion: &mut Criterion) {
     for speaks in [false, true] {
         pair.speaks = speaks;
         let how = if speaks { "as bytes" } else { "as values" };
-        criterion.bench_function(&format!("put 1 KiB, {how}"), |bencher| {
-            bencher.iter(|| pair.ask(0, put(next(), &value)));
+        measure(&format!("put 1 KiB, {how}"), || drop(pair.ask(0, put(next(), &value))));
+        measure(&format!("put 1 KiB at the other member, {how}"), || {
+            drop(pair.ask(1, put(next(), &value)));
         });
-        criterion.bench_function(&format!("put 1 KiB at the other member, {how}"), |bencher| {
-            bencher.iter(|| pair.ask(1, put(next(), &value)));
+        measure(&format!("checkout and commit 1 KiB, {how}"), || {
+            drop(session(&mut pair, next(), &value));
         });
-        criterion.bench_function(&format!("checkout and commit 1 KiB, {how}"), |bencher| {
-            bencher.iter(|| session(&mut pair, next(), &value));
-        });
-        criterion.bench_function(&format!("confirmed get 1 KiB, {how}"), |bencher| {
-            bencher.iter(|| pair.ask(0, Request::Get(next().clone())));
+        measure(&format!("confirmed get 1 KiB, {how}"), || {
+            drop(pair.ask(0, Request::Get(next().clone())));
         });
     }
     let name = groups[0].name.clone();
-    criterion.bench_function("near get", |bencher| {
-        let (grid, now) = (pair.cores[1].grid(), pair.now);
-        bencher.iter(|| {
-            let seen = grid.peek(SPACE, black_box(&name), b"v", now);
-            let value: Option<Bytes> = seen.flatten().cloned();
-            value
-        });
+    let (grid, now) = (pair.cores[1].grid(), pair.now);
+    measure("near get", || {
+        let seen = grid.peek(SPACE, black_box(&name), b"v", now);
+        let value: Option<Bytes> = seen.flatten().cloned();
+        black_box(value);
     });
-    criterion.bench_function("idle tick of both members", |bencher| {
-        bencher.iter(|| pair.tick());
-    });
+    measure("idle tick of both members", || pair.tick());
 }
 
 /// A request of a session: lock and read, then write and unlock.
@@ -149,11 +173,3 @@ fn session(pair: &mut Pair, group: &Group, value: &[u8]) -> Reply {
     let commit = Batch { under: Some((fence, entries.rev)), release: true, ..batch };
     pair.ask(0, Request::Write(commit))
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(30)
-        .warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = bench
-}
-criterion_main!(benches);

@@ -30,17 +30,17 @@ fn message(message: &Message) -> Result<(), OutOfBounds> {
             request(asked)
         }
         Message::Answer { reply: told, .. } => reply(told),
-        Message::Sync { epoch, reign, base, seq, .. } => {
+        Message::Sync { epoch, begun, .. } => {
             bounds::epoch(epoch)?;
-            bounds::epoch(reign)?;
-            within("a write's number", *base, 0, MOST_NUMBER)?;
-            within("a write's number", *seq, 0, MOST_NUMBER)
+            bounds::epoch(&begun.reign)?;
+            within("a write's number", begun.base, 0, MOST_NUMBER)?;
+            within("a write's number", begun.seq, 0, MOST_NUMBER)
         }
         Message::Synced { epoch, .. } | Message::Pull { epoch, .. } => bounds::epoch(epoch),
-        Message::Chunk { epoch, as_of, groups, .. } => {
+        Message::Chunk { epoch, chunk, .. } => {
             bounds::epoch(epoch)?;
-            within("a chunk's write", *as_of, 0, MOST_NUMBER)?;
-            groups.iter().try_for_each(whole)
+            within("a chunk's write", chunk.as_of, 0, MOST_NUMBER)?;
+            chunk.groups.iter().try_for_each(whole)
         }
         Message::Append { epoch, first, items, .. } => {
             bounds::epoch(epoch)?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Wire {
     /// About views.
-    Cluster(muster_cluster::Message),
+    Cluster(Box<muster_cluster::Message>),
     /// About rows.
     Grid(Message),
 }
@@ -52,7 +52,7 @@ pub enum Event {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
     /// Write to disk, and wait until it stands there, before any later action.
-    Persist(Durable),
+    Persist(Box<Durable>),
     /// Send.
     Send {
         /// To whom.
@@ -141,6 +141,7 @@ impl Core {
     pub fn handle(&mut self, event: Event, now: Moment) {
         match event {
             Event::Wire { from, wire: Wire::Cluster(message) } => {
+                let message = *message;
                 self.membership.handle(muster_cluster::Event::Message { from, message }, now);
             }
             Event::Wire { from, wire: Wire::Grid(message) } => {
@@ -199,8 +200,10 @@ impl Core {
     fn membership_says(&mut self, action: muster_cluster::Action, now: Moment) {
         use muster_cluster::Action as From;
         let action = match action {
-            From::Persist(durable) => Action::Persist(durable),
-            From::Send { to, message } => Action::Send { to, wire: Wire::Cluster(message) },
+            From::Persist(durable) => Action::Persist(Box::new(durable)),
+            From::Send { to, message } => {
+                Action::Send { to, wire: Wire::Cluster(Box::new(message)) }
+            }
             From::Redial(id) => Action::Redial(id),
             From::Fence(epoch) => return self.grid.fence(epoch),
             From::Install(view) => {

@@ -215,10 +215,9 @@ impl Grid {
                     self.answered(Some(from), attempt, reply, now);
                 }
             }
-            Message::Sync { epoch, row, reign, base, seq, digest } => {
+            Message::Sync { epoch, row, begun } => {
                 if self.takes(from, epoch) {
-                    let told = copy::Told { reign, base, seq, digest };
-                    self.sync(from, row, told, now);
+                    self.sync(from, row, &begun, now);
                 }
             }
             Message::Append { epoch, row, first, items } => {
@@ -226,10 +225,9 @@ impl Grid {
                     self.append_here(from, epoch, row, first, &items, now);
                 }
             }
-            Message::Chunk { epoch, row, after, to, as_of, groups } => {
+            Message::Chunk { epoch, row, chunk } => {
                 if self.takes(from, epoch) {
-                    let chunk = fill::Chunk { after, to, as_of, groups };
-                    self.chunk(from, row, chunk, now);
+                    self.chunk(from, row, &chunk, now);
                 }
             }
             Message::Check { epoch, row, seq, digest } => {

@@ -11,6 +11,32 @@ use std::sync::Arc;
 /// Writes that follow on each other; mostly one.
 pub type Items = SmallVec<[Option<Arc<Effect>>; 1]>;
 
+/// A primary's copy at the beginning of an epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Begun {
+    /// Since which epoch it has led the row without a break. Its writes are numbered on since then.
+    pub reign: Epoch,
+    /// Whoever has all its writes up to this one or a later one goes on from there.
+    pub base: u64,
+    /// Its last write before this epoch.
+    pub seq: u64,
+    /// The digest of its copy after that write.
+    pub digest: u64,
+}
+
+/// The groups of (after, to], as they were after one write.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Chunk {
+    /// After which place.
+    pub after: Option<Place>,
+    /// Up to which; none for the end.
+    pub to: Option<Place>,
+    /// After which write.
+    pub as_of: u64,
+    /// All groups between.
+    pub groups: Vec<WholeGroup>,
+}
+
 /// Between the members of a view.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -38,15 +64,8 @@ pub enum Message {
         epoch: Epoch,
         /// The row.
         row: RowId,
-        /// Since which epoch it has led the row without a break. Its writes are numbered on since
-        /// then.
-        reign: Epoch,
-        /// Whoever has all its writes up to this one or a later one goes on from there.
-        base: u64,
-        /// Its last write before this epoch.
-        seq: u64,
-        /// The digest of its copy after that write.
-        digest: u64,
+        /// What that is.
+        begun: Box<Begun>,
     },
     /// To the primary: send the groups after this place.
     Pull {
@@ -63,14 +82,8 @@ pub enum Message {
         epoch: Epoch,
         /// The row.
         row: RowId,
-        /// After which place.
-        after: Option<Place>,
-        /// Up to which; none for the end.
-        to: Option<Place>,
-        /// All groups between, as they were after this write.
-        as_of: u64,
         /// The groups.
-        groups: Arc<Vec<WholeGroup>>,
+        chunk: Box<Chunk>,
     },
     /// My copy is the primary's.
     Synced {

@@ -80,6 +80,11 @@ impl Group {
         Self { space, name, hash }
     }
 
+    /// A group whose place is known already.
+    pub(crate) fn at(table: u8, place: Place, name: Bytes) -> Self {
+        Self { space: Space { table, cache: place.cache }, name, hash: place.hash }
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn place(&self) -> Place {

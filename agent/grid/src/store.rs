@@ -7,14 +7,18 @@ pub use count::Count;
 pub use entry::Entry;
 
 use crate::batch::{Entries, Put, Rev};
-use crate::segment::{Bytes, Group, Place, Space};
+use crate::segment::{Bytes, Group, Place};
 use count::Counts;
 use entry::Held;
 use muster_cluster::Moment;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// New values, and removals; mostly one.
+pub type Puts = SmallVec<[(Bytes, Option<Put>); 1]>;
 
 /// What one batch did to one group: the primary decides it, the others do as they are told.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ pub struct Effect {
     /// The entries' time was over: nobody removed them.
     pub is_expiry: bool,
     /// New values, and removals.
-    pub puts: Vec<(Bytes, Option<Put>)>,
+    pub puts: Puts,
 }
 
 /// A group as it is sent whole.
@@ -125,8 +129,7 @@ impl Store {
             let entries = (held.entries.iter())
                 .map(|(key, entry)| (key.clone(), entry.rev, entry.sent(now)))
                 .collect();
-            let space = Space { table, cache: key.place.cache };
-            let group = Group::named(space, key.name.clone());
+            let group = Group::at(table, key.place, key.name.clone());
             WholeGroup { group, rev: held.rev, token: held.token, entries }
         })
     }
@@ -293,8 +296,7 @@ impl Store {
     #[must_use]
     pub fn first_expired(&self, table: u8, now: Moment) -> Option<Group> {
         let (ends, key) = self.deadlines.first()?;
-        let space = Space { table, cache: key.place.cache };
-        (*ends <= now).then(|| Group::named(space, key.name.clone()))
+        (*ends <= now).then(|| Group::at(table, key.place, key.name.clone()))
     }
 
     /// Whether anything in it will expire.
@@ -369,7 +371,9 @@ impl Ord for dyn Named + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::Space;
     use proptest::prelude::*;
+    use smallvec::smallvec;
 
     const SPACE: Space = Space { table: 0, cache: 3 };
 
@@ -383,7 +387,7 @@ mod tests {
             rev: Rev { epoch: 1, seq },
             token,
             is_expiry: false,
-            puts: vec![([key][..].into(), put)],
+            puts: smallvec![([key][..].into(), put)],
         }
     }
 

@@ -71,7 +71,7 @@ impl Town {
                     }
                     self.frames.push_back((from, to, frame));
                 }
-                Action::Persist(durable) => self.disks[at] = durable,
+                Action::Persist(durable) => self.disks[at] = *durable,
                 Action::Reply { .. } => self.replies += 1,
                 _ => {}
             }
@@ -203,7 +203,7 @@ fn nothing_in_damaged_frames_makes_a_member_panic() {
 #[test]
 fn a_frame_of_another_version_is_refused_in_a_sentence() {
     let mut frame = Vec::new();
-    let wire = Wire::Cluster(muster_cluster::Message::Fetch);
+    let wire = Wire::Cluster(Box::new(muster_cluster::Message::Fetch));
     wire::encode(&wire, &mut frame).expect("memory is enough");
     frame[0] = 2;
     let error = wire::decode(&frame).expect_err("the version is not known");

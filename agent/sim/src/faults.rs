@@ -18,8 +18,8 @@ pub fn fault(world: &mut World) {
         (Kind::Crashes, 0..55) | (Kind::Quorum, 30..62) => crash(world),
         (_, 0..72) => freeze(world),
         (_, 72..84) => weather(world),
-        (Kind::Crashes | Kind::Quorum, 84..90) => leave(world),
-        (Kind::Quorum, 90..94) => wish(world),
+        (Kind::Crashes | Kind::Quorum, 84..96) => leave(world),
+        (Kind::Quorum, 96..) => wish(world),
         _ => {}
     }
     let next = world.now + world.rng.u64(50 * MS..900 * MS);

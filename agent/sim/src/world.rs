@@ -293,7 +293,7 @@ impl World {
 
     fn act(&mut self, at: usize, action: Action) {
         match action {
-            Action::Persist(durable) => self.slots[at].disk = durable,
+            Action::Persist(durable) => self.slots[at].disk = *durable,
             Action::Send { to, wire } => {
                 if let Some(to) = self.slot_of(to) {
                     self.packet(at, to, Some(wire));

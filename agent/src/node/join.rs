@@ -249,7 +249,7 @@ impl Shared {
             // In the words of the member that would have refused it.
             let from = MemberId { node: NodeId(node.0 ^ 1), incarnation: 1 };
             let message = muster_cluster::Message::Refused { id, why: Refusal::IdTaken(node) };
-            inner.core.handle(Event::Wire { from, wire: Wire::Cluster(message) }, now);
+            inner.core.handle(Event::Wire { from, wire: Wire::Cluster(Box::new(message)) }, now);
         });
     }
 }

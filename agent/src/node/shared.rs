@@ -134,7 +134,7 @@ impl Shared {
                     inner.out.done.push((asker, reply));
                 }
             }
-            Action::Persist(durable) => self.persist(inner, durable),
+            Action::Persist(durable) => self.persist(inner, *durable),
             Action::Redial(id) => self.redial(id),
             Action::View(view) => self.installed(inner, view),
             Action::Renewed(id) => self.renewed(inner, id),

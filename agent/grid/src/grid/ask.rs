@@ -270,3 +270,60 @@ impl Ask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::batch::{Reply, Request, Rev};
+    use crate::grid::{Grid, Limits, Out};
+    use crate::message::Message;
+    use crate::rules::Rules;
+    use crate::segment::{Group, Space};
+    use muster_cluster::{Copies, Electorate, Epoch, Member, MemberId, Moment, NodeId, Row, View};
+    use std::sync::Arc;
+
+    fn life(node: u128, incarnation: u64) -> MemberId {
+        MemberId { node: NodeId(node), incarnation }
+    }
+
+    /// A view in which the second node leads the only row.
+    fn view(members: [MemberId; 2]) -> View {
+        let member = |id: MemberId| Member {
+            id,
+            name: format!("{id}").into(),
+            address: "".into(),
+            join: 1,
+            weight: 100,
+            leaving: false,
+        };
+        let row = Row { owners: vec![members[1].node], ..Row::default() };
+        View {
+            epoch: Epoch { counter: 3, join: 1, by: members[0] },
+            members: members.map(member).into(),
+            next_join: 3,
+            electorate: Electorate::default(),
+            before: None,
+            tables: vec![Copies::Some(1)],
+            segments: 1,
+            rows: vec![row],
+            merged: false,
+        }
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_life_is_not_taken_for_an_answer_to_this_one() {
+        let (now, other) = (Moment::ZERO, life(2, 1));
+        let mut grid = Grid::new(life(1, 2), Limits::default(), Rules::default(), Epoch::default());
+        grid.install(&Arc::new(view([life(1, 2), other])), now);
+        grid.quorate(true, now);
+        let group = Group::new(Space { table: 0, cache: 1 }, b"g");
+        grid.request(9, Request::Get(group), Moment::from_secs(1), now);
+        let replies = |grid: &mut Grid, life: u64| {
+            let reply = Reply::Written(Rev::default());
+            grid.message(other, Message::Answer { life, attempt: 1, reply }, now);
+            let out = std::iter::from_fn(|| grid.poll());
+            out.filter(|out| matches!(out, Out::Reply { id: 9, .. })).count()
+        };
+        assert_eq!(replies(&mut grid, 1), 0);
+        assert_eq!(replies(&mut grid, 2), 1);
+    }
+}

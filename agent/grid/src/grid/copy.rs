@@ -3,25 +3,17 @@
 use super::fill::Filling;
 use super::state::Content;
 use super::{Grid, Out};
-use crate::message::Message;
+use crate::message::{Begun, Message};
 use crate::store::Effect;
 use crate::watch::Changes;
 use muster_cluster::{Epoch, MemberId, Moment, RowId};
 use std::sync::Arc;
 
-/// What a primary says of its copy at the beginning of an epoch.
-pub(super) struct Told {
-    pub(super) reign: Epoch,
-    pub(super) base: u64,
-    pub(super) seq: u64,
-    pub(super) digest: u64,
-}
-
 impl Grid {
     /// The primary says what it had at the beginning of this epoch. A copy that has followed it
     /// through its reign goes on where it was; any other compares what it has, and is filled where
     /// that differs.
-    pub(super) fn sync(&mut self, from: MemberId, row: RowId, told: Told, now: Moment) {
+    pub(super) fn sync(&mut self, from: MemberId, row: RowId, told: &Begun, now: Moment) {
         let Some(epoch) = self.epoch() else { return };
         let Some((copy, store)) = self.copy_of(row, from.node) else { return };
         if copy.is_synced {

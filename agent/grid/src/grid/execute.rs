@@ -2,10 +2,10 @@
 
 use super::seen::Seen;
 use super::{Asker, Grid};
-use crate::batch::{Batch, Expect, Put, Reply, Request, Rev};
+use crate::batch::{Batch, Expect, Reply, Request, Rev};
 use crate::message::Message;
-use crate::segment::{Bytes, Group};
-use crate::store::{Effect, Store};
+use crate::segment::Group;
+use crate::store::{Effect, Puts, Store};
 use muster_cluster::{Moment, RowId};
 
 impl Grid {
@@ -70,7 +70,7 @@ impl Grid {
     /// Answers once it is certain that this member was still the primary.
     pub(super) fn confirm(&mut self, asker: Asker, row: RowId, reply: Reply, now: Moment) {
         let point = self.append(row, None, now);
-        self.wait(row, point, asker, reply, Reply::Retry, now);
+        self.wait(row, point, asker, reply, false, now);
     }
 
     fn write(&mut self, asker: Asker, row: RowId, batch: &Batch, now: Moment) {
@@ -95,7 +95,7 @@ impl Grid {
         }
         let ends = batch.under.filter(|_| batch.release);
         let ended = ends.is_some_and(|(fence, _)| primary.locks.release(place, fence));
-        let puts = batch.ops.iter().map(|op| (op.key.clone(), op.put.clone())).collect();
+        let puts: Puts = batch.ops.iter().map(|op| (op.key.clone(), op.put.clone())).collect();
         self.change(asker, row, &batch.group, puts, batch.token.unwrap_or(0), now);
         if ended {
             self.grant(row, place, now);
@@ -108,7 +108,7 @@ impl Grid {
         asker: Asker,
         row: RowId,
         group: &Group,
-        puts: Vec<(Bytes, Option<Put>)>,
+        puts: Puts,
         token: u128,
         now: Moment,
     ) {
@@ -116,7 +116,7 @@ impl Grid {
         let rev = self.next_rev(row);
         let effect = Effect { group: group.clone(), rev, token, is_expiry: false, puts };
         let point = self.append(row, Some(effect), now);
-        self.wait(row, point, asker, Reply::Written(rev), Reply::Unknown, now);
+        self.wait(row, point, asker, Reply::Written(rev), true, now);
     }
 
     /// Entries of a group whose time is over go by a write like any other, before whatever is asked

@@ -7,20 +7,12 @@
 
 use super::state::{Content, CopyRow, Role};
 use super::{Grid, RowState};
-use crate::message::Message;
+use crate::message::{Chunk, Message};
 use crate::segment::Place;
 use crate::store::{Effect, Store, WholeGroup};
 use muster_cluster::{MemberId, Moment, RowId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// The groups of (after, to], as they were after one write.
-pub(super) struct Chunk {
-    pub(super) after: Option<Place>,
-    pub(super) to: Option<Place>,
-    pub(super) as_of: u64,
-    pub(super) groups: Arc<Vec<WholeGroup>>,
-}
 
 /// How far a copy is.
 pub(super) struct Filling {
@@ -104,9 +96,9 @@ impl Filling {
         }
     }
 
-    fn chunk(&mut self, chunk: Chunk, store: &mut Store, now: Moment) {
-        let Chunk { after, to, as_of, groups } = chunk;
-        store.replace(after, to, &groups, now);
+    fn chunk(&mut self, chunk: &Chunk, store: &mut Store, now: Moment) {
+        let Chunk { after, to, as_of, ref groups } = *chunk;
+        store.replace(after, to, groups, now);
         for (seq, effect) in std::mem::take(&mut self.kept) {
             let is_here = to.is_none_or(|to| effect.group.place() <= to);
             if is_here && seq > as_of {
@@ -146,11 +138,11 @@ impl Grid {
             size += size_of_group(&whole);
             groups.push(whole);
         }
-        let groups = Arc::new(groups);
-        self.send(from.node, Message::Chunk { epoch, row, after, to, as_of, groups });
+        let chunk = Box::new(Chunk { after, to, as_of, groups });
+        self.send(from.node, Message::Chunk { epoch, row, chunk });
     }
 
-    pub(super) fn chunk(&mut self, from: MemberId, row: RowId, chunk: Chunk, now: Moment) {
+    pub(super) fn chunk(&mut self, from: MemberId, row: RowId, chunk: &Chunk, now: Moment) {
         let Some((copy, store)) = self.copy_of(row, from.node) else { return };
         let Content::Filling(filling) = &mut copy.content else { return };
         let is_on_the_way = chunk.to.is_none_or(|to| chunk.after.is_none_or(|after| to > after));

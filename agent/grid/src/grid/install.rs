@@ -151,7 +151,8 @@ fn unanswered(role: Role) -> Vec<(super::Asker, Reply)> {
 
 fn otherwise(waiter: Waiter) -> Option<(super::Asker, Reply)> {
     match waiter.told {
-        Told::Asker { asker, otherwise, .. } => Some((asker, otherwise)),
+        Told::Asker { asker, is_change: true, .. } => Some((asker, Reply::Unknown)),
+        Told::Asker { asker, is_change: false, .. } => Some((asker, Reply::Retry)),
         Told::Listeners(_) => None,
     }
 }

@@ -4,7 +4,7 @@
 use super::Grid;
 use super::state::{Peer, Primary};
 use crate::lock::Locks;
-use crate::message::Message;
+use crate::message::{Begun, Message};
 use crate::store::Store;
 use muster_cluster::{Moment, Row, RowId, View};
 use std::collections::{BTreeMap, VecDeque};
@@ -73,7 +73,8 @@ impl Grid {
             .map(|peer| (peer.node, peer.has))
             .collect();
         for (node, base) in to {
-            self.send(node, Message::Sync { epoch, row, reign, base, seq, digest });
+            let begun = Box::new(Begun { reign, base, seq, digest });
+            self.send(node, Message::Sync { epoch, row, begun });
         }
     }
 }

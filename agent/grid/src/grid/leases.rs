@@ -5,7 +5,7 @@ use super::{Asker, Grid, RowState};
 use crate::batch::{LeaseWish, Put, Reply};
 use crate::lease;
 use crate::segment::{Bytes, Group};
-use crate::store::Effect;
+use crate::store::{Effect, Puts};
 use muster_cluster::{MemberId, Moment, RowId};
 
 impl Grid {
@@ -72,9 +72,9 @@ impl Grid {
         now: Moment,
     ) {
         let rev = self.next_rev(row);
-        let puts = vec![(lease::KEY.into(), put)];
+        let puts = Puts::from_buf([(lease::KEY.into(), put)]);
         let effect = Effect { group, rev, token: 0, is_expiry: false, puts };
         let point = self.append(row, Some(effect), now);
-        self.wait(row, point, asker, Reply::Leased(rev), Reply::Unknown, now);
+        self.wait(row, point, asker, Reply::Leased(rev), true, now);
     }
 }

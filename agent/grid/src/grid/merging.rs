@@ -3,6 +3,7 @@
 use super::{Asker, Entries, Grid};
 use crate::batch::Reply;
 use crate::segment::Group;
+use crate::store::Puts;
 use muster_cluster::{Moment, RowId};
 
 impl Grid {
@@ -19,7 +20,7 @@ impl Grid {
         let policy = self.policies.get(&group.space.cache).copied().unwrap_or_default();
         let Some((_, store)) = self.primary_of(row) else { return };
         let mut overridden = 0;
-        let mut puts = Vec::new();
+        let mut puts = Puts::new();
         for (key, put) in theirs {
             let ours = store.entry(group, key);
             overridden += u64::from(ours.is_some_and(|ours| ours.value != put.value));

@@ -54,11 +54,11 @@ impl Grid {
         point: u64,
         asker: Asker,
         reply: Reply,
-        otherwise: Reply,
+        is_change: bool,
         now: Moment,
     ) {
         if let Some((primary, _)) = self.primary_of(row) {
-            let told = Told::Asker { asker, reply, otherwise };
+            let told = Told::Asker { asker, reply, is_change };
             primary.waiters.push_back(Waiter { point, told });
         }
         self.settle(row, now);

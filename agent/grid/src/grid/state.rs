@@ -30,8 +30,8 @@ pub(super) enum Told {
     Asker {
         asker: Asker,
         reply: Reply,
-        /// The answer when this member stops being the primary first.
-        otherwise: Reply,
+        /// When this member stops being the primary first: whether something may have changed.
+        is_change: bool,
     },
     /// Listeners. Nobody, when this member stops being the primary first.
     Listeners(Changes),

@@ -64,24 +64,21 @@ fn checkouts_wait_in_the_order_of_asking() {
     let mut waiting = Vec::new();
     for slot in [1, 2, 0] {
         waiting.push(calm.begin(slot, checkout(1_400)));
-        calm.wait(20);
+        // Longer than any message takes.
+        calm.wait(50);
     }
     let impatient = calm.begin(1, checkout(100));
-    calm.wait(200);
-    assert_eq!(calm.answer(impatient), Some(Reply::Locked));
+    assert_eq!(calm.end(impatient), Reply::Locked);
     assert_eq!(calm.ask(0, Request::Release(group(), first.0)), Reply::Released);
-    calm.wait(20);
-    let second = fence(calm.answer(waiting[0]));
+    let second = fence(Some(calm.end(waiting[0])));
     assert_eq!(calm.answer(waiting[1]), None);
     let op = Op { key: b"k".into(), expect: Expect::Any, put: Some(Put::new(b"v")) };
     let commit = Batch { under: Some(second), release: true, ..Batch::new(group(), vec![op]) };
     assert!(matches!(calm.ask(1, Request::Write(commit)), Reply::Written(_)));
-    calm.wait(20);
-    let third = fence(calm.answer(waiting[1]));
+    let third = fence(Some(calm.end(waiting[1])));
     assert!(first.0 < second.0 && second.0 < third.0);
-    // The third does nothing: its hold ends, and the last is told before its own wait does.
-    calm.wait(1_700);
-    assert!(calm.answer(waiting[2]).is_some());
+    // The third does nothing: the last waits as long as it wanted to.
+    assert_eq!(calm.end(waiting[2]), Reply::Locked);
 }
 
 #[test]
@@ -93,9 +90,9 @@ fn whoever_waits_gets_the_group_when_its_holder_or_its_primary_dies() {
         let others: Vec<usize> = (0..4).filter(|slot| *slot != primary).collect();
         fence(Some(calm.ask(others[0], checkout(0))));
         let waiting = calm.begin(others[1], checkout(1_400));
-        calm.wait(20);
+        calm.wait(50);
         calm.world.kill(if holder_dies { others[0] } else { primary }, "is killed");
-        calm.wait(400);
+        calm.wait(700);
         fence(calm.answer(waiting));
     }
 }

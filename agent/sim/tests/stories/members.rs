@@ -81,7 +81,7 @@ fn a_copy_that_drifts_is_found_by_its_digest_and_repaired() {
         rev: muster_grid::Rev { epoch: 0, seq: 1 },
         token: 0,
         is_expiry: false,
-        puts: vec![(b"k"[..].into(), Some(Put::new(b"wrong")))],
+        puts: [(b"k".into(), Some(Put::new(b"wrong")))].into(),
     };
     let core = calm.world.slots[backup].core.as_mut().expect("it runs");
     core.grid_mut().store_mut(row).expect("it has rows").apply(&damage, Duration::ZERO);

@@ -9,9 +9,9 @@ use muster_sim::world::MS;
 fn a_transfer_goes_on_where_it_was_when_the_view_changes_meanwhile() {
     let mut calm = Calm::new(3, Some(2));
     calm.wait(5_000);
-    for number in 0..200u8 {
-        let group = Group::new(Space { table: 1, cache: 1 }, &[number]);
-        let put = Some(Put::new(&[number; 60]));
+    for number in 0..1_500u16 {
+        let group = Group::new(Space { table: 1, cache: 1 }, &number.to_le_bytes());
+        let put = Some(Put::new(&[7; 60]));
         let op = Op { key: b"k".into(), expect: Expect::Any, put };
         assert!(matches!(
             calm.ask(0, Request::Write(Batch::new(group, vec![op]))),
@@ -21,7 +21,7 @@ fn a_transfer_goes_on_where_it_was_when_the_view_changes_meanwhile() {
     calm.world.kill(2, "is killed");
     calm.wait(500);
     calm.world.start(2);
-    // A chunk holds one group: rows of a dozen groups take a while.
+    // A chunk holds one group here: rows of a hundred groups take longer than a view.
     let is_filled_a_little = |calm: &Calm| {
         let grid = calm.core(2).grid();
         let groups = |row| grid.store(row).map_or(0, |store| store.len());
