@@ -17,6 +17,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client;
+use crate::cluster;
 use crate::config::{Config, Fault, Faults};
 use crate::reload::Again;
 use crate::{doctor, manager, mcmp, support, tls, upgrade};
@@ -177,7 +178,8 @@ fn check_files(config: &Config, file: &Path) -> Result<(), Faults> {
     let tls = tls::faults(config).into_iter().map(anyhow::Error::from);
     let secrets = mcmp::secrets::load(&config.mcmp).err().map(anyhow::Error::from);
     let key = config.advertise.key().err().map(anyhow::Error::from);
-    Faults::check(tls.chain(secrets).chain(key).map(fault).collect())
+    let cluster = cluster::check(config).err().map(anyhow::Error::msg);
+    Faults::check(tls.chain(secrets).chain(key).chain(cluster).map(fault).collect())
 }
 
 fn read(file: Option<&Path>) -> Result<Config, Faults> {
