@@ -31,6 +31,7 @@ mod registry;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{CacheBuilder, CacheCore, Key, Value};
 use crate::engine::{Engine, Member, View};
 use crate::finding::Finding;
+use crate::manage::Management;
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
 pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
@@ -60,6 +62,7 @@ struct Inner {
     caches: Mutex<HashMap<String, Arc<CacheCore>>>,
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
+    management: Mutex<Option<Management>>,
     closed: CancellationToken,
 }
 
@@ -94,10 +97,14 @@ impl Cluster {
     /// A cluster over an engine that is running already. It must be called within a tokio runtime.
     #[must_use]
     pub fn over(engine: Arc<dyn Engine>) -> Self {
-        Self::with(engine, None)
+        Self::with(engine, None, None)
     }
 
-    fn with(engine: Arc<dyn Engine>, finding: impl Into<Option<Finding>>) -> Self {
+    fn with(
+        engine: Arc<dyn Engine>,
+        finding: impl Into<Option<Finding>>,
+        management: Option<Management>,
+    ) -> Self {
         let closed = CancellationToken::new();
         let services = ServiceRegistry::start(&*engine, closed.clone());
         let inner = Inner {
@@ -106,6 +113,7 @@ impl Cluster {
             dispatchers: Names::default(),
             caches: Mutex::default(),
             finding: Mutex::new(finding.into()),
+            management: Mutex::new(management),
             closed,
         };
         Self { inner: Arc::new(inner) }
@@ -175,6 +183,12 @@ impl Cluster {
         names
     }
 
+    /// Where this member's management listens, if it has one: see [`crate::manage`].
+    #[must_use]
+    pub fn management(&self) -> Option<SocketAddr> {
+        self.inner.management.lock().as_ref().map(Management::address)
+    }
+
     /// What is below.
     #[must_use]
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -190,6 +204,10 @@ impl Cluster {
         }
         self.inner.engine.shutdown().await;
         self.inner.closed.cancel();
+        let management = self.inner.management.lock().take();
+        if let Some(management) = management {
+            management.stop().await;
+        }
     }
 
     pub(crate) fn caches(&self) -> &Mutex<HashMap<String, Arc<CacheCore>>> {

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::Cluster;
 use crate::engine::{Embedded, Local};
 use crate::finding::{self, Files, Finder, Finding, Fixed, Multicast, Names, Rendezvous};
+use crate::manage::{self, Management};
 use crate::node::{self, MutualTls, Node, NodeError, NodeSettings};
 
 /// The cluster's port, to which the offset is added.
@@ -45,7 +46,16 @@ pub struct ClusterBuilder {
     segments: u16,
     detection: Duration,
     finders: Option<Vec<Finder>>,
+    manage: Manage,
     patience: Duration,
+}
+
+/// Where the management listens.
+#[derive(Debug, Clone, Copy)]
+struct Manage {
+    is_on: bool,
+    bind: IpAddr,
+    port: u16,
 }
 
 /// Where the cluster's secret stands.
@@ -89,6 +99,9 @@ pub enum JoinError {
     /// It cannot listen, has no data directory for itself, or would be open to strangers.
     #[error("{0}")]
     Start(String),
+    /// The member's management cannot be had.
+    #[error(transparent)]
+    Management(#[from] manage::StartError),
     /// Members cannot be looked for in this way.
     #[error(transparent)]
     Finding(#[from] finding::Unusable),
@@ -120,6 +133,11 @@ impl ClusterBuilder {
             segments: 256,
             detection: Duration::from_secs(2),
             finders: None,
+            manage: Manage {
+                is_on: true,
+                bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port: manage::PORT,
+            },
             patience: Duration::from_secs(60),
         }
     }
@@ -278,6 +296,68 @@ impl ClusterBuilder {
     }
 }
 
+// === impl ClusterBuilder: management ===
+
+impl ClusterBuilder {
+    /// The address where operators and balancers ask this member for its cluster
+    /// ([`crate::manage`]). Default: 127.0.0.1. Any other than loopback needs a secret, which all
+    /// requests are signed with then.
+    pub fn manage_bind(mut self, address: impl Into<IpAddr>) -> Self {
+        self.manage.bind = address.into();
+        self
+    }
+
+    /// The port of it, to which the offset is added; 0 takes a free one, as does the cluster's
+    /// port 0. Default: 7790.
+    pub fn manage_port(mut self, port: u16) -> Self {
+        self.manage.port = port;
+        self
+    }
+
+    /// Nobody can ask this member, not even the others, which then show it as silent.
+    pub fn no_management(mut self) -> Self {
+        self.manage.is_on = false;
+        self
+    }
+
+    async fn start_management(
+        &self,
+        node: &Node,
+        engine: &Arc<Embedded>,
+        secret: Option<&Secret>,
+    ) -> Result<Option<Management>, JoinError> {
+        let Manage { is_on, bind, port } = self.manage;
+        if !is_on {
+            return Ok(None);
+        }
+        let port = if self.port == 0 { 0 } else { with_offset(port, self.offset)? };
+        let secrets = secret.cloned().map(|secret| Secrets::new([secret]));
+        let bind = SocketAddr::new(bind, port);
+        let settings = manage::Settings { bind, secrets, ..manage::Settings::new(&self.cluster) };
+        let inside = Arc::new(node.clone());
+        let management = manage::start(settings, engine.clone(), Some(inside)).await?;
+        for finder in self.finders.iter().flatten() {
+            if let (Finder::Balancers(balancers), Some(url)) = (finder, url(&management, node)) {
+                balancers.manage_at(url);
+            }
+        }
+        Ok(Some(management))
+    }
+}
+
+/// Where balancers reach the management; none where it listens everywhere and it is not known as
+/// which address.
+fn url(management: &Management, node: &Node) -> Option<String> {
+    let address = management.address();
+    if !address.ip().is_unspecified() {
+        return Some(management.url());
+    }
+    let channel: PeerAddress = node.address().parse().ok()?;
+    let host = channel.host.as_str();
+    let is_known = !matches!(host, "0.0.0.0" | "[::]");
+    is_known.then(|| format!("http://{host}:{}", address.port()))
+}
+
 // === impl ClusterBuilder: the way in ===
 
 impl ClusterBuilder {
@@ -316,10 +396,11 @@ impl ClusterBuilder {
         cluster: ClusterName,
         secret: Option<Secret>,
     ) -> Result<Cluster, JoinError> {
-        let engine = Embedded::new(node.clone(), self.owners);
+        let engine = Arc::new(Embedded::new(node.clone(), self.owners));
+        let management = self.start_management(node, &engine, secret.as_ref()).await?;
         let finding = self.start_finding(node, cluster, secret)?;
         match tokio::time::timeout(self.patience, engine.joined()).await {
-            Ok(Ok(())) => Ok(Cluster::with(Arc::new(engine), finding)),
+            Ok(Ok(())) => Ok(Cluster::with(engine, finding, management)),
             Ok(Err(why)) => Err(JoinError::Refused(why)),
             Err(_) => Err(JoinError::Late(self.patience)),
         }
@@ -362,14 +443,7 @@ impl ClusterBuilder {
     }
 
     fn node_settings(&self, secret: Option<&Secret>) -> Result<NodeSettings, JoinError> {
-        let port = match (self.port, self.port.checked_add(self.offset)) {
-            (0, _) => 0,
-            (_, Some(port)) => port,
-            (port, None) => {
-                let why = format!("with port {port} it is beyond 65535");
-                return Err(bad("offset", &self.offset.to_string(), &why));
-            }
-        };
+        let port = with_offset(self.port, self.offset)?;
         let secret = secret.map(node_secret).transpose()?;
         Ok(NodeSettings {
             cluster: self.cluster.clone(),
@@ -393,6 +467,18 @@ impl Default for ClusterBuilder {
     fn default() -> Self {
         let host = rustix::system::uname();
         Self::new(host.nodename().to_string_lossy().into_owned())
+    }
+}
+
+/// A port with the offset; 0 stays 0.
+fn with_offset(port: u16, offset: u16) -> Result<u16, JoinError> {
+    match (port, port.checked_add(offset)) {
+        (0, _) => Ok(0),
+        (_, Some(port)) => Ok(port),
+        (port, None) => {
+            let why = format!("with port {port} it is beyond 65535");
+            Err(bad("offset", &offset.to_string(), &why))
+        }
     }
 }
 

@@ -30,9 +30,6 @@ pub trait Inside: Send + Sync + 'static {
     /// # Errors
     /// Why it was not granted, or that it is not known by then.
     async fn grant(&self, wish: Wish, within: Duration) -> Result<(), String>;
-
-    /// This member hands over what it owns and leaves the cluster; its process goes on.
-    async fn leave(&self, within: Duration) -> bool;
 }
 
 /// Whether a view that is in force is what an operator wished for.
@@ -93,10 +90,6 @@ impl Inside for Node {
             true => Ok(()),
             false => Err(state.not_granted.1.map_or_else(late, |why| why.to_string())),
         }
-    }
-
-    async fn leave(&self, within: Duration) -> bool {
-        Node::leave(self, within).await
     }
 }
 

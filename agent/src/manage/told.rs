@@ -126,14 +126,17 @@ impl Ground {
 
     /// Begins to leave; the answer goes out before.
     fn leave_soon(&self) -> Result<(), String> {
-        let inside = self.inside.clone().ok_or_else(|| {
-            format!("the engine {} has no members that could leave", self.engine.name())
-        })?;
-        let patience = self.settings.patience;
+        if self.inside.is_none() {
+            return Err(format!(
+                "the engine {} has no members that could leave",
+                self.engine.name()
+            ));
+        }
+        let engine = self.engine.clone();
         self.tasks.spawn(async move {
             tokio::time::sleep(LEAVE_AFTER).await;
-            let is_in_order = inside.leave(patience).await;
-            tracing::info!(is_in_order, "this member has left the cluster");
+            engine.shutdown().await;
+            tracing::info!("this member has left the cluster");
         });
         Ok(())
     }

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use muster_agent::Cluster;
 use muster_agent::engine::local::Local;
 use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
 use muster_agent::manage::{self, Management, Settings};
-use muster_protocol::cluster::report::{CacheReport, CachesReport, ClusterReport, MemberState};
+use muster_protocol::cluster::report::{
+    CacheReport, CachesReport, ClusterReport, MemberReport, MemberState, SegmentsReport,
+    WarningKind,
+};
 use muster_protocol::signature::{
     Answer, Field, Message, Nonce, Purpose, Secrets, Stamp, sign, verify_answer,
 };
@@ -25,6 +29,9 @@ struct World {
     engine: Arc<dyn Engine>,
     management: Management,
 }
+
+/// A member of a real cluster, whose management is asked.
+struct Asked<'c>(&'c Cluster);
 
 struct Said {
     status: u16,
@@ -45,20 +52,8 @@ fn secrets(text: &str) -> Secrets {
 }
 
 impl World {
-    /// Sends a request as it is.
     async fn send(&self, line: &str, headers: &str, body: &str) -> Said {
-        let address = self.management.address();
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let length = body.len();
-        let request = format!(
-            "{line} HTTP/1.1\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        soon("an answer", stream.read_to_string(&mut text)).await.unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Said { status, head: head.to_owned(), body: body.to_owned() }
+        send(self.management.address(), line, headers, body).await
     }
 
     async fn get(&self, path: &str) -> Said {
@@ -84,6 +79,74 @@ impl World {
         let is_signed = checked.is_ok();
         (said, is_signed)
     }
+}
+
+/// Sends a request as it is.
+async fn send(address: SocketAddr, line: &str, headers: &str, body: &str) -> Said {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    soon("an answer", stream.read_to_string(&mut text)).await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Said { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+impl Asked<'_> {
+    async fn report(&self) -> ClusterReport {
+        let address = self.0.management().unwrap();
+        let said = send(address, "GET /v1/cluster", "Host: localhost\r\n", "").await;
+        serde_json::from_str(&said.body).unwrap()
+    }
+
+    async fn caches(&self) -> CachesReport {
+        let address = self.0.management().unwrap();
+        let said = send(address, "GET /v1/cluster/caches", "Host: localhost\r\n", "").await;
+        serde_json::from_str(&said.body).unwrap()
+    }
+
+    async fn wish(&self, verb: &str, body: &str) -> Said {
+        let address = self.0.management().unwrap();
+        let headers = "Host: localhost\r\nContent-Type: application/json\r\n";
+        send(address, &format!("POST /v1/cluster/{verb}"), headers, body).await
+    }
+
+    /// Asks until the report is so.
+    async fn until(&self, what: &str, is_so: impl Fn(&ClusterReport) -> bool) -> ClusterReport {
+        let mut last = self.report().await;
+        let asked = async {
+            while !is_so(&last) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                last = self.report().await;
+            }
+        };
+        let is_in_time = tokio::time::timeout(crate::PATIENCE, asked).await.is_ok();
+        assert!(is_in_time, "{what}: {last:?}");
+        last
+    }
+}
+
+/// Members that find each other by a list.
+async fn cluster(names: &[&str]) -> Vec<Cluster> {
+    let mut members: Vec<Cluster> = Vec::new();
+    for name in names {
+        members.push(join(name, members.first().map(|first| first.me().address)).await);
+    }
+    members
+}
+
+async fn join(name: &str, first: Option<Box<str>>) -> Cluster {
+    let builder = Cluster::builder(name).cluster("shop").port(0).segments(16);
+    let builder = builder.detection(Duration::from_secs(1));
+    let builder = match first {
+        None => builder.find_nobody(),
+        Some(first) => builder.members([first.to_string()]),
+    };
+    builder.join().await.unwrap()
 }
 
 fn stamp(nonce: u8) -> Stamp {
@@ -195,4 +258,84 @@ async fn beyond_loopback_it_does_not_start_without_a_secret() {
     assert_eq!(open, expected);
     let late = refused(Settings { deadline: Duration::ZERO, ..Settings::new("shop") }).await;
     assert!(late.contains("the management's deadline has the bad value 0ns"), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_member_answers_for_all_of_them() {
+    let members = cluster(&["one", "two"]).await;
+    let cache = members[0].cache::<String, u64>("counters").mode(Mode::Distributed).create();
+    let cache = cache.unwrap();
+    let _same = members[1].cache::<String, u64>("counters").mode(Mode::Distributed).create();
+    for number in 0..50 {
+        cache.put(&format!("key{number}"), &number).await.unwrap();
+    }
+    for (at, member) in members.iter().enumerate() {
+        let report = Asked(member)
+            .until("both are whole", |report| {
+                let is_up = |m: &&_| matches!(m, MemberReport { state: MemberState::Up, .. });
+                report.members.iter().filter(is_up).count() == 2
+                    && report.warnings.is_empty()
+                    && report.members.iter().all(|member| member.owned == 32)
+            })
+            .await;
+        assert_eq!((report.engine.as_str(), report.coordinator.as_str()), ("embedded", "one"));
+        assert_eq!((report.me.as_str(), report.segments), (["one", "two"][at], 32));
+        assert_eq!(report.members.iter().map(|member| member.primary).sum::<u32>(), 32);
+        let caches = Asked(member).caches().await;
+        let cache = &caches.caches[0];
+        assert_eq!((cache.entries, cache.view.len(), caches.silent.len()), (50, 2, 0));
+        assert_eq!(cache.members.iter().map(|m| m.distribution.entries).sum::<u64>(), 100);
+        assert!(cache.members.iter().map(|m| m.operations.puts).sum::<u64>() >= 50);
+    }
+    let report = Asked(&members[0]).report().await;
+    assert!(report.history.iter().any(|change| change.reason.contains("two came")), "{report:?}");
+    let address = members[1].management().unwrap();
+    let said = send(address, "GET /v1/cluster/segments", "Host: localhost\r\n", "").await;
+    let segments: SegmentsReport = serde_json::from_str(&said.body).unwrap();
+    assert_eq!(segments.tables.len(), 2);
+    let rows = segments.tables.iter().flat_map(|table| &table.segments);
+    let all: u64 = rows.filter_map(|row| row.groups).sum();
+    assert_eq!(all, 50);
+    assert!(segments.tables[0].segments.iter().all(|row| row.owners.len() == 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sets_a_quorum_lets_a_member_leave_and_forgets_a_node() {
+    let members = cluster(&["one", "two"]).await;
+    // The third has threads of its own, which end without a word.
+    let process = tokio::runtime::Runtime::new().unwrap();
+    let first = members[0].me().address;
+    let third = process.spawn(async move { join("three", Some(first)).await });
+    let third = soon("three joins", third).await.unwrap();
+    let whole = |report: &ClusterReport| report.members.len() == 3 && report.warnings.is_empty();
+    Asked(&members[0]).until("all are there", whole).await;
+    // Whoever is asked passes it on to the coordinator.
+    let small = Asked(&members[1]).wish("quorum", "{\"quorum\":1}").await;
+    assert_eq!(small.status, 409, "{}", small.body);
+    assert!(small.body.contains("at most half of 3 known nodes"), "{}", small.body);
+    let done = Asked(&members[1]).wish("quorum", "{\"quorum\":2}").await;
+    assert_eq!((done.status, done.body.contains("the quorum is 2")), (200, true), "{}", done.body);
+    let here = Asked(&members[0]).wish("forget", "{\"node\":\"three\"}").await;
+    assert!(here.body.contains("three is in the cluster"), "{}", here.body);
+    let unknown = Asked(&members[0]).wish("forget", "{\"node\":\"four\"}").await;
+    assert_eq!(unknown.status, 404);
+    // It breaks off, and still votes.
+    process.shutdown_background();
+    let is_away =
+        |member: &MemberReport| (&*member.name, member.state) == ("three", MemberState::Away);
+    let report = Asked(&members[0])
+        .until("three is away", |report| report.members.iter().any(is_away))
+        .await;
+    assert!(report.quorum.is_quorate && report.quorum.needed == Some(2));
+    assert!(report.warnings.iter().any(|warning| warning.kind == WarningKind::Away));
+    let done = Asked(&members[1]).wish("forget", "{\"node\":\"three\"}").await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    Asked(&members[0]).until("two are known", |report| report.quorum.known.len() == 2).await;
+    let none = Asked(&members[0]).wish("quorum", "{\"quorum\":null}").await;
+    assert_eq!(none.status, 200, "{}", none.body);
+    let left = Asked(&members[0]).wish("leave", "{\"node\":\"two\"}").await;
+    assert_eq!(left.status, 200, "{}", left.body);
+    let report = Asked(&members[0]).until("two has left", |r| r.members.len() == 1).await;
+    assert!(report.history[0].reason.contains("two went"), "{:?}", report.history[0]);
+    drop(third);
 }

@@ -60,6 +60,8 @@ impl Options {
         let builder = Cluster::builder(&self.name);
         let Some(channel) = self.channel else { return Ok(builder.local()) };
         let mut builder = builder.bind(channel.ip()).port(channel.port()).data_dir(&self.data);
+        // Several members of a test share a machine.
+        builder = builder.manage_port(0);
         builder = match self.multicast {
             Some(group) => builder.multicast(Multicast::default().group(group)),
             None => builder.members(self.peers.iter().map(SocketAddr::to_string)),
