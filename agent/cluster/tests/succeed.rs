@@ -1,4 +1,4 @@
-//! The next owners of a row: the example of docs/cluster-protocol.md, step by step.
+//! The next owners of a row: the example of docs/protocol.md, step by step.
 
 use muster_cluster::message::Change;
 use muster_cluster::succeed::{Answers, Next, succeed};

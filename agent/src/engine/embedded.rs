@@ -1,5 +1,5 @@
 //! The engine that the members are themselves: no server, one port each. Views, rows and leases are
-//! the grid's, see docs/cluster-protocol.md; commands and messages are frames between members.
+//! the grid's, see docs/protocol.md; commands and messages are frames between members.
 //!
 //! | file | idea |
 //! |---|---|
