@@ -114,7 +114,14 @@ async fn measure(child: &mut Child, seconds: Duration, callers: usize) -> Result
     node.found(address);
     let mut state = node.state();
     let settled = state.wait_for(|state| {
-        state.view.as_ref().is_some_and(|view| view.members.len() == 2 && view.is_settled())
+        // Not only settled: each is the primary of about half of the rows.
+        state.view.as_ref().is_some_and(|view| {
+            let rows = view.rows.len() as u16;
+            let here = (0..rows).filter(|row| view.primary(*row) == Some(state.me)).count();
+            view.members.len() == 2
+                && view.is_settled()
+                && (rows / 3..=rows - rows / 3).contains(&(here as u16))
+        })
     });
     let view = settled.await.map_err(|error| error.to_string())?.view.clone().ok_or("no view")?;
     for callers in [1, callers] {

@@ -22,7 +22,7 @@ pub(crate) async fn measure(
     time: Duration,
 ) -> Measured {
     let me = node.me();
-    let names = (0u64..)
+    let names = (0u64..1_000_000)
         .map(|n| Group::new(Space { table: 0, cache: 1 }, format!("group-{n}").as_bytes()))
         .filter(|group| (view.primary(group.row(view)) == Some(me)) == is_local);
     let groups: Arc<Vec<Group>> = Arc::new(names.take(GROUPS * callers).collect());

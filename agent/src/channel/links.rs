@@ -28,7 +28,8 @@ struct Peer {
 /// Everybody who is linked.
 #[derive(Debug)]
 pub(crate) struct Links {
-    peers: RwLock<HashMap<NodeId, Peer>>,
+    /// Looked up for each frame: a quick hash, as peers cannot choose many ids.
+    peers: RwLock<HashMap<NodeId, Peer, foldhash::fast::RandomState>>,
     counts: Arc<Counts>,
 }
 

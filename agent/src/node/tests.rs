@@ -170,3 +170,23 @@ async fn a_restarted_node_is_the_same_one_in_another_life() {
     see(&again, &["one", "two"]).await;
     assert!(matches!(put(&again, "k", b"a").await, Reply::Written(_)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_write_wherever_the_primary_is() {
+    let nodes = cluster(&["one", "two"]).await;
+    let callers = (0..16).map(|caller| {
+        let node = nodes[caller % 2].clone();
+        tokio::spawn(async move {
+            for number in 0..300 {
+                let written = put(&node, &format!("{caller}-{}", number % 8), &[7; 1024]).await;
+                assert!(matches!(written, Reply::Written(_)), "{written:?}");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.expect("it wrote");
+    }
+    for node in &nodes {
+        assert_eq!(node.stats().calls.dropped, 0);
+    }
+}
