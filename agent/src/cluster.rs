@@ -33,6 +33,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -67,6 +68,9 @@ struct Inner {
 }
 
 type Names = Arc<Mutex<HashSet<String>>>;
+
+/// How often it is looked whether all copies are in place.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A name that nobody else of this process has, until this is dropped.
 #[derive(Debug)]
@@ -129,6 +133,16 @@ impl Cluster {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.inner.engine.group().view()
+    }
+
+    /// Returns when all copies are whole and where they should be: after members came or went that
+    /// takes a moment, in which one more of them must not be lost.
+    pub async fn balanced(&self) {
+        let mut views = self.inner.engine.group().watch();
+        while !self.inner.engine.is_balanced() && !self.inner.closed.is_cancelled() {
+            // A view comes when the last copy is whole; a look now and then costs nothing.
+            let _ = tokio::time::timeout(LOOK, views.changed()).await;
+        }
     }
 
     /// All members, and listeners for their coming and going.

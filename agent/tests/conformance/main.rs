@@ -7,6 +7,7 @@ mod caches;
 mod clusters;
 mod dispatch;
 mod fixture;
+mod joining;
 mod leases;
 mod maps;
 mod queues;

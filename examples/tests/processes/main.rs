@@ -1,5 +1,6 @@
 //! The examples as real processes, asked over real connections.
 
+mod cluster;
 mod counter;
 mod demo;
 
