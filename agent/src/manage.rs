@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, View};
 use crate::finding::Unusable;
 pub use inside::Inside;
 
@@ -204,6 +204,15 @@ impl Management {
 impl Drop for Management {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// A view by its number and its maker's name: `e4 by one`.
+fn view_name(view: &View) -> String {
+    let epoch = view.id.epoch;
+    match view.members.iter().find(|member| member.id.node == epoch.by.node) {
+        Some(member) => format!("e{} by {}", epoch.counter, member.name),
+        None => format!("e{}", epoch.counter),
     }
 }
 

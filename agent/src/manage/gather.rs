@@ -13,7 +13,7 @@ use muster_protocol::cluster::report::{
 use serde::de::DeserializeOwned;
 
 use super::told::{Ask, Rows, SERVICE, Told};
-use super::{Ground, warn};
+use super::{Ground, view_name, warn};
 use crate::engine::{Member, Targets, View};
 
 /// Those who ask within this time get the same answer.
@@ -79,12 +79,12 @@ impl Ground {
     pub(super) async fn segments(&self) -> SegmentsReport {
         let inside = self.inside.as_ref().and_then(|inside| inside.view());
         let Some(view) = inside else {
-            let view = self.engine.group().view().id.epoch.to_string();
+            let view = view_name(&self.engine.group().view());
             return SegmentsReport { view, tables: Vec::new() };
         };
         let told: BTreeMap<MemberId, Result<Rows, String>> = self.ask_all(Ask::Rows).await;
         let groups = told.into_values().flatten().flatten().collect();
-        segments(&view, &groups)
+        segments(&view, view_name(&self.engine.group().view()), &groups)
     }
 }
 
@@ -105,7 +105,7 @@ impl Gathered {
             engine: engine.to_owned(),
             me: self.me.name.to_string(),
             coordinator: self.view.coordinator().name.to_string(),
-            view: self.view.id.epoch.to_string(),
+            view: view_name(&self.view),
             quorum,
             segments: self.inside.as_ref().map_or(0, |view| count(view.rows.len())),
             members: self.members(),
@@ -236,7 +236,11 @@ fn shares(view: &muster_cluster::View) -> BTreeMap<NodeId, Share> {
     shares
 }
 
-fn segments(view: &muster_cluster::View, groups: &BTreeMap<u16, u64>) -> SegmentsReport {
+fn segments(
+    view: &muster_cluster::View,
+    name_of_view: String,
+    groups: &BTreeMap<u16, u64>,
+) -> SegmentsReport {
     let name = |node: &NodeId| match view.member(*node) {
         Some(member) => member.name.to_string(),
         None => view.electorate.known.get(node).map_or_else(|| node.to_string(), |n| n.to_string()),
@@ -259,7 +263,7 @@ fn segments(view: &muster_cluster::View, groups: &BTreeMap<u16, u64>) -> Segment
             .collect(),
     };
     let tables = view.rows.chunks(per_table).enumerate().map(table).collect();
-    SegmentsReport { view: view.epoch.to_string(), tables }
+    SegmentsReport { view: name_of_view, tables }
 }
 
 fn count(number: usize) -> u32 {

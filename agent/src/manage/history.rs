@@ -9,7 +9,7 @@ use std::time::Instant;
 use muster_protocol::cluster::report::{MOST_CHANGES, ViewChange};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ground, wall_ms};
+use super::{Ground, view_name, wall_ms};
 use crate::engine::View;
 use crate::sync::held;
 
@@ -37,7 +37,7 @@ impl History {
             self.changes.truncate(MOST_CHANGES - 1);
             self.changes.push_front(ViewChange {
                 at_ms: wall_ms,
-                view: view.id.epoch.to_string(),
+                view: view_name(view),
                 members: view.members.iter().map(|member| member.name.to_string()).collect(),
                 reason: reason(before, view),
                 is_quorate: view.is_quorate,

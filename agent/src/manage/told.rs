@@ -12,7 +12,7 @@ use muster_protocol::cluster::report::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Ground;
+use super::{Ground, view_name};
 use crate::engine::{Handler, Map, MapStats, Mode};
 use crate::sync::held;
 
@@ -103,7 +103,7 @@ impl Ground {
         let view = group.view();
         Told {
             age_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            view: view.id.epoch.to_string(),
+            view: view_name(&view),
             is_quorate: view.is_quorate,
             lost_rows: inside.map_or(0, |inside| inside.lost_rows()),
             overridden: inside.map_or(0, |inside| inside.overridden()),

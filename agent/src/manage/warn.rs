@@ -54,7 +54,7 @@ pub(super) fn warnings(report: &ClusterReport, gathered: &Gathered) -> Vec<Warni
     let views = gathered.told.values().flatten().filter(|told| told.view != report.view);
     let views = views.count();
     if views > 0 {
-        let text = format!("{views} members have another view than {}", report.me);
+        let text = format!("{views} of the members have another view than {}", report.me);
         warn(WarningKind::Views, text);
     }
     warnings.sort_by_key(|warning| warning.kind);

@@ -1,14 +1,12 @@
-//! A balancer that shows the cluster of its nodes, which tell it where their management is.
+//! Back ends that know nothing but their balancer: they meet there, become one cluster, and the
+//! balancer shows it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent::engine::Mode;
-use muster_agent::finding::{self, Finder, Finding, Me, Rendezvous};
-use muster_agent::manage::{self, Management, Settings};
-use muster_agent::{Agent, Cluster, Load};
+use muster_agent::finding::Rendezvous;
+use muster_agent::{Agent, Cache, Cluster, Load};
 use muster_loadtests::testkit::{Balancer, Client, Farm, eventually};
-use muster_protocol::signature::Secrets;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -19,43 +17,28 @@ const SECRET: &str = "the secret of the cluster";
 /// A node whose process is a member of a cluster.
 struct Node {
     _agent: Agent,
-    _finding: Finding,
-    _management: Management,
-    _cluster: Cluster,
+    cluster: Cluster,
+    cache: Cache<String, u64>,
     _http: TcpListener,
 }
 
 impl Node {
-    async fn start(balancer: &Balancer, secret: Option<&str>) -> Node {
-        let cluster = Cluster::builder("one").local();
-        let cache = cluster.cache::<String, u64>("counters").mode(Mode::Distributed);
-        cache.create().unwrap().put(&"visits".to_owned(), &7).await.unwrap();
-        let secrets = secret.map(|secret| Secrets::new([secret.parse().unwrap()]));
-        let bind = ([127, 0, 0, 1], 0).into();
-        let settings = Settings { bind, secrets, ..Settings::new("shop") };
-        let management = manage::start(settings, Arc::clone(cluster.engine()), None).await.unwrap();
-        let rendezvous = Rendezvous::new();
-        rendezvous.manage_at(management.url());
-        let me = Me {
-            cluster: "shop".parse().unwrap(),
-            node: 1,
-            incarnation: 1,
-            address: "127.0.0.1:17705".parse().unwrap(),
-        };
-        let finders = vec![Finder::Balancers(rendezvous.clone())];
-        let finding = finding::start(me, None, finders, |_| {}).unwrap();
+    async fn start(balancer: &Balancer, name: &str, secret: Option<&str>) -> Node {
+        let (rendezvous, name) = (Rendezvous::new(), name.to_owned());
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let agent = Agent::builder().node_name("node1").fixed_load(Load::Usable(50));
+        let agent = Agent::builder().node_name(&name).fixed_load(Load::Usable(50));
         let agent = agent.listen(http.local_addr().unwrap()).balancer(balancer.mcmp.to_string());
         let agent = agent.status_interval(Duration::from_millis(100)).rendezvous(&rendezvous);
         let agent = agent.start().await.unwrap();
-        Node {
-            _agent: agent,
-            _finding: finding,
-            _management: management,
-            _cluster: cluster,
-            _http: http,
-        }
+        let cluster = Cluster::builder(name).cluster("shop").port(0).segments(16);
+        let cluster = cluster.detection(Duration::from_secs(1)).rendezvous(&rendezvous);
+        let cluster = match secret {
+            Some(secret) => cluster.secret(secret),
+            None => cluster,
+        };
+        let cluster = cluster.join().await.unwrap();
+        let cache = cluster.cache("counters").mode(Mode::Distributed).create().unwrap();
+        Node { _agent: agent, cluster, cache, _http: http }
     }
 }
 
@@ -71,24 +54,39 @@ async fn shows(balancer: &Balancer, is_so: impl Fn(&Value) -> bool) {
     .unwrap();
 }
 
+/// The names of the members that are up, as the first cluster's answer has them.
+fn up(clusters: &Value) -> Vec<&str> {
+    let members = clusters[0]["report"]["members"].as_array().map(Vec::as_slice);
+    let up = members.unwrap_or_default().iter().filter(|member| member["state"] == "up");
+    let mut names: Vec<&str> = up.filter_map(|member| member["name"].as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cluster_of_a_node_is_asked_and_shown_and_forgotten_with_it() {
+async fn back_ends_meet_at_their_balancer_which_shows_their_cluster() {
     let farm = Farm::new().unwrap();
     let balancer = farm.balancer("[cluster]\ninterval = \"100ms\"\n").await.unwrap();
-    let node = Node::start(&balancer, None).await;
+    let one = Node::start(&balancer, "one", None).await;
+    let two = Node::start(&balancer, "two", None).await;
     shows(&balancer, |clusters| {
-        let cluster = &clusters[0];
-        cluster["name"] == "shop"
-            && cluster["nodes"][0] == "node1"
-            && cluster["report"]["members"][0]["state"] == "up"
-            && cluster["caches"]["caches"][0]["entries"] == 1
+        let nodes = &clusters[0]["nodes"];
+        up(clusters) == ["one", "two"] && nodes.as_array().is_some_and(|nodes| nodes.len() == 2)
     })
     .await;
+    one.cache.put(&"visits".to_owned(), &7).await.unwrap();
+    assert_eq!(two.cache.get(&"visits".to_owned()).await.unwrap(), Some(7));
+    shows(&balancer, |clusters| clusters[0]["caches"]["caches"][0]["entries"] == 1).await;
     let mut client = Client::new(balancer.manager);
     let page = client.get("/caches/shop/counters").await.unwrap().text();
-    assert!(page.contains("distributed"), "{page}");
-    // A member that does not answer any more is shown with what it said last, and why.
-    node._management.stop().await;
+    assert!(page.contains("distributed") && page.contains("two"), "{page}");
+    let topology = client.get("/topology").await.unwrap().text();
+    assert!(topology.contains("coordinator") && topology.contains("two came"), "{topology}");
+    // Whoever is left answers for what is left.
+    two.cluster.leave().await;
+    shows(&balancer, |clusters| up(clusters) == ["one"] && clusters[0]["error"].is_null()).await;
+    // When nobody answers any more, what was said last stays, with the reason.
+    one.cluster.leave().await;
     shows(&balancer, |clusters| {
         clusters[0]["error"].is_string() && clusters[0]["report"]["me"] == "one"
     })
@@ -101,9 +99,9 @@ async fn a_cluster_with_a_secret_is_shown_to_a_balancer_that_knows_it() {
     let knows = format!("[cluster]\ninterval = \"100ms\"\nsecret = \"{SECRET}\"\n");
     let balancer = farm.balancer(&knows).await.unwrap();
     let other = farm.balancer("[cluster]\ninterval = \"100ms\"\n").await.unwrap();
-    let _node = Node::start(&balancer, Some(SECRET)).await;
-    let _same = Node::start(&other, Some(SECRET)).await;
-    shows(&balancer, |clusters| clusters[0]["report"]["me"] == "one").await;
+    let _node = Node::start(&balancer, "one", Some(SECRET)).await;
+    let _same = Node::start(&other, "two", Some(SECRET)).await;
+    shows(&balancer, |clusters| up(clusters) == ["one"]).await;
     shows(&other, |clusters| {
         let error = clusters[0]["error"].as_str().unwrap_or_default();
         error.contains("the message is not signed") && clusters[0]["report"].is_null()
@@ -116,7 +114,7 @@ async fn nobody_is_asked_where_that_is_not_wanted() {
     let farm = Farm::new().unwrap();
     let toml = "[cluster]\ninterval = \"100ms\"\nfollow = false\n";
     let balancer = farm.balancer(toml).await.unwrap();
-    let _node = Node::start(&balancer, None).await;
+    let _node = Node::start(&balancer, "one", None).await;
     shows(&balancer, |clusters| clusters[0]["error"] == "no member says where its management is")
         .await;
 }
