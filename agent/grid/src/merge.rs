@@ -16,7 +16,9 @@ pub enum Policy {
     PreferMajor,
     /// The later one, by the wall clocks of those who wrote.
     Latest,
-    /// A function of both.
+    /// A function of both. It may be asked again with a value that it made before, as a group is given
+    /// again when nobody knows whether it arrived: let it be one that bears that, such as the greater
+    /// of two or the union.
     Custom(Resolve),
 }
 
