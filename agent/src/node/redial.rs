@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_cluster::{Event, MemberId};
 use tokio::time::{sleep, timeout};
 
+use super::inner::Flush;
 use super::join::{self, Met};
 use super::shared::Shared;
 use crate::channel::greet::NoLink;
@@ -25,7 +26,15 @@ impl Shared {
                 () = shared.stop.cancelled() => return,
                 event = timeout(wait, redialled(&shared, id)) => event,
             };
-            shared.tell(event.unwrap_or(Event::RedialUnanswered(id)));
+            let event = event.unwrap_or(Event::RedialUnanswered(id));
+            shared.with(Flush::Now, |inner, now| {
+                let is_gone = matches!(event, Event::RedialRefused(_));
+                inner.core.handle(muster_grid::Event::Cluster(event), now);
+                if is_gone {
+                    // The next view is proposed by a beat: this one does not wait for it.
+                    inner.core.handle(muster_grid::Event::Cluster(Event::Tick), now);
+                }
+            });
         });
     }
 
