@@ -2,6 +2,7 @@
 
 mod count;
 mod entry;
+mod key;
 
 pub use count::Count;
 pub use entry::Entry;
@@ -10,11 +11,10 @@ use crate::batch::{Entries, Put, Rev};
 use crate::segment::{Bytes, Group, Place};
 use count::Counts;
 use entry::Held;
+use key::{Key, Named};
 use muster_cluster::Moment;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// New values, and removals; mostly one.
@@ -303,68 +303,6 @@ impl Store {
     #[must_use]
     pub fn has_deadlines(&self) -> bool {
         !self.deadlines.is_empty()
-    }
-}
-
-/// A group's name as the key of a row: in the order of places.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Key {
-    place: Place,
-    name: Bytes,
-}
-
-impl Key {
-    fn of(group: &Group) -> Self {
-        Self { place: group.place(), name: group.name.clone() }
-    }
-}
-
-/// What names a group, owned or borrowed.
-trait Named {
-    fn parts(&self) -> (Place, &[u8]);
-}
-
-impl Named for Key {
-    fn parts(&self) -> (Place, &[u8]) {
-        (self.place, &self.name)
-    }
-}
-
-impl Named for Group {
-    fn parts(&self) -> (Place, &[u8]) {
-        (self.place(), &self.name)
-    }
-}
-
-impl Named for (Place, &[u8]) {
-    fn parts(&self) -> (Place, &[u8]) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Named + 'a> for Key {
-    fn borrow(&self) -> &(dyn Named + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn Named + '_ {}
-
-impl PartialOrd for dyn Named + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Named + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
     }
 }
 
