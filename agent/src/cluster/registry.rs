@@ -1,7 +1,7 @@
 //! Which members offer a service.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -108,7 +108,8 @@ impl ServiceRegistry {
             changed: Notify::new(),
             closed: closed.clone(),
         });
-        dispatch.register(SERVICE, Arc::new(Listener(inner.clone())));
+        // Not the registry itself, which has the dispatcher: nobody would ever be the last to go.
+        dispatch.register(SERVICE, Arc::new(Listener(Arc::downgrade(&inner))));
         tokio::spawn(tell(inner.clone(), closed));
         Self { inner }
     }
@@ -190,15 +191,16 @@ impl Registry {
 }
 
 /// Hears what the others offer, and answers with what this one does.
-struct Listener(Arc<Registry>);
+struct Listener(Weak<Registry>);
 
 #[async_trait]
 impl Handler for Listener {
     async fn handle(&self, from: MemberId, command: Bytes) -> Result<Bytes, String> {
         let told: Told = codec::decode(&command).map_err(|error| error.to_string())?;
-        let mut offers = self.0.offers.lock();
+        let registry = self.0.upgrade().ok_or("the cluster was left")?;
+        let mut offers = registry.offers.lock();
         offers.heard(from, told)?;
-        self.0.tell_here(&offers);
+        registry.tell_here(&offers);
         codec::encode(&offers.mine()).map(Bytes::from).map_err(|error| error.to_string())
     }
 }

@@ -339,3 +339,13 @@ async fn an_operator_sets_a_quorum_lets_a_member_leave_and_forgets_a_node() {
     assert!(report.history[0].reason.contains("two went"), "{:?}", report.history[0]);
     drop(third);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_last_handle_is_dropped_breaks_off() {
+    let mut members = cluster(&["one", "two"]).await;
+    let both = |report: &ClusterReport| report.members.len() == 2 && report.warnings.is_empty();
+    Asked(&members[0]).until("both are there", both).await;
+    drop(members.pop());
+    let report = Asked(&members[0]).until("one is alone", |r| r.members.len() == 1).await;
+    assert_eq!(report.history[0].reason, "two went");
+}
