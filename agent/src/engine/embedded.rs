@@ -87,7 +87,12 @@ impl Embedded {
     /// Why it cannot come in, in a sentence.
     pub(crate) async fn joined(&self) -> Result<(), String> {
         let mut state = self.node.state();
-        let over = |state: &crate::node::NodeState| state.standing != Standing::Out;
+        let over = |state: &crate::node::NodeState| match state.standing {
+            Standing::Out => false,
+            // The view is told first, and in the same breath that its voters are in sight.
+            Standing::In => state.is_quorate,
+            Standing::Refused(_) | Standing::Failed(_) | Standing::Left => true,
+        };
         let Ok(state) = state.wait_for(over).await else { return Err("it was stopped".to_owned()) };
         match &state.standing {
             Standing::Out | Standing::In => Ok(()),
