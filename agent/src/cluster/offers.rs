@@ -44,7 +44,9 @@ pub(super) struct Offers {
     mine: BTreeMap<String, usize>,
     version: u64,
     heard: HashMap<MemberId, Heard>,
+    /// What others know of this life.
     acknowledged: HashMap<MemberId, u64>,
+    life: MemberId,
 }
 
 #[derive(Debug)]
@@ -119,8 +121,13 @@ impl Offers {
         *known = version.max(*known);
     }
 
-    /// A view stands: what lives that are over offered is forgotten.
-    pub(super) fn view(&mut self, view: &View) {
+    /// A view stands: what lives that are over offered is forgotten. When this member itself has
+    /// begun another life, nobody knows what that one offers.
+    pub(super) fn view(&mut self, view: &View, local: MemberId) {
+        if self.life != local {
+            self.life = local;
+            self.acknowledged.clear();
+        }
         for (life, heard) in &mut self.heard {
             heard.was_in_view |= view.member(*life).is_some();
         }
@@ -197,13 +204,13 @@ mod tests {
         let (mut offers, both) = (Offers::default(), view(&[other, me]));
         offers.offer("a");
         offers.heard(other, told(1, &["a", "b"])).unwrap();
-        offers.view(&both);
+        offers.view(&both, me);
         assert_eq!(providers(&offers, &both, me, "a"), [other, me]);
         let (back, alone) = (life(2, 2), view(&[me]));
-        offers.view(&alone);
+        offers.view(&alone, me);
         assert_eq!(providers(&offers, &alone, me, "a"), [me]);
         let again = view(&[me, back]);
-        offers.view(&again);
+        offers.view(&again, me);
         assert_eq!(providers(&offers, &again, me, "b"), []);
         offers.heard(back, told(9, &["b"])).unwrap();
         assert_eq!(providers(&offers, &again, me, "b"), [back]);
@@ -217,11 +224,25 @@ mod tests {
         let (alone, both) = (view(&[me]), view(&[me, early]));
         offers.heard(early, told(2, &["a"])).unwrap();
         offers.heard(early, told(1, &["b"])).unwrap();
-        offers.view(&alone);
+        offers.view(&alone, me);
         assert_eq!(providers(&offers, &alone, me, "a"), []);
-        offers.view(&both);
+        offers.view(&both, me);
         assert_eq!(providers(&offers, &both, me, "a"), [early]);
         assert_eq!(providers(&offers, &both, me, "b"), []);
+    }
+
+    #[test]
+    fn who_was_dropped_and_came_back_tells_all_once_more() {
+        let (me, back, other) = (life(1, 1), life(1, 2), life(2, 1));
+        let (mut offers, before, after) =
+            (Offers::default(), view(&[me, other]), view(&[other, back]));
+        offers.view(&before, me);
+        offers.offer("a");
+        offers.acknowledged(other, 1);
+        assert_eq!(offers.due(&before, me), []);
+        // The view in between was not seen.
+        offers.view(&after, back);
+        assert_eq!(offers.due(&after, back), [other]);
     }
 
     #[test]

@@ -212,25 +212,28 @@ async fn tell(registry: Arc<Registry>, closed: CancellationToken) {
     let mut under_way: Vec<MemberId> = Vec::new();
     loop {
         let view = views.borrow_and_update().clone();
-        registry.with(|offers| offers.view(&view));
-        // What `with` has just said of this round is done in it.
+        let local = registry.group.local().id;
+        registry.with(|offers| offers.view(&view, local));
         let (due, told) = {
             let offers = registry.offers.lock();
-            (offers.due(&view, registry.group.local().id), offers.mine())
+            (offers.due(&view, local), offers.mine())
         };
         for member in due {
             if !under_way.contains(&member) {
                 under_way.push(member);
-                calls.spawn(call(registry.dispatch.clone(), member, told.clone()));
+                calls.spawn(call(registry.dispatch.clone(), local, member, told.clone()));
             }
         }
         tokio::select! {
             () = closed.cancelled() => return,
             Ok(()) = views.changed() => {}
             () = registry.changed.notified() => {}
-            Some(Ok((member, version, answer))) = calls.join_next() => {
+            Some(Ok((member, (by, version), answer))) = calls.join_next() => {
                 under_way.retain(|other| *other != member);
-                if let Ok(told) = answer {
+                // What was told by an earlier life is not known of this one.
+                if let Ok(told) = answer
+                    && by == registry.group.local().id
+                {
                     registry.with(|offers| {
                         offers.acknowledged(member, version);
                         // It answered as a member does; what it says is checked as any other's.
@@ -244,9 +247,10 @@ async fn tell(registry: Arc<Registry>, closed: CancellationToken) {
 
 async fn call(
     dispatch: Arc<dyn Dispatch>,
+    by: MemberId,
     member: MemberId,
     told: Told,
-) -> (MemberId, u64, Result<Told, CallError>) {
+) -> (MemberId, (MemberId, u64), Result<Told, CallError>) {
     let version = told.version;
     let command = codec::encode(&told).unwrap_or_default();
     let answer = dispatch.call(member, SERVICE, command.into(), DEADLINE).await;
@@ -257,7 +261,7 @@ async fn call(
         tracing::debug!(%member, %error, "a member does not know yet what this one offers");
         tokio::time::sleep(AGAIN).await;
     }
-    (member, version, answer)
+    (member, (by, version), answer)
 }
 
 // === impl Offer ===
