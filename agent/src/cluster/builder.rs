@@ -143,7 +143,7 @@ impl ClusterBuilder {
     }
 
     /// The name of the cluster: members of others are not found and not let in. Letters, digits,
-    /// `.`, `_` and `-`, at most 64. Default: `muster`.
+    /// `.`, `_` and `-`, at most 63. Default: `muster`.
     pub fn cluster(mut self, name: impl Into<String>) -> Self {
         self.cluster = name.into();
         self
