@@ -32,7 +32,7 @@ pub async fn count(map: &Arc<dyn Map>, prefix: &str, count: u32, bytes: usize) -
 /// The groups that a kind of work is done with; each is there by then.
 ///
 /// # Errors
-/// The first write's that failed.
+/// When one cannot be written again and again.
 pub async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Arc<[Bytes]>, MapError> {
     let groups: Vec<Bytes> = match work {
         Work::PutHere | Work::CommitHere => (0..KEYS).map(|_| map.mint_local()).collect(),
@@ -40,11 +40,11 @@ pub async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Arc<[Bytes]>, MapE
             (0..KEYS).map(|number| name("bench-", number).into()).collect()
         }
     };
-    for some in groups.chunks(AT_A_TIME) {
-        let written = some.iter().map(|group| async {
-            map.write(Batch::new(group, vec![put(b"v", &[b'v'; VALUE])])).await
-        });
-        join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let value = [b'v'; VALUE];
+    // The members may just have come together, and move what they keep.
+    let written = each(groups.iter().map(|group| write_one(map, group.to_vec(), value.to_vec())));
+    if written.await < groups.len() as u32 {
+        return Err(MapError::Unavailable);
     }
     Ok(groups.into())
 }
