@@ -12,6 +12,10 @@ use muster_agent::finding::Multicast;
 use muster_loadtests::cluster::serve::{Served, serve, tell_views};
 use muster_loadtests::cluster::singleton;
 
+/// The allocator that the balancer has too: a value of 1 KiB is just beyond what glibc's is quick at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long an operation tries before it says so: less than the test waits for the answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 

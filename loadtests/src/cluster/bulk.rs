@@ -42,7 +42,8 @@ pub async fn groups(map: &Arc<dyn Map>, work: Work) -> Result<Arc<[Bytes]>, MapE
     };
     let value = [b'v'; VALUE];
     // The members may just have come together, and move what they keep.
-    let written = each(groups.iter().map(|group| write_one(map, group.to_vec(), value.to_vec())));
+    let write = |at: usize| write_one(map, groups[at].to_vec(), value.to_vec());
+    let written = each((0..groups.len()).map(write));
     if written.await < groups.len() as u32 {
         return Err(MapError::Unavailable);
     }

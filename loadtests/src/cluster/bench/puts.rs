@@ -11,6 +11,7 @@ use super::{echo, figure};
 use crate::cluster::cpu;
 use crate::cluster::words::{Ask, Work};
 use crate::cluster::{Herd, Plan};
+use crate::testkit::eventually;
 use crate::testkit::process::{Process, Spec};
 
 /// How callers share connections to Redis: connections, and callers on each.
@@ -49,7 +50,7 @@ pub async fn run(lasts: Duration, turns: u32, threads: usize) -> anyhow::Result<
     let herd = Herd::gather(plan).await?;
     let mut table = Table::default();
     for (work, callers, _) in OURS {
-        ours(&herd, work, callers, WARM_UP).await?;
+        warm_up(&herd, work, callers).await?;
     }
     for _ in 0..turns {
         floor(&mut table, &server, lasts)?;
@@ -75,6 +76,13 @@ fn floor(table: &mut Table, server: &Process, lasts: Duration) -> anyhow::Result
         let figure = measured(&pids, || echo::ask(address, callers, lasts))?;
         table.note(&format!("TCP echo, callers: {callers}"), figure);
     }
+    Ok(())
+}
+
+/// Members that have just come together may still move what they keep: that is waited out here.
+async fn warm_up(herd: &Herd, work: Work, callers: usize) -> anyhow::Result<()> {
+    let warm = async || ours(herd, work, callers, WARM_UP).await.map_err(|e| e.to_string());
+    eventually("the members are warm", PATIENCE, warm).await?;
     Ok(())
 }
 
