@@ -353,8 +353,9 @@ fn away(answers: &Answers<'_>, electorate: &Electorate, base: &View, old: &Row) 
 fn handed_over(members: &[Member], rows: &[Row], electorate: &Electorate) -> BTreeSet<NodeId> {
     let stay = || members.iter().filter(|member| !member.leaving).map(|member| &member.id.node);
     let stays = stay().next().is_some() && electorate.satisfied(stay());
+    let is_member = |node: NodeId| members.iter().any(|member| member.id.node == node);
     (members.iter().filter(|member| member.leaving && stays).map(|member| member.id.node))
-        .filter(|node| rows.iter().all(|row| !row.has(*node)))
+        .filter(|node| !rows.iter().any(|row| row.binds(*node, is_member)))
         .collect()
 }
 

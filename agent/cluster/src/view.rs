@@ -92,6 +92,13 @@ impl Row {
         self.doubts.iter().any(|doubt| doubt.owners.contains(&node))
     }
 
+    /// Whether a node may not leave yet: it keeps this row, or may have the only copy of it while all
+    /// owners are away.
+    pub fn binds(&self, node: NodeId, is_member: impl Fn(NodeId) -> bool) -> bool {
+        let is_orphan = || !self.owners.iter().any(|owner| is_member(*owner));
+        self.has(node) || (self.may_need(node) && is_orphan())
+    }
+
     /// Whether a node owns this row or is being filled.
     #[must_use]
     pub fn has(&self, node: NodeId) -> bool {

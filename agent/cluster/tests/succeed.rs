@@ -141,6 +141,24 @@ fn a_pending_member_is_promoted_only_when_it_was_filled_in_the_very_view_that_th
 }
 
 #[test]
+fn whoever_may_have_the_only_copy_does_not_leave_before_that_is_settled() {
+    let e4 = view(4, &[A, B, C], row(&[A, B], &[]));
+    let doubts = vec![Doubt { epoch: epoch(5), owners: vec![B] }];
+    let d = NodeId(4);
+    let mut base = view(5, &[B, C, d], Row { doubts, ..row(&[A], &[]) });
+    base.electorate.known.insert(d, "d".into());
+    base.members[0].leaving = true;
+    // A is away and never was in e5: if it comes back empty, what B holds is all there is.
+    let answers = vec![
+        promise(B, &e4, Some(4), true),
+        promise(C, &base, Some(5), false),
+        promise(d, &base, Some(5), false),
+    ];
+    let view = next(&base, false, answers).view;
+    assert!(view.has(life(B)) && view.rows[0].may_need(B));
+}
+
+#[test]
 fn who_was_left_out_owns_it_again_when_the_view_that_did_it_never_stood() {
     let e4 = view(4, &[A, B, C], row(&[A, B], &[]));
     let doubts = vec![Doubt { epoch: epoch(5), owners: vec![B] }];

@@ -24,7 +24,7 @@ impl Membership {
         self.spread(now);
         if view.has(self.me) {
             self.install(view);
-        } else {
+        } else if self.leaving.contains(&self.me) {
             self.standing = Standing::Left;
             self.actions.push_back(Action::Left);
         }

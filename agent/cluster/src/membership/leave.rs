@@ -40,9 +40,11 @@ impl Membership {
     /// Whether somebody wants to leave and can.
     pub(super) fn somebody_leaves(&self, view: &View) -> bool {
         let stay = || view.members.iter().filter(|member| !self.leaving.contains(&member.id));
+        let is_member = |node: NodeId| view.member(node).is_some();
         let unheard = |member: &&crate::view::Member| {
             self.leaving.contains(&member.id)
-                && (!member.leaving || view.rows.iter().all(|row| !row.has(member.id.node)))
+                && (!member.leaving
+                    || !view.rows.iter().any(|row| row.binds(member.id.node, is_member)))
         };
         stay().next().is_some()
             && view.electorate.satisfied(stay().map(|member| &member.id.node))

@@ -210,7 +210,9 @@ impl Membership {
             self.placement.as_ref(),
         );
         let view = Arc::new(next.view);
-        if !view.has(self.me) && !self.leaving.contains(&self.me) {
+        // Without a view of its own, a member that cannot come in yet must let the others have theirs.
+        let goes_on = self.installed.is_none() || self.leaving.contains(&self.me);
+        if !view.has(self.me) && !goes_on {
             return self.give_up(now);
         }
         let gone = (proposal.promises.keys().copied())
