@@ -42,10 +42,12 @@ fn message(message: &Message) -> Result<(), OutOfBounds> {
             within("a chunk's write", chunk.as_of, 0, MOST_NUMBER)?;
             chunk.groups.iter().try_for_each(whole)
         }
-        Message::Append { epoch, first, items, .. } => {
+        Message::Append { epoch, first, items, answers, .. } => {
             bounds::epoch(epoch)?;
             within("a write's number", *first, 0, MOST_NUMBER)?;
             length("writes", items.len(), 0, MOST_ITEMS)?;
+            length("answers", answers.len(), 0, MOST_ITEMS)?;
+            answers.iter().try_for_each(|with| reply(&with.reply))?;
             items.iter().flatten().try_for_each(|item| effect(item))
         }
         Message::Appended { epoch, upto: seq, .. } | Message::Check { epoch, seq, .. } => {

@@ -220,9 +220,10 @@ impl Grid {
                     self.sync(from, row, &begun, now);
                 }
             }
-            Message::Append { epoch, row, first, items } => {
+            Message::Append { epoch, row, first, items, answers } => {
                 if self.takes(from, epoch) {
                     self.append_here(from, epoch, row, first, &items, now);
+                    self.answered_with(from, row, answers, now);
                 }
             }
             Message::Chunk { epoch, row, chunk } => {

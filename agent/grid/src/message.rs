@@ -11,6 +11,23 @@ use std::sync::Arc;
 /// Writes that follow on each other; mostly one.
 pub type Items = SmallVec<[Option<Arc<Effect>>; 1]>;
 
+/// Answers that go with writes; mostly none or one.
+pub type Answers = SmallVec<[AnswerWith; 1]>;
+
+/// An answer to the only other owner, which needs no word of the primary's once it has the write that
+/// the answer waits for: then all owners have it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnswerWith {
+    /// What was asked.
+    pub attempt: u64,
+    /// The incarnation that asked.
+    pub life: u64,
+    /// The write that it waits for.
+    pub point: u64,
+    /// The answer.
+    pub reply: Reply,
+}
+
 /// A primary's copy at the beginning of an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Begun {
@@ -102,6 +119,8 @@ pub enum Message {
         first: u64,
         /// The writes.
         items: Items,
+        /// Answers to the receiver's own questions that stand once it has these writes.
+        answers: Answers,
     },
     /// I have all up to this one.
     Appended {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_cluster::{Durable, MemberId, Moment, NodeId, View};
-use muster_grid::message::Message;
+use muster_grid::message::{Answers, Message};
 use muster_grid::{Action, Bytes, Event, Rev, Wire, wire};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -184,15 +184,19 @@ impl Shared {
 
     /// Writes that do not fit in one frame go in two.
     fn send_halves(&self, out: &mut Out, to: NodeId, wire: &Wire) {
-        let Wire::Grid(Message::Append { epoch, row, first, items }) = wire else { return };
+        let Wire::Grid(Message::Append { epoch, row, first, items, answers }) = wire else {
+            return;
+        };
         if items.len() < 2 {
             return;
         }
         let (front, back) = items.split_at(items.len() / 2);
         let (epoch, row, middle) = (*epoch, *row, first + front.len() as u64);
-        for (first, items) in [(*first, front), (middle, back)] {
+        // Answers wait for their writes anyway: they go with the last.
+        let halves = [(*first, front, Answers::new()), (middle, back, answers.clone())];
+        for (first, items, answers) in halves {
             let items = items.iter().cloned().collect();
-            self.send(out, to, &Wire::Grid(Message::Append { epoch, row, first, items }));
+            self.send(out, to, &Wire::Grid(Message::Append { epoch, row, first, items, answers }));
         }
     }
 

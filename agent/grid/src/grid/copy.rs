@@ -3,7 +3,7 @@
 use super::fill::Filling;
 use super::state::Content;
 use super::{Grid, Out};
-use crate::message::{Begun, Message};
+use crate::message::{AnswerWith, Answers, Begun, Message};
 use crate::store::Effect;
 use crate::watch::Changes;
 use muster_cluster::{Epoch, MemberId, Moment, RowId};
@@ -88,6 +88,23 @@ impl Grid {
         out.push_back(Out::Send { to: from.node, message: Message::Appended { epoch, row, upto } });
         if is_filling || !is_synced {
             self.tell_synced(row, now);
+        }
+    }
+
+    /// Answers that came with writes: they stand if this copy, the only other one, has those.
+    pub(super) fn answered_with(
+        &mut self,
+        from: MemberId,
+        row: RowId,
+        answers: Answers,
+        now: Moment,
+    ) {
+        for AnswerWith { attempt, life, point, reply } in answers {
+            let Some((copy, _)) = self.copy_of(row, from.node) else { return };
+            let has_it = copy.is_synced && copy.applied >= point;
+            if has_it && life == self.me.incarnation {
+                self.answered(Some(from), attempt, reply, now);
+            }
         }
     }
 

@@ -24,6 +24,7 @@ impl Grid {
         let mut primary = match old {
             Some(mut old) => {
                 old.locks.go_on(counter, |id| view.has(id));
+                old.tell_all();
                 *old
             }
             None => Primary {

@@ -3,7 +3,7 @@
 use super::state::{Peer, Primary, Told, Waiter};
 use super::{Asker, Grid, Out};
 use crate::batch::Reply;
-use crate::message::{Items, Message};
+use crate::message::{AnswerWith, Answers, Items, Message};
 use crate::store::Effect;
 use crate::watch::Changes;
 use muster_cluster::{Epoch, MemberId, Moment, NodeId, RowId};
@@ -39,7 +39,8 @@ impl Grid {
             if peer.sent + 1 == seq {
                 (peer.sent, peer.sent_at) = (seq, now);
                 let items = Items::from_buf([effect.clone()]);
-                let message = Message::Append { epoch, row, first: seq, items };
+                let answers = Answers::new();
+                let message = Message::Append { epoch, row, first: seq, items, answers };
                 out.push_back(Out::Send { to: peer.node, message });
             }
         }
@@ -47,7 +48,7 @@ impl Grid {
         seq
     }
 
-    /// Answers once all owners have it.
+    /// Answers once all owners have it: where the asker is the only other one, with the write.
     pub(super) fn wait(
         &mut self,
         row: RowId,
@@ -57,11 +58,33 @@ impl Grid {
         is_change: bool,
         now: Moment,
     ) {
+        let is_told = self.tell_with(row, point, asker, &reply);
         if let Some((primary, _)) = self.primary_of(row) {
-            let told = Told::Asker { asker, reply, is_change };
+            let told = Told::Asker { asker, reply, is_change, is_told };
             primary.waiters.push_back(Waiter { point, told });
         }
         self.settle(row, now);
+    }
+
+    /// Puts an answer into the message that has just been made for its write, if the asker is the
+    /// only other keeper of the row and owns it. It saves the asker the way back and forth.
+    fn tell_with(&mut self, row: RowId, point: u64, asker: Asker, reply: &Reply) -> bool {
+        let Some((primary, _)) = self.primary_of(row) else { return false };
+        let is_only = match primary.peers.as_slice() {
+            [peer] => peer.node == asker.member.node && peer.is_owner && peer.is_synced,
+            _ => false,
+        };
+        let Some(Out::Send { to, message: Message::Append { row: of, first, items, answers, .. } }) =
+            self.out.back_mut().filter(|_| is_only)
+        else {
+            return false;
+        };
+        let is_its = *to == asker.member.node && *of == row && *first == point && items.len() == 1;
+        if is_its {
+            let (attempt, life) = (asker.attempt, asker.member.incarnation);
+            answers.push(AnswerWith { attempt, life, point, reply: reply.clone() });
+        }
+        is_its
     }
 
     /// Answers whatever all owners have by now.
@@ -74,6 +97,7 @@ impl Grid {
         let Some(upto) = upto else { return };
         while let Some(told) = self.next_told(row, upto) {
             match told {
+                Told::Asker { is_told: true, .. } => {}
                 Told::Asker { asker, reply, .. } => self.answer(asker, reply, now),
                 Told::Listeners(changes) => self.out.push_back(Out::Changed(changes)),
             }
@@ -125,6 +149,8 @@ impl Grid {
         let super::Role::Primary(primary) = &mut state.role else { return };
         let Some(peer) = primary.peer(to) else { return };
         (peer.sent, peer.sent_at) = (peer.has, now);
+        // What is sent again goes without answers.
+        primary.tell_all();
         send_more(primary, to, epoch, row, most, out, now);
     }
 }
@@ -159,7 +185,7 @@ fn send_more(
     }
     out.push_back(Out::Send {
         to,
-        message: Message::Append { epoch, row, first: sent + 1, items },
+        message: Message::Append { epoch, row, first: sent + 1, items, answers: Answers::new() },
     });
 }
 

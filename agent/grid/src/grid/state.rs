@@ -32,6 +32,8 @@ pub(super) enum Told {
         reply: Reply,
         /// When this member stops being the primary first: whether something may have changed.
         is_change: bool,
+        /// It went with the write, which was sent once: whoever has that has the answer.
+        is_told: bool,
     },
     /// Listeners. Nobody, when this member stops being the primary first.
     Listeners(Changes),
@@ -102,6 +104,15 @@ impl Primary {
     pub(super) fn logged_after(&self, seq: u64) -> impl Iterator<Item = &Logged> {
         let behind = usize::try_from(self.last - seq).unwrap_or(usize::MAX);
         self.log.range(self.log.len().saturating_sub(behind)..)
+    }
+
+    /// From now on every answer that waits is to be told by itself.
+    pub(super) fn tell_all(&mut self) {
+        for waiter in &mut self.waiters {
+            if let Told::Asker { is_told, .. } = &mut waiter.told {
+                *is_told = false;
+            }
+        }
     }
 
     pub(super) fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
