@@ -215,6 +215,9 @@ pub enum TooLarge {
     /// Operations.
     #[error("a batch has {0} operations: at most 1024 are possible")]
     Ops(usize),
+    /// All of a batch.
+    #[error("a batch has {0} bytes: at most {1} are possible")]
+    Batch(usize, usize),
 }
 
 /// The entries of a group, and its revision.

@@ -319,11 +319,14 @@ pub(crate) async fn what_is_too_large_is_refused(cluster: &Cluster) {
     let long = "n".repeat(1025);
     let huge = "v".repeat((8 << 20) + 1);
     let many = (0..1025).map(|number| put(&number.to_string(), "v")).collect();
+    let large = "v".repeat(8 << 20);
+    let heavy = (0..5).map(|number| put(&number.to_string(), &large)).collect();
     for (group, ops) in [
         (long.as_str(), vec![put("k", "v")]),
         ("g", vec![put(&long, "v")]),
         ("g", vec![put("k", &huge)]),
         ("g", many),
+        ("g", heavy),
     ] {
         let refused = map.write(Batch::new(group.as_bytes(), ops)).await;
         assert!(matches!(refused, Err(MapError::TooLarge(_))), "{refused:?}");

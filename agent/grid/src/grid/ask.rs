@@ -92,12 +92,17 @@ impl Grid {
             return Err(TooLarge::Ops(batch.ops.len()));
         }
         let most = self.limits.most_value.min(MOST_VALUE);
+        let mut all = 0_usize;
         for op in &batch.ops {
             name(&op.key)?;
             let size = op.put.as_ref().map_or(0, |put| put.value.len());
             if size > most {
                 return Err(TooLarge::Value(size, most));
             }
+            all += op.key.len() + size;
+        }
+        if all > self.limits.most_batch {
+            return Err(TooLarge::Batch(all, self.limits.most_batch));
         }
         Ok(())
     }

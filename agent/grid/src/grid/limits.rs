@@ -33,6 +33,8 @@ pub struct Limits {
     pub chunk: usize,
     /// A value's size at most. Default: 8 MiB; never more than 64 MiB.
     pub most_value: usize,
+    /// A batch's keys and values together at most: a write must fit into a frame. Default: 32 MiB.
+    pub most_batch: usize,
     /// How long a lease lasts for its primary. Default: 2 s.
     pub lease: Duration,
     /// How long it lasts for its holder. Default: 1.5 s.
@@ -55,6 +57,7 @@ impl Default for Limits {
             most_offers: 1 << 20,
             chunk: 64 << 10,
             most_value: 8 << 20,
+            most_batch: 32 << 20,
             lease: ms(2_000),
             hold: ms(1_500),
         }

@@ -20,6 +20,8 @@ const MOST_NAME: usize = 1024;
 const MOST_OPS: usize = 1024;
 /// A value at most.
 const MOST_VALUE: usize = 8 << 20;
+/// Bytes of a batch's keys and values together at most, as in the embedded engine.
+const MOST_BATCH: usize = 32 << 20;
 
 /// A part of a map.
 #[derive(Default)]
@@ -137,6 +139,7 @@ pub(super) fn check_size(batch: &Batch) -> Result<(), MapError> {
     if batch.ops.len() > MOST_OPS {
         return too_large(TooLarge::Ops(batch.ops.len()));
     }
+    let mut all = 0_usize;
     for op in &batch.ops {
         if op.key.len() > MOST_NAME {
             return too_large(TooLarge::Name(op.key.len()));
@@ -145,6 +148,10 @@ pub(super) fn check_size(batch: &Batch) -> Result<(), MapError> {
         if size > MOST_VALUE {
             return too_large(TooLarge::Value(size, MOST_VALUE));
         }
+        all += op.key.len() + size;
+    }
+    if all > MOST_BATCH {
+        return too_large(TooLarge::Batch(all, MOST_BATCH));
     }
     Ok(())
 }
