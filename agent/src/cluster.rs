@@ -19,6 +19,7 @@
 //! | `builder` | settings, and the way in |
 //! | `group` | who is there, and listeners |
 //! | `dispatcher` | typed commands |
+//! | `metrics` | a member in numbers |
 //! | `registry`, `offers` | which members offer a service |
 //! | `codec` | values as bytes |
 
@@ -26,6 +27,7 @@ mod builder;
 pub(crate) mod codec;
 mod dispatcher;
 mod group;
+pub(crate) mod metrics;
 mod offers;
 mod registry;
 
@@ -201,6 +203,13 @@ impl Cluster {
     #[must_use]
     pub fn management(&self) -> Option<SocketAddr> {
         self.inner.management.lock().as_ref().map(Management::address)
+    }
+
+    /// This member and its caches in numbers, as OpenMetrics text: for a back end's own `/metrics`.
+    /// The management shows the same.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        metrics::text(&*self.inner.engine)
     }
 
     /// What is below.

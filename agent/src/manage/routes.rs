@@ -26,6 +26,7 @@ pub(super) fn router(ground: Arc<Ground>) -> Router {
         .route("/v1/cluster/segments", get(segments))
         .route("/v1/cluster/caches", get(caches))
         .route("/v1/cluster/caches/{name}", get(cache))
+        .route("/metrics", get(metrics))
         .route("/v1/cluster/quorum", post(quorum))
         .route("/v1/cluster/forget", post(forget))
         .route("/v1/cluster/leave", post(leave))
@@ -56,6 +57,12 @@ async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
         Some(cache) => shown(cache),
         None => refused(StatusCode::NOT_FOUND, format!("there is no cache {name:?}")),
     }
+}
+
+/// This member's own numbers: whoever gathers metrics asks each.
+async fn metrics(State(ground): Shared) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], crate::cluster::metrics::text(&*ground.engine)).into_response()
 }
 
 async fn quorum(State(ground): Shared, body: Bytes) -> Response {

@@ -191,6 +191,15 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
     assert_eq!((cache.entries, cache.view.as_slice()), (2, &["one".to_owned()][..]));
     assert_eq!((cache.members[0].operations.puts, cache.members[0].operations.hits), (2, 1));
     assert!(cache.bytes > 0);
+    let metrics = world.get("/metrics").await.body;
+    for line in [
+        "muster_cluster_members 1",
+        "muster_cluster_quorate 1",
+        "muster_cache_puts_total{cache=\"counters\"} 2",
+        "muster_cache_entries{cache=\"counters\"} 2",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
     let done = world.post("/v1/cluster/caches/counters/clear", "").await;
     assert!(done.body.contains("the cache counters is empty"), "{}", done.body);
     let said = world.get("/v1/cluster/caches/counters").await;

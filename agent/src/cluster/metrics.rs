@@ -1,0 +1,106 @@
+//! A member in numbers, as OpenMetrics text: for its management, and for a back end's own `/metrics`.
+//! Names begin with `muster_`; caches are a label, keys and groups never are.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::engine::{Engine, MapStats, View};
+
+/// What is shown, as it was at one moment.
+#[derive(Debug)]
+struct Shown {
+    members: i64,
+    is_quorate: bool,
+    merges: u64,
+    caches: Vec<(String, MapStats)>,
+}
+
+/// A number of each cache: its name, what it says, where it stands.
+type Number = (&'static str, &'static str, fn(&MapStats) -> u64);
+
+/// What only rises.
+const COUNTERS: [Number; 10] = [
+    ("cache_hits", "Reads that found something", |stats| stats.hits),
+    ("cache_misses", "Reads that did not", |stats| stats.misses),
+    ("cache_puts", "Values written", |stats| stats.puts),
+    ("cache_removes", "Entries removed", |stats| stats.removes),
+    ("cache_expired", "Entries whose time was over", |stats| stats.expired),
+    ("cache_rpcs", "Calls to other members", |stats| stats.rpcs),
+    ("cache_rpc_failures", "Calls to other members that failed", |stats| stats.rpc_failures),
+    ("cache_prepares", "Checkouts", |stats| stats.prepares),
+    ("cache_commits", "Commits", |stats| stats.commits),
+    ("cache_rollbacks", "Checkouts that ended without a commit", |stats| stats.rollbacks),
+];
+
+/// What there is.
+const GAUGES: [Number; 3] = [
+    ("cache_entries", "Entries in copies kept here", |stats| stats.entries),
+    ("cache_primary_entries", "Entries whose primary this is", |stats| stats.primary_entries),
+    ("cache_bytes", "Bytes of keys and values kept here", |stats| stats.bytes),
+];
+
+/// The text, of this member and its caches.
+pub(crate) fn text(engine: &dyn Engine) -> String {
+    let view: &View = &engine.group().view();
+    let stats =
+        |map: &std::sync::Arc<dyn crate::engine::Map>| (map.spec().name.clone(), map.stats());
+    let mut registry = Registry::with_prefix("muster");
+    registry.register_collector(Box::new(Shown {
+        members: i64::try_from(view.members.len()).unwrap_or(i64::MAX),
+        is_quorate: view.is_quorate,
+        merges: view.merges,
+        caches: engine.maps().iter().map(stats).collect(),
+    }));
+    let mut written = String::new();
+    // A string takes all that is written to it.
+    let _ = text::encode(&mut written, &registry);
+    written
+}
+
+impl Collector for Shown {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let gauge = |encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64| {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)
+        };
+        gauge(encoder, "cluster_members", "Members of the view", self.members)?;
+        let help = "Whether enough voters are in sight";
+        gauge(encoder, "cluster_quorate", help, i64::from(self.is_quorate))?;
+        let merges = "Merges of two sides that this member has seen";
+        let metric =
+            encoder.encode_descriptor("cluster_merges", merges, None, MetricType::Counter)?;
+        ConstCounter::new(self.merges).encode(metric)?;
+        for (name, help, value) in COUNTERS {
+            let of = |stats: &MapStats| ConstCounter::new(value(stats));
+            self.of_caches(encoder, (name, help, MetricType::Counter), of)?;
+        }
+        for (name, help, value) in GAUGES {
+            let of =
+                |stats: &MapStats| ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
+            self.of_caches(encoder, (name, help, MetricType::Gauge), of)?;
+        }
+        Ok(())
+    }
+}
+
+impl Shown {
+    fn of_caches<M: EncodeMetric>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, kind): (&str, &str, MetricType),
+        metric: impl Fn(&MapStats) -> M,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        self.caches.iter().try_for_each(|(cache, stats)| {
+            let labels = [("cache", cache.as_str())];
+            metric(stats).encode(family.encode_family(&labels)?)
+        })
+    }
+}
