@@ -256,6 +256,9 @@ impl Membership {
                     .map(|member| member.id.node),
             );
         }
+        if !self.has_votes(proposal, base(proposal)) {
+            more.extend(self.voters_outside(proposal, now));
+        }
         more.retain(|node| !proposal.asked.contains(node) && *node != self.me.node);
         for node in more {
             self.send(node, Message::Prepare { epoch });
@@ -263,6 +266,26 @@ impl Membership {
                 proposal.asked.insert(node);
             }
         }
+    }
+
+    /// Voters of the base that are here and have no view. They may not have found whom to ask to come
+    /// in; without their votes nobody can.
+    fn voters_outside(&self, proposal: &Proposal, now: Moment) -> BTreeSet<NodeId> {
+        let Some(base) = base(proposal) else { return BTreeSet::new() };
+        let votes = |node: &NodeId| {
+            let before = base.before.as_ref();
+            base.electorate.known.contains_key(node)
+                || before.is_some_and(|before| before.known.contains_key(node))
+        };
+        let is_free = |life: MemberId| {
+            let member = self.installed.as_ref().and_then(|view| view.member(life.node));
+            member.is_none_or(|member| self.suspects.contains(&member.id))
+        };
+        (self.peers.iter())
+            .filter(|(node, peer)| peer.view.is_none() && votes(node) && is_free(peer.life))
+            .filter(|(_, peer)| peer.heard + self.config.detection > now)
+            .map(|(node, _)| *node)
+            .collect()
     }
 
     /// Whether an answer of this node is still waited for. An owner is dropped only when the
