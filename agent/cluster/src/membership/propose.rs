@@ -19,7 +19,9 @@ impl Membership {
                 // Members of an earlier view may not agree on whose turn it is: then it is the turn
                 // of the one whose view they cannot install.
                 let is_stuck = self.outdone > view.epoch && view.epoch.by == self.me;
-                is_stuck || (self.is_acting(now) && self.has_reason(view, now))
+                is_stuck
+                    || self.has_waited_enough(view, now)
+                    || (self.is_acting(now) && self.has_reason(view, now))
             }
             (Standing::Out { .. }, None) => self.may_found(now),
             _ => false,
@@ -40,6 +42,17 @@ impl Membership {
     /// It promised an epoch of which no view came.
     fn is_stalled(&self, now: Moment) -> bool {
         self.fenced_since.is_some_and(|since| now > since + self.config.detection / 2)
+    }
+
+    /// By views of different epochs each may take it for another's turn, and that one for a third's.
+    /// Who has promised and seen no view come for two detection times no longer asks whose turn it
+    /// is: the older first.
+    fn has_waited_enough(&self, view: &View, now: Moment) -> bool {
+        let mut members = view.members.iter();
+        let position = members.position(|member| member.id == self.me).unwrap_or(0);
+        let turns = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(4);
+        let patience = (self.config.detection / 2).saturating_mul(turns);
+        self.fenced_since.is_some_and(|since| now.saturating_sub(since) > patience)
     }
 
     /// A member that promised more than its view takes no writes. Whose turn it is must know.
