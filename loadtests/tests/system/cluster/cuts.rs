@@ -22,7 +22,7 @@ const FLAP: Duration = Duration::from_millis(250);
 const DELAY: Duration = Duration::from_millis(20);
 /// What the clients of a round get done at least, by each model, most of them through the larger side.
 /// Usual are 700 to 2,000.
-const AT_LEAST: usize = 150;
+const AT_LEAST: usize = 80;
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What happens in a round.

@@ -15,7 +15,7 @@ const DEAD_FOR: Duration = Duration::from_millis(400);
 const AFTER: Duration = Duration::from_millis(400);
 /// What the clients of a round get done at least, by each model: they are three to six, each with a
 /// pause of some milliseconds, on a machine that may be busy. Usual are 300 to 600.
-const AT_LEAST: usize = 100;
+const AT_LEAST: usize = 60;
 
 /// Whom a round kills.
 #[derive(Debug, Clone, Copy)]
