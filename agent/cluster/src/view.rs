@@ -184,6 +184,13 @@ impl View {
         u8::try_from(row / self.segments.max(1)).unwrap_or(u8::MAX)
     }
 
+    /// Whether a node's vote counts, or counted before a change that is not known to stand.
+    #[must_use]
+    pub fn may_vote(&self, node: NodeId) -> bool {
+        self.electorate.known.contains_key(&node)
+            || self.before.as_ref().is_some_and(|before| before.known.contains_key(&node))
+    }
+
     /// Whether all rows have as many owners as they should, and nobody is being filled.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -281,21 +281,17 @@ impl Membership {
         }
     }
 
-    /// Voters of the base that are here and have no view. They may not have found whom to ask to come
-    /// in; without their votes nobody can.
+    /// Voters of the base that are here and no members of it: they have no view and have not found whom
+    /// to ask to come in, or they have an earlier view. Without their votes nobody can go on.
     fn voters_outside(&self, proposal: &Proposal, now: Moment) -> BTreeSet<NodeId> {
         let Some(base) = base(proposal) else { return BTreeSet::new() };
-        let votes = |node: &NodeId| {
-            let before = base.before.as_ref();
-            base.electorate.known.contains_key(node)
-                || before.is_some_and(|before| before.known.contains_key(node))
-        };
         let is_free = |life: MemberId| {
             let member = self.installed.as_ref().and_then(|view| view.member(life.node));
             member.is_none_or(|member| self.suspects.contains(&member.id))
         };
         (self.peers.iter())
-            .filter(|(node, peer)| peer.view.is_none() && votes(node) && is_free(peer.life))
+            .filter(|(node, peer)| base.may_vote(**node) && is_free(peer.life))
+            .filter(|(_, peer)| peer.view.is_none() || base.electorate.quorum.is_some())
             .filter(|(_, peer)| peer.heard + self.config.detection > now)
             .map(|(node, _)| *node)
             .collect()

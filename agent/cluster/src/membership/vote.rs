@@ -26,7 +26,10 @@ impl Membership {
     /// greetings.
     fn knows_proposer(&self, from: MemberId) -> bool {
         let Some(view) = &self.installed else { return true };
-        view.has(from) || self.durable.accepted.as_ref().is_some_and(|view| view.has(from))
+        // With a quorum all views are of one line, and each voter may be the one to go on with it.
+        let votes = |view: &View| view.electorate.quorum.is_some() && view.may_vote(from.node);
+        let accepted = self.durable.accepted.as_ref();
+        view.has(from) || accepted.is_some_and(|view| view.has(from) || votes(view))
     }
 
     /// Promises to hear nobody older: on disk first, and the grid takes no write of an earlier
