@@ -47,7 +47,6 @@ mod node;
 mod registrar;
 mod roster;
 mod status;
-mod sync;
 mod tls;
 mod wanted;
 

@@ -29,7 +29,7 @@ mod told;
 mod warn;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_protocol::signature::Secrets;
@@ -141,7 +141,7 @@ struct Ground {
     engine: Arc<dyn Engine>,
     /// None for an engine that is not kept by the members themselves.
     inside: Option<Arc<dyn Inside>>,
-    history: Mutex<history::History>,
+    history: parking_lot::Mutex<history::History>,
     started: Instant,
     /// What was gathered last, so that many who ask at once ask the others once.
     gathered: tokio::sync::Mutex<Option<(Instant, Arc<gather::Gathered>)>>,
@@ -163,7 +163,7 @@ pub async fn start(
     let address = listener.local_addr().map_err(bind)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let ground = Arc::new(Ground {
-        history: Mutex::default(),
+        history: parking_lot::Mutex::default(),
         started: Instant::now(),
         gathered: tokio::sync::Mutex::default(),
         tasks: tasks.clone(),

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ground, view_name, wall_ms};
 use crate::engine::View;
-use crate::sync::held;
 
 /// What a member has seen.
 #[derive(Debug, Default)]
@@ -105,7 +104,7 @@ pub(super) async fn keep(ground: Arc<Ground>, stop: CancellationToken) {
         let view = views.borrow_and_update().clone();
         let inside = ground.inside.as_ref().and_then(|inside| inside.view());
         let is_settled = inside.map(|inside| inside.is_settled());
-        held(&ground.history).seen(&view, is_settled, Instant::now(), wall_ms());
+        ground.history.lock().seen(&view, is_settled, Instant::now(), wall_ms());
         tokio::select! {
             () = stop.cancelled() => return,
             changed = views.changed() => if changed.is_err() { return },

@@ -3,7 +3,7 @@
 //! browser, which could be anybody's.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,10 +16,10 @@ use http_body_util::{BodyExt as _, Limited};
 use muster_protocol::signature::{
     self, Answer, Field, Message, Purpose, Reason, Replays, Secrets, Signed, Window,
 };
+use parking_lot::Mutex;
 
 use super::routes::{is_json, refused};
 use super::{Settings, wall_ms};
-use crate::sync::held;
 
 /// Most bytes of a request's body.
 const MOST_BODY: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl Lock {
         let message = Message { method: head.method.as_str(), uri, fields: &fields, body };
         let signed = signature::verify(secrets, Purpose::Manage, &message)?;
         let window = Window { now: wall_ms() / 1000, skew: self.skew };
-        held(&self.replays).note(signed.stamp, window)?;
+        self.replays.lock().note(signed.stamp, window)?;
         Ok(signed)
     }
 }

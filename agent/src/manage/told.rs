@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ground, view_name};
 use crate::engine::{Handler, Map, MapStats, Mode};
-use crate::sync::held;
 
 /// The service by which members ask each other.
 pub(super) const SERVICE: &str = "muster.manage";
@@ -109,7 +108,7 @@ impl Ground {
             overridden: inside.map_or(0, |inside| inside.overridden()),
             merges: view.merges,
             caches: self.engine.maps().iter().map(|map| CacheTold::of(&**map)).collect(),
-            history: held(&self.history).latest_first(),
+            history: self.history.lock().latest_first(),
         }
     }
 
