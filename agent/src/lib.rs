@@ -46,6 +46,7 @@ pub mod manage;
 mod node;
 mod registrar;
 mod roster;
+pub mod session;
 mod status;
 mod tls;
 mod wanted;
@@ -59,6 +60,7 @@ pub use discovery::Discovery;
 pub use engine::{Member, Mode, Targets, View};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
+pub use session::{Session, SessionError, SessionRequest, Sessions};
 pub use status::{
     BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,
 };

@@ -1,0 +1,38 @@
+//! HTTP sessions that survive the node that served them: a facade over the entries of one map of
+//! the engine seam, without a second copy.
+//!
+//! A session is a key group of its application's map, named by its id. One entry holds its
+//! metadata and carries its time; its attributes stand beside it, as one entry or one each. A
+//! request checks the group out at the first touch and writes everything that it changed in one
+//! batch, before the head of its answer leaves.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `settings` | what an application may choose |
+//! | `manager` | the sessions of one application |
+//! | `request` | one request's session: touched, committed, given back |
+//! | `handle` | what a handler reads and writes |
+//! | `attributes` | attributes as entries: what is there, what has changed |
+//! | `metadata` | what is known of a session beside its attributes |
+//! | `plan` | what a request's end writes |
+//! | `commit` | writes it, and finds out what became of a write whose answer was lost |
+//! | `immutable` | which values a shared reference cannot change |
+//! | `error` | what can go wrong, in the user's words |
+
+mod attributes;
+mod commit;
+mod error;
+mod handle;
+mod immutable;
+mod manager;
+mod metadata;
+mod plan;
+mod request;
+mod settings;
+
+pub use error::SessionError;
+pub use handle::{AttributeMut, Session};
+pub use immutable::Immutable;
+pub use manager::{ReadSession, Sessions};
+pub use request::{Finished, SessionRequest};
+pub use settings::{CreateSessionsError, Granularity, SessionsBuilder, Wait};

@@ -1,0 +1,84 @@
+//! What can go wrong with a session.
+
+use thiserror::Error;
+
+use crate::cluster::CodecError;
+use crate::engine::MapError;
+
+/// Why something could not be done with a session.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SessionError {
+    /// Another request had the session to the end of the wait (503, try again).
+    #[error("another request has the session")]
+    Busy,
+    /// The head of the answer was sent: what is changed now would be lost.
+    #[error("the session was committed with the head of the answer: it cannot be used after it")]
+    Committed,
+    /// Another request has written the session since: nothing of this one was written. So it goes
+    /// to a node that was frozen or cut off while its client was served elsewhere.
+    #[error("the session was taken over by another request")]
+    Lost,
+    /// Too few members are in sight: nothing was written.
+    #[error("too few members are in sight")]
+    NotQuorate,
+    /// No member could take it in time: nothing was written.
+    #[error("no owner of the session could be reached in time")]
+    Unavailable,
+    /// It was written or not: nobody could tell in time.
+    #[error("the session was written or not: nobody could tell in time")]
+    Unknown,
+    /// A `&mut` to this attribute is still held.
+    #[error("the attribute {0:?} is borrowed")]
+    Borrowed(String),
+    /// An attribute's name is empty or too long.
+    #[error("the attribute's name {0:?} is bad: 1 to 255 bytes are possible")]
+    BadName(String),
+    /// The session would be larger than its application allows: nothing was changed.
+    #[error("with the attribute {name:?} the session has {bytes} bytes, the limit is {most}")]
+    TooLarge {
+        /// The attribute.
+        name: String,
+        /// What the session would have.
+        bytes: usize,
+        /// What is allowed.
+        most: usize,
+    },
+    /// The attribute cannot be read as this type, or not be written.
+    #[error("the attribute {name:?}: {error}")]
+    Value {
+        /// The attribute.
+        name: String,
+        /// Why.
+        error: CodecError,
+    },
+    /// What is kept is no session of this release.
+    #[error("what is kept of the session cannot be read: {0}")]
+    Unreadable(CodecError),
+    /// No session layer is around the handler.
+    #[error("no session layer is around this handler")]
+    NoLayer,
+}
+
+impl SessionError {
+    /// Whether the client may try again in a moment.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Lost | Self::NotQuorate | Self::Unavailable | Self::Unknown
+        )
+    }
+}
+
+impl From<MapError> for SessionError {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Locked | MapError::Busy => Self::Busy,
+            MapError::Fenced | MapError::Conflict { .. } => Self::Lost,
+            MapError::NotQuorate => Self::NotQuorate,
+            MapError::Unavailable | MapError::Closed => Self::Unavailable,
+            MapError::Unknown => Self::Unknown,
+            MapError::TooLarge(why) => Self::Unreadable(CodecError::Unwritable(why)),
+        }
+    }
+}
