@@ -48,6 +48,7 @@ pub enum Expect {
 
 /// A new value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "SentPut", into = "SentPut")]
 pub struct Put {
     /// The value.
     pub value: Bytes,
@@ -55,21 +56,60 @@ pub struct Put {
     pub ttl: Option<Duration>,
     /// It goes when it was not read or written for so long.
     pub idle: Option<Duration>,
-    /// The writer's wall clock in ms, for the merge policy `latest`.
+    /// The writer's wall clock in ms, for the merge policy `latest`. Below 2^63.
     pub stamp: u64,
+    /// The group lives by this entry: when its time is over, every entry of the group goes with it,
+    /// in one change. Nothing without a `ttl` or `idle`.
+    pub ends_group: bool,
 }
+
+/// A [`Put`] on the wire. That the group ends with it is the highest bit of the stamp, which no
+/// clock reaches: a release without that notion reads and passes on the same bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Put")]
+struct SentPut {
+    value: Bytes,
+    ttl: Option<Duration>,
+    idle: Option<Duration>,
+    stamp: u64,
+}
+
+/// The bit of [`SentPut::stamp`].
+const ENDS_GROUP: u64 = 1 << 63;
 
 impl Put {
     /// A value that stays.
     #[must_use]
     pub fn new(value: &[u8]) -> Self {
-        Self { value: value.into(), ttl: None, idle: None, stamp: 0 }
+        Self::of(value.into())
+    }
+
+    /// A value that stays and is shared.
+    #[must_use]
+    pub fn of(value: Bytes) -> Self {
+        Self { value, ttl: None, idle: None, stamp: 0, ends_group: false }
     }
 
     /// Whether it goes by itself at some time.
     #[must_use]
     pub fn expires(&self) -> bool {
         self.ttl.is_some() || self.idle.is_some()
+    }
+}
+
+impl From<SentPut> for Put {
+    fn from(sent: SentPut) -> Self {
+        let SentPut { value, ttl, idle, stamp } = sent;
+        let ends_group = stamp & ENDS_GROUP != 0;
+        Self { value, ttl, idle, stamp: stamp & !ENDS_GROUP, ends_group }
+    }
+}
+
+impl From<Put> for SentPut {
+    fn from(put: Put) -> Self {
+        let Put { value, ttl, idle, stamp, ends_group } = put;
+        let ends_group = if ends_group { ENDS_GROUP } else { 0 };
+        Self { value, ttl, idle, stamp: stamp & !ENDS_GROUP | ends_group }
     }
 }
 
@@ -280,4 +320,26 @@ pub enum Reply {
         /// Whether the row has no more.
         is_last: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_is_the_same_bytes_as_before_groups_could_end_with_it() {
+        let ttl = Some(Duration::from_secs(3));
+        let put = Put { ttl, stamp: 5, ..Put::new(b"v") };
+        let bytes = postcard::to_stdvec(&put).unwrap();
+        assert_eq!(bytes, [1, b'v', 1, 3, 0, 0, 5]);
+        let ends = Put { ends_group: true, ..put.clone() };
+        let mut sent = postcard::to_stdvec(&ends).unwrap();
+        assert_eq!(postcard::from_bytes::<Put>(&sent), Ok(ends));
+        // What a release without that notion reads.
+        let old: (Bytes, Option<Duration>, Option<Duration>, u64) =
+            postcard::from_bytes(&sent).unwrap();
+        assert_eq!((&*old.0, old.1, old.2), (&b"v"[..], ttl, None));
+        sent.splice(6.., [5]);
+        assert_eq!(postcard::from_bytes::<Put>(&sent), Ok(put));
+    }
 }

@@ -101,16 +101,22 @@ impl Store {
         self.held(group)?.get(key)
     }
 
-    /// One entry, by borrowed names.
+    /// One entry, by borrowed names, unless its time is over.
     #[must_use]
-    pub fn peek(&self, place: Place, name: &[u8], key: &[u8]) -> Option<&Entry> {
-        self.groups.get(&(place, name) as &dyn Named)?.get(key)
+    pub fn peek(&self, place: Place, name: &[u8], key: &[u8], now: Moment) -> Option<&Entry> {
+        self.groups.get(&(place, name) as &dyn Named)?.get_at(key, now)
     }
 
     /// The entries of a group.
     #[must_use]
     pub fn entries(&self, group: &Group) -> Entries {
         self.held(group).map_or_else(Entries::default, |held| held.entries(None))
+    }
+
+    /// The entries of a group, but for what is over.
+    #[must_use]
+    pub fn entries_at(&self, group: &Group, now: Moment) -> Entries {
+        self.held(group).map_or_else(Entries::default, |held| held.entries(Some(now)))
     }
 
     fn held(&self, group: &Group) -> Option<&Held> {
@@ -279,24 +285,21 @@ impl Store {
         }
     }
 
-    /// Keys of a group whose time is over.
+    /// Keys of a group that go because time is over: its own, or that of the entry by which the
+    /// group lives.
     #[must_use]
     pub fn expired(&self, group: &Group, now: Moment) -> Vec<Bytes> {
         if self.deadlines.is_empty() {
             return Vec::new();
         }
         let held = self.held(group).filter(|held| held.due.is_some_and(|due| due <= now));
-        (held.into_iter().flat_map(|held| &held.entries))
-            .filter(|(_, entry)| entry.is_over(now))
-            .map(|(key, _)| key.clone())
-            .collect()
+        held.map(|held| held.over(now)).unwrap_or_default()
     }
 
-    /// A group that has entries whose time is over.
-    #[must_use]
-    pub fn first_expired(&self, table: u8, now: Moment) -> Option<Group> {
-        let (ends, key) = self.deadlines.first()?;
-        (*ends <= now).then(|| Group::at(table, key.place, key.name.clone()))
+    /// Groups that have entries whose time is over, the earliest first.
+    pub fn due(&self, table: u8, now: Moment) -> impl Iterator<Item = Group> + use<'_> {
+        (self.deadlines.iter().take_while(move |(ends, _)| *ends <= now))
+            .map(move |(_, key)| Group::at(table, key.place, key.name.clone()))
     }
 
     /// Whether anything in it will expire.
@@ -363,6 +366,35 @@ mod tests {
         store.apply(&effect(2, 1, Some(1), 3, 0), Moment::ZERO);
         store.apply(&effect(2, 1, None, 4, 0), Moment::ZERO);
         assert_eq!((store.len(), store.count(3).entries), (1, 0));
+    }
+
+    #[test]
+    fn all_of_a_group_is_over_with_the_entry_by_which_it_lives() {
+        let mut store = Store::default();
+        let group = Group::new(SPACE, b"g");
+        let put = |ttl: u64, ends_group| {
+            Some(Put { ttl: Some(Moment::from_secs(ttl)), ends_group, ..Put::new(b"v") })
+        };
+        let puts = smallvec![
+            (b"a"[..].into(), Some(Put::new(b"v"))),
+            (b"b"[..].into(), put(1, false)),
+            (b"m"[..].into(), put(2, true)),
+        ];
+        let rev = Rev { epoch: 1, seq: 1 };
+        let effect = Effect { group: group.clone(), rev, token: 0, is_expiry: false, puts };
+        store.apply(&effect, Moment::ZERO);
+        let whole: Vec<_> = store.whole_after(0, None, Moment::ZERO).collect();
+        let mut copy = Store::default();
+        copy.replace(None, None, &whole, Moment::ZERO);
+        for store in [store, copy] {
+            let at = Moment::from_millis;
+            assert_eq!(store.expired(&group, at(1_500)), [b"b"[..].into()]);
+            assert_eq!(store.entries_at(&group, at(1_500)).entries.len(), 2);
+            assert_eq!(store.expired(&group, at(2_000)).len(), 3);
+            assert_eq!(store.entries_at(&group, at(2_000)).entries.len(), 0);
+            assert!(store.peek(group.place(), b"g", b"a", at(2_000)).is_none());
+            assert_eq!(store.entries(&group).entries.len(), 3);
+        }
     }
 
     #[test]

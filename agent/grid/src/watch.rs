@@ -11,10 +11,10 @@ pub enum Kind {
     Created(Bytes),
     /// Another value.
     Changed(Bytes),
-    /// A caller removed it.
-    Removed,
-    /// Its time was over.
-    Expired,
+    /// A caller removed it: what it was.
+    Removed(Bytes),
+    /// Its time was over, or that of the entry by which its group lived: what it was.
+    Expired(Bytes),
 }
 
 /// What one write did to a group of a cache that is watched.
@@ -33,17 +33,17 @@ pub struct Changes {
 impl Changes {
     /// What an effect will do to a copy; none when it changes nothing that anybody sees.
     pub(crate) fn of(effect: &Effect, store: &Store, is_primary: bool) -> Option<Self> {
-        let was_there = |at: usize, key: &Bytes| {
+        let was = |at: usize, key: &Bytes| {
             let earlier = effect.puts[..at].iter().rev().find(|(of, _)| of == key);
-            earlier
-                .map_or_else(|| store.entry(&effect.group, key).is_some(), |(_, put)| put.is_some())
+            let present = || store.entry(&effect.group, key).map(|entry| entry.value.clone());
+            earlier.map_or_else(present, |(_, put)| put.as_ref().map(|put| put.value.clone()))
         };
-        let kind = |at: usize, key: &Bytes, put: &Option<Put>| match (put, was_there(at, key)) {
-            (Some(put), true) => Some(Kind::Changed(put.value.clone())),
-            (Some(put), false) => Some(Kind::Created(put.value.clone())),
-            (None, true) if effect.is_expiry => Some(Kind::Expired),
-            (None, true) => Some(Kind::Removed),
-            (None, false) => None,
+        let kind = |at: usize, key: &Bytes, put: &Option<Put>| match (put, was(at, key)) {
+            (Some(put), Some(_)) => Some(Kind::Changed(put.value.clone())),
+            (Some(put), None) => Some(Kind::Created(put.value.clone())),
+            (None, Some(was)) if effect.is_expiry => Some(Kind::Expired(was)),
+            (None, Some(was)) => Some(Kind::Removed(was)),
+            (None, None) => None,
         };
         let entries: Vec<(Bytes, Kind)> = (effect.puts.iter().enumerate())
             .filter_map(|(at, (key, put))| Some((key.clone(), kind(at, key, put)?)))

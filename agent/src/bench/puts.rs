@@ -33,7 +33,7 @@ pub(crate) async fn measure(
         let (node, groups, value) = (node.clone(), groups.clone(), value.clone());
         async move {
             let at = caller * GROUPS + number as usize % GROUPS;
-            let put = Put { value, ttl: None, idle: None, stamp: 0 };
+            let put = Put::of(value);
             let op = Op { key: b"v".into(), expect: Expect::Any, put: Some(put) };
             let batch = Batch::new(groups[at].clone(), vec![op]);
             let reply = node.request(Request::Write(batch), Duration::from_secs(10)).await;

@@ -241,7 +241,8 @@ impl Settings {
         let value = codec::encode(value)?.into();
         let stamp = if self.is_stamped { wall_ms() } else { 0 };
         let ttl = life.ttl.or(self.life.ttl);
-        Ok(Put { value, ttl, idle: life.max_idle.or(self.life.max_idle), stamp })
+        let idle = life.max_idle.or(self.life.max_idle);
+        Ok(Put { ttl, idle, stamp, ..Put::of(value) })
     }
 }
 

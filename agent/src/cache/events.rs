@@ -103,7 +103,7 @@ fn read<K: Key, V: Value>(change: &Change) -> Result<CacheEvent<K, V>, super::Ca
     Ok(match &change.kind {
         Kind::Created(value) => CacheEvent::Created { group, key, value: codec::decode(value)? },
         Kind::Changed(value) => CacheEvent::Changed { group, key, value: codec::decode(value)? },
-        Kind::Removed => CacheEvent::Removed { group, key },
-        Kind::Expired => CacheEvent::Expired { group, key },
+        Kind::Removed(_) => CacheEvent::Removed { group, key },
+        Kind::Expired(_) => CacheEvent::Expired { group, key },
     })
 }

@@ -146,9 +146,13 @@ impl Checkout {
     }
 }
 
-/// A random group name: 32 hexadecimal digits, 128 bits of chance.
-pub(crate) fn mint() -> Bytes {
-    Bytes::from(format!("{:032x}", rand::random::<u128>()).into_bytes())
+/// Bytes of a minted name, each a hexadecimal digit.
+pub(crate) const MINTED: usize = 36;
+
+/// A random group name: 36 hexadecimal digits. Of their 144 bits of chance at least 138 are left when
+/// it is chosen for its primary among 64 members.
+pub(crate) fn mint() -> [u8; MINTED] {
+    rand::random::<[u8; MINTED]>().map(|chance| b"0123456789abcdef"[usize::from(chance & 15)])
 }
 
 /// Removes what is in a map, page by page.
@@ -223,10 +227,10 @@ pub enum Kind {
     Created(Bytes),
     /// Another value.
     Changed(Bytes),
-    /// Removed by a caller.
-    Removed,
-    /// Its time was over.
-    Expired,
+    /// Removed by a caller: what it was.
+    Removed(Bytes),
+    /// Its time was over, or that of the entry by which its group lived: what it was.
+    Expired(Bytes),
 }
 
 /// A change of one entry.
@@ -357,8 +361,9 @@ pub trait Map: Send + Sync {
     /// [`MapError::Fenced`] when it was over already.
     async fn release(&self, checkout: &Checkout) -> Result<(), MapError>;
 
-    /// A random group name of 32 hexadecimal digits (128 bits of chance) whose primary is this
-    /// member where possible, so that its checkout costs no call.
+    /// A random group name of 36 hexadecimal digits whose primary is this member where possible, so
+    /// that its checkout costs no call. Whoever knows that primary, one of at most 64 members, has
+    /// 138 bits of chance to guess.
     fn mint_local(&self) -> Bytes;
 
     /// Who keeps a group, the primary first.

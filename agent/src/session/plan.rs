@@ -110,7 +110,8 @@ fn attribute(name: &str, value: Option<&bytes::Bytes>) -> Op {
 }
 
 fn timed(value: Vec<u8>, ttl: Option<Duration>) -> Put {
-    Put { value: value.into(), ttl, idle: None, stamp: 0 }
+    // A session is over whole: its attributes have no time of their own.
+    Put { ttl, ends_group: true, ..Put::of(value.into()) }
 }
 
 fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, SessionError> {

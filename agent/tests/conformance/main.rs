@@ -38,6 +38,8 @@ macro_rules! every {
                     a_batch_happens_whole_or_not_at_all,
                     revisions_rise_and_a_stale_one_is_refused,
                     an_entry_goes_when_its_time_is_over_or_when_it_was_idle,
+                    a_group_goes_whole_with_the_entry_by_which_it_lives,
+                    a_group_that_is_checked_out_stays_until_its_checkout_ends,
                     a_checkout_keeps_others_out_until_its_commit,
                     who_waits_for_a_checkout_gets_it_in_the_order_of_asking,
                     a_checkout_ends_by_itself_and_its_commit_is_fenced,

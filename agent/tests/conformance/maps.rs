@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_agent::engine::map::{
-    Batch, Cursor, Ending, Map, MapError, MapSpec, MapStats, Merging, Mode, Read,
+    Batch, Changes, Cursor, Ending, Kind, Map, MapError, MapSpec, MapStats, Merging, Mode, Read,
+    Watch,
 };
 use muster_agent::engine::{EngineError, Token};
-use muster_grid::{Expect, Rev};
+use muster_grid::{Expect, Op, Rev};
 
 use crate::fixture::{
     Cluster, PATIENCE, SHARED, copies, eventually, put, put_for, put_if, read, remove, soon, spec,
@@ -101,6 +102,71 @@ pub(crate) async fn an_entry_goes_when_its_time_is_over_or_when_it_was_idle(clus
         // A later put without a time stays.
         write(other, "ttl", put("k", "w")).await.unwrap();
         assert_eq!(read(map, "ttl", "k").await.as_deref(), Some("w"));
+    }
+}
+
+/// A group of an entry by which it lives, and of another that has no time of its own.
+fn living(ttl: Option<u64>, idle: Option<u64>) -> Vec<Op> {
+    let mut life = put_for("m", "life", ttl, idle);
+    life.put.as_mut().unwrap().ends_group = true;
+    vec![life, put("a", "attribute")]
+}
+
+pub(crate) async fn a_group_goes_whole_with_the_entry_by_which_it_lives(cluster: &Cluster) {
+    for mode in SHARED {
+        let maps = cluster.maps(&spec("lives", mode));
+        let mut watchers: Vec<Changes> = maps.iter().map(|map| map.watch(Watch::Primary)).collect();
+        let last = &maps[maps.len() - 1];
+        last.write(Batch::new(b"ttl", living(Some(50), None))).await.unwrap();
+        last.write(Batch::new(b"idle", living(None, Some(50)))).await.unwrap();
+        last.write(Batch::new(b"stays", living(Some(3_600_000), None))).await.unwrap();
+        eventually("no copy is left of two groups", || async {
+            let kept = 2 * copies(mode, cluster.len()) as u64;
+            maps.iter().map(|map| map.stats().entries).sum::<u64>() == kept
+        })
+        .await;
+        assert_eq!(read(&maps[0], "ttl", "a").await, None);
+        assert_eq!(read(&maps[0], "stays", "a").await.as_deref(), Some("attribute"));
+        // What was destroyed is told, in one change of each group.
+        let mut told = BTreeSet::new();
+        for watcher in &mut watchers {
+            while let Ok(change) = watcher.try_recv() {
+                if let Kind::Expired(was) = &change.kind {
+                    told.insert((text(&change.group), change.rev, text(&change.key), text(was)));
+                }
+            }
+        }
+        let told: Vec<_> = told.iter().map(|(g, _, k, v)| [&g[..], &k[..], &v[..]]).collect();
+        let of = |group| [[group, "a", "attribute"], [group, "m", "life"]];
+        assert_eq!(told, [of("idle"), of("ttl")].concat());
+    }
+}
+
+pub(crate) async fn a_group_that_is_checked_out_stays_until_its_checkout_ends(cluster: &Cluster) {
+    for mode in SHARED {
+        let maps = cluster.maps(&spec("stays", mode));
+        let (map, other) = (&maps[0], &maps[maps.len() - 1]);
+        let mut held = map.checkout(b"g", PATIENCE, PATIENCE).await.unwrap();
+        map.commit(&mut held, living(Some(50), None), Ending::Keep).await.unwrap();
+        let is_over = || async { read(other, "g", "m").await.is_none() };
+        eventually("its time is over for all others", is_over).await;
+        assert_eq!(read(other, "g", "a").await, None);
+        // Whoever has it finds it as it was, and it lives on.
+        let expected = Expect::Rev(held.entries.rev);
+        let ops = vec![put_if("m", expected, "more"), put_if("a", expected, "attribute")];
+        map.commit(&mut held, ops, Ending::Release).await.unwrap();
+        assert_eq!(read(other, "g", "m").await.as_deref(), Some("more"));
+
+        let mut held = map.checkout(b"g", PATIENCE, PATIENCE).await.unwrap();
+        map.commit(&mut held, living(Some(50), None), Ending::Keep).await.unwrap();
+        eventually("its time is over for all others", is_over).await;
+        let kept = 2 * copies(mode, cluster.len()) as u64;
+        assert_eq!(maps.iter().map(|map| map.stats().entries).sum::<u64>(), kept);
+        map.release(&held).await.unwrap();
+        eventually("it is gone with the checkout", || async {
+            maps.iter().map(|map| map.stats().entries).sum::<u64>() == 0
+        })
+        .await;
     }
 }
 
@@ -263,7 +329,7 @@ pub(crate) async fn a_minted_group_is_owned_where_it_was_minted(cluster: &Cluste
         for (engine, map) in cluster.engines.iter().zip(cluster.maps(&spec("mints", mode))) {
             for _ in 0..10 {
                 let group = map.mint_local();
-                assert!(group.len() == 32 && group.iter().all(u8::is_ascii_hexdigit));
+                assert!(group.len() == 36 && group.iter().all(u8::is_ascii_hexdigit));
                 assert_eq!(map.owners(&group)[0], engine.group().local());
                 minted.insert(group);
             }

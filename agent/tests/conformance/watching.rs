@@ -13,8 +13,8 @@ fn told(change: &Change) -> String {
     let kind = match &change.kind {
         Kind::Created(value) => format!("created {}", text(value)),
         Kind::Changed(value) => format!("changed {}", text(value)),
-        Kind::Removed => "removed".to_owned(),
-        Kind::Expired => "expired".to_owned(),
+        Kind::Removed(was) => format!("removed {}", text(was)),
+        Kind::Expired(was) => format!("expired {}", text(was)),
     };
     format!("{} {kind}", text(&change.key))
 }
@@ -26,7 +26,7 @@ fn seen(watcher: &mut Changes, into: &mut Vec<Change>) {
     }
 }
 
-const STORY: [&str; 4] = ["k created 1", "k changed 2", "k removed", "t created 3"];
+const STORY: [&str; 4] = ["k created 1", "k changed 2", "k removed 2", "t created 3"];
 
 async fn tell_story(map: &std::sync::Arc<dyn muster_agent::engine::Map>) {
     write(map, "g", put("k", "1")).await.unwrap();
@@ -39,7 +39,7 @@ async fn tell_story(map: &std::sync::Arc<dyn muster_agent::engine::Map>) {
 fn check_story(seen: &[Change]) {
     let told: Vec<String> = seen.iter().map(told).collect();
     assert_eq!(told[..4], STORY);
-    assert_eq!(told[4..], ["t expired"]);
+    assert_eq!(told[4..], ["t expired 3"]);
     assert!(seen.windows(2).all(|pair| pair[0].rev < pair[1].rev), "{seen:?}");
 }
 

@@ -153,11 +153,8 @@ async fn once(
     group: &Bytes,
     value: &Bytes,
 ) -> Result<(), MapError> {
-    let op = |key: &[u8]| Op {
-        key: key.into(),
-        expect: Expect::Any,
-        put: Some(Put { value: value.clone(), ttl: None, idle: None, stamp: 0 }),
-    };
+    let op =
+        |key: &[u8]| Op { key: key.into(), expect: Expect::Any, put: Some(Put::of(value.clone())) };
     match work {
         Work::PutHere | Work::PutAnywhere => {
             map.write(Batch { group: group.clone(), ops: vec![op(b"v")], token: None }).await?;

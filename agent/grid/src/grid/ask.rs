@@ -127,7 +127,8 @@ impl Grid {
             && view.epoch == self.promised
             && self.is_complete(row)
         {
-            let entries = self.store(row).map(|store| store.entries(group)).unwrap_or_default();
+            let entries = self.store(row).map(|store| store.entries_at(group, now));
+            let entries = entries.unwrap_or_default();
             return self.finish(&ask, Reply::Entries(entries));
         }
         let Some(primary) = primary else {

@@ -63,7 +63,8 @@ impl Grid {
         self.expire(row, group, now);
         let Some((_, store)) = self.primary_of(row) else { return };
         store.touch(group, now);
-        let reply = Reply::Entries(store.entries(group));
+        // What is over may still be there for whoever has checked the group out.
+        let reply = Reply::Entries(store.entries_at(group, now));
         self.confirm(asker, row, reply, now);
     }
 
@@ -120,11 +121,12 @@ impl Grid {
     }
 
     /// Entries of a group whose time is over go by a write like any other, before whatever is asked
-    /// of the group: all owners agree, and nobody sees them come back.
+    /// of the group: all owners agree, and nobody sees them come back. Not while the group is
+    /// checked out: whoever works with it keeps it.
     pub(super) fn expire(&mut self, row: RowId, group: &Group, now: Moment) {
-        let Some((_, store)) = self.primary_of(row) else { return };
+        let Some((primary, store)) = self.primary_of(row) else { return };
         let keys = store.expired(group, now);
-        if keys.is_empty() {
+        if keys.is_empty() || primary.locks.of(group.place(), now).is_some() {
             return;
         }
         self.stats.expired += keys.len() as u64;

@@ -24,7 +24,7 @@ impl Grid {
         if !row.is_complete {
             return None;
         }
-        let entry = row.store.peek(place, name, key).filter(|entry| !entry.is_over(now));
+        let entry = row.store.peek(place, name, key, now);
         Some(entry.map(|entry| &entry.value))
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Grid, Out};
 use crate::message::Message;
+use crate::segment::Group;
 use muster_cluster::{Moment, NodeId, RowId};
 
 /// Entries' groups of one row that are looked at for expiry in one go: the rest at the next tick.
@@ -84,11 +85,15 @@ impl Grid {
     /// Lets go what is over in a row.
     pub(super) fn expire_due(&mut self, row: RowId, now: Moment) {
         let table = self.table_of(row);
-        // A bounded number at a time: the rest at the next tick.
-        for _ in 0..MOST_EXPIRED {
-            let due = self.primary_of(row).and_then(|(_, store)| store.first_expired(table, now));
-            let Some(group) = due else { break };
-            self.expire(row, &group, now);
+        let Some((primary, store)) = self.primary_of(row) else { return };
+        if store.has_deadlines() {
+            let is_free = |group: &Group| primary.locks.of(group.place(), now).is_none();
+            // A bounded number at a time: the rest at the next tick.
+            let due: Vec<Group> =
+                store.due(table, now).filter(is_free).take(MOST_EXPIRED).collect();
+            for group in due {
+                self.expire(row, &group, now);
+            }
         }
         self.settle(row, now);
     }

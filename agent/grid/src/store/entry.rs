@@ -24,6 +24,7 @@ pub struct Entry {
 /// When an entry goes, by this member's clock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Time {
+    ends_group: bool,
     ttl: Option<Duration>,
     idle: Option<Duration>,
     ends: Option<Moment>,
@@ -37,7 +38,8 @@ impl Entry {
         let time = put.expires().then(|| {
             let at = |after: Option<Duration>| after.map(|after| now.saturating_add(after));
             let (ends, idle_ends) = (at(put.ttl), at(put.idle));
-            Box::new(Time { ttl: put.ttl, idle: put.idle, ends, idle_ends })
+            let Put { ttl, idle, ends_group, .. } = *put;
+            Box::new(Time { ends_group, ttl, idle, ends, idle_ends })
         });
         let sum = entry_sum(place, key, &put.value, rev);
         Self { value: put.value.clone(), rev, stamp: put.stamp, sum, time }
@@ -55,11 +57,19 @@ impl Entry {
         self.time.is_some() && self.deadline().is_some_and(|ends| ends <= now)
     }
 
+    /// Whether its group goes with it when its time is over.
+    pub(super) fn ends_group(&self) -> bool {
+        self.time.as_ref().is_some_and(|time| time.ends_group)
+    }
+
     /// As it was put.
     #[must_use]
     pub fn put(&self) -> Put {
-        let (ttl, idle) = self.time.as_ref().map_or((None, None), |time| (time.ttl, time.idle));
-        Put { value: self.value.clone(), ttl, idle, stamp: self.stamp }
+        let put = Put { stamp: self.stamp, ..Put::of(self.value.clone()) };
+        match self.time.as_deref() {
+            Some(&Time { ends_group, ttl, idle, .. }) => Put { ends_group, ttl, idle, ..put },
+            None => put,
+        }
     }
 
     /// As it is sent to another member: with what is left of its time.
@@ -127,16 +137,34 @@ impl Held {
         self.entries.iter().filter_map(|(_, entry)| entry.deadline()).min()
     }
 
-    /// Whether a read has moved a deadline.
+    /// Whether a read has moved a deadline. What is over stays over.
     pub(super) fn touch(&mut self, now: Moment) -> bool {
         let mut moved = false;
         for (_, entry) in &mut self.entries {
-            if entry.is_touched_by_reads() {
+            if entry.is_touched_by_reads() && !entry.is_over(now) {
                 entry.touch(now);
                 moved = true;
             }
         }
         moved
+    }
+
+    /// Keys of what is over: all, where an entry is over by which the group lives.
+    pub(super) fn over(&self, now: Moment) -> Vec<Bytes> {
+        let has_ended = self.has_ended(now);
+        let over = self.entries.iter().filter(|(_, entry)| has_ended || entry.is_over(now));
+        over.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether an entry is over by which the group lives.
+    fn has_ended(&self, now: Moment) -> bool {
+        let ends = |entry: &Entry| entry.ends_group() && entry.is_over(now);
+        self.due.is_some_and(|due| due <= now) && self.entries.iter().any(|(_, e)| ends(e))
+    }
+
+    /// One entry, unless its time is over.
+    pub(super) fn get_at(&self, key: &[u8], now: Moment) -> Option<&Entry> {
+        self.get(key).filter(|entry| !entry.is_over(now) && !self.has_ended(now))
     }
 
     /// Nothing is left that anybody could ask for.
@@ -147,6 +175,9 @@ impl Held {
     /// What is there, but for what is over.
     pub(super) fn entries(&self, now: Option<Moment>) -> Entries {
         let mut entries = Entries { rev: self.rev, ..Entries::default() };
+        if now.is_some_and(|now| self.has_ended(now)) {
+            return entries;
+        }
         for (key, entry) in &self.entries {
             if now.is_none_or(|now| !entry.is_over(now)) {
                 entries.entries.insert(key.clone(), (entry.value.clone(), entry.rev));

@@ -166,9 +166,9 @@ fn listeners_hear_each_change_in_order_from_the_primary_and_from_each_copy() {
     let expected = [
         Kind::Created(b"a".into()),
         Kind::Changed(b"b".into()),
-        Kind::Removed,
+        Kind::Removed(b"b".into()),
         Kind::Created(b"c".into()),
-        Kind::Expired,
+        Kind::Expired(b"c".into()),
     ];
     assert_eq!(kinds(true), expected);
     assert_eq!(kinds(false), expected);

@@ -161,10 +161,10 @@ impl Told {
             let kind = match kind {
                 muster_grid::Kind::Created(value) => Kind::Created(value),
                 muster_grid::Kind::Changed(value) => Kind::Changed(value),
-                muster_grid::Kind::Removed => Kind::Removed,
-                muster_grid::Kind::Expired => {
+                muster_grid::Kind::Removed(was) => Kind::Removed(was),
+                muster_grid::Kind::Expired(was) => {
                     self.expired.fetch_add(u64::from(is_primary), Ordering::Relaxed);
-                    Kind::Expired
+                    Kind::Expired(was)
                 }
             };
             let change = Change { group: group.name.clone(), key, kind, rev };
@@ -323,7 +323,7 @@ impl Map for SharedMap {
                 }
                 minted = mint();
             }
-            minted
+            minted[..].into()
         })
     }
 

@@ -253,7 +253,7 @@ impl Map for LocalMap {
     }
 
     fn mint_local(&self) -> Bytes {
-        mint()
+        mint()[..].into()
     }
 
     fn owners(&self, _: &[u8]) -> Vec<Member> {

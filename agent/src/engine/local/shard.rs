@@ -70,6 +70,7 @@ struct Entry {
     rev: Rev,
     ends: Option<Instant>,
     idle: Option<(Duration, Instant)>,
+    ends_group: bool,
 }
 
 /// A caller that waits for a group.
@@ -95,11 +96,30 @@ impl Held {
         self.find(key).ok().map(|at| &self.entries[at].1)
     }
 
-    fn snapshot(&self) -> Entries {
+    /// What is there, but for what is over, which whoever has the group still keeps.
+    fn snapshot(&self, now: Instant) -> Entries {
+        let has_ended = self.has_ended(now);
         let entries = (self.entries.iter())
+            .filter(|(_, entry)| !has_ended && !entry.is_over(now))
             .map(|(key, entry)| (key.clone(), (entry.value.clone(), entry.rev)))
             .collect();
         Entries { entries, rev: self.rev }
+    }
+
+    /// Whether an entry is over by which the group lives.
+    fn has_ended(&self, now: Instant) -> bool {
+        self.entries.iter().any(|(_, entry)| entry.ends_group && entry.is_over(now))
+    }
+
+    /// Keys of what is over: all, where an entry is over by which the group lives.
+    fn over(&self, now: Instant) -> Vec<Bytes> {
+        let has_ended = self.has_ended(now);
+        let over = self.entries.iter().filter(|(_, entry)| has_ended || entry.is_over(now));
+        over.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn has_live(&self, now: Instant) -> bool {
+        !self.has_ended(now) && self.entries.iter().any(|(_, entry)| !entry.is_over(now))
     }
 
     /// A token is remembered for good: a holder that was frozen may wake at any time.
@@ -116,7 +136,12 @@ impl Held {
 impl Entry {
     fn new(put: Put, rev: Rev, now: Instant) -> Self {
         let idle = put.idle.map(|idle| (idle, later(now, idle)));
-        Self { value: put.value, rev, ends: put.ttl.map(|ttl| later(now, ttl)), idle }
+        let (ends, ends_group) = (put.ttl.map(|ttl| later(now, ttl)), put.ends_group);
+        Self { value: put.value, rev, ends, idle, ends_group }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|ends| ends <= now)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -163,14 +188,17 @@ impl Shard {
     pub(super) fn entries(&mut self, group: &[u8], now: Instant) -> Entries {
         self.settle(group, now);
         self.touch(group, now);
-        self.groups.get(group).map(Held::snapshot).unwrap_or_default()
+        self.groups.get(group).map(|held| held.snapshot(now)).unwrap_or_default()
     }
 
     /// One value, unless its time is over. It changes nothing.
     pub(super) fn peek(&self, group: &[u8], key: &[u8]) -> Option<Bytes> {
-        let entry = self.groups.get(group)?.entry(key)?;
+        let held = self.groups.get(group)?;
+        let entry = held.entry(key)?;
         // The clock is read only where it counts.
-        let is_over = entry.deadline().is_some_and(|ends| ends <= Instant::now());
+        let expires = held.entries.iter().any(|(_, entry)| entry.deadline().is_some());
+        let now = expires.then(Instant::now);
+        let is_over = now.is_some_and(|now| entry.is_over(now) || held.has_ended(now));
         (!is_over).then(|| entry.value.clone())
     }
 
@@ -253,13 +281,13 @@ impl Shard {
         self.expire(now);
         let is_after = |name: &Bytes| after.is_none_or(|after| name[..] > *after);
         let mut names: Vec<&Bytes> = (self.groups.iter())
-            .filter(|(name, held)| !held.entries.is_empty() && is_after(name))
+            .filter(|(name, held)| is_after(name) && held.has_live(now))
             .map(|(name, _)| name)
             .collect();
         names.sort_unstable();
         let more = names.len() > most;
         let page = names.into_iter().take(most);
-        (page.map(|name| (name.clone(), self.groups[name].snapshot())).collect(), more)
+        (page.map(|name| (name.clone(), self.groups[name].snapshot(now))).collect(), more)
     }
 
     /// Drops entries that another process has changed. Nobody is told: nothing happened to them.
@@ -300,28 +328,42 @@ impl Shard {
         self.deadlines.first().map(|(ends, ..)| *ends)
     }
 
-    /// Ends of a group what is over: entries, and its checkout.
+    /// Ends of a group what is over: its checkout, and entries unless it is checked out.
     fn settle(&mut self, group: &[u8], now: Instant) {
         let Some(held) = self.groups.get(group) else { return };
-        let is_over = |entry: &Entry| entry.deadline().is_some_and(|ends| ends <= now);
-        let over: Vec<Bytes> = (held.entries.iter())
-            .filter(|(_, entry)| is_over(entry))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let lock_over = held.lock.is_some_and(|(_, ends)| ends <= now);
-        if !over.is_empty() {
-            self.counts.expired += over.len() as u64;
-            let rev = self.next_rev();
-            let name = Bytes::from(group);
-            for key in over {
-                self.remove(&name, &key, rev, Kind::Expired);
+        match held.lock {
+            Some((_, ends)) if ends <= now => {
+                self.counts.rollbacks += 1;
+                self.unlock(group, now);
+            }
+            // Whoever works with it keeps it. What is over goes when the checkout ends.
+            Some(_) => self.postpone(group, now),
+            None => {
+                self.end_entries(group, now);
+                self.forget(group);
             }
         }
-        if lock_over {
-            self.counts.rollbacks += 1;
-            self.unlock(group, now);
-        } else {
-            self.forget(group);
+    }
+
+    fn end_entries(&mut self, group: &[u8], now: Instant) {
+        let over = self.groups.get(group).map(|held| held.over(now)).unwrap_or_default();
+        if over.is_empty() {
+            return;
+        }
+        self.counts.expired += over.len() as u64;
+        let (rev, name) = (self.next_rev(), Bytes::from(group));
+        for key in over {
+            self.remove(&name, &key, rev, Kind::Expired);
+        }
+    }
+
+    /// What is over waits for the end of the checkout, and for no time.
+    fn postpone(&mut self, group: &[u8], now: Instant) {
+        let Self { groups, deadlines, .. } = self;
+        for (key, entry) in groups.get(group).map(|held| &held.entries).into_iter().flatten() {
+            if let Some(ends) = entry.deadline().filter(|ends| *ends <= now) {
+                deadlines.remove(&(ends, Bytes::from(group), Timer::Entry(key.clone())));
+            }
         }
     }
 
@@ -330,6 +372,9 @@ impl Shard {
         for (key, entry) in &mut held.entries {
             let Some((idle, _)) = entry.idle else { continue };
             let before = entry.deadline();
+            if before.is_some_and(|ends| ends <= now) {
+                continue;
+            }
             entry.idle = Some((idle, later(now, idle)));
             let after = entry.deadline();
             if before != after {
@@ -368,7 +413,7 @@ impl Shard {
         let ends = later(now, hold);
         let held = self.groups.entry(group.clone()).or_default();
         held.lock = Some((fence, ends));
-        let entries = held.snapshot();
+        let entries = held.snapshot(now);
         self.deadlines.insert((ends, group.clone(), Timer::Hold));
         Checkout { group: group.clone(), entries, fence }
     }
@@ -380,6 +425,7 @@ impl Shard {
         if let Some((_, ends)) = held.lock.take() {
             self.deadlines.remove(&(ends, name.clone(), Timer::Hold));
         }
+        self.end_entries(group, now);
         while let Some(held) = self.groups.get_mut(group)
             && let Some(waiter) = held.waiting.pop_front()
         {
@@ -467,7 +513,7 @@ impl Shard {
         self.tell(group, key, kind, rev);
     }
 
-    fn remove(&mut self, group: &Bytes, key: &Bytes, rev: Rev, kind: Kind) -> bool {
+    fn remove(&mut self, group: &Bytes, key: &Bytes, rev: Rev, kind: fn(Bytes) -> Kind) -> bool {
         let Some(held) = self.groups.get_mut(group) else { return false };
         let Ok(at) = held.find(key) else { return false };
         let (key, old) = held.entries.remove(at);
@@ -475,7 +521,7 @@ impl Shard {
         self.counts.entries -= 1;
         self.counts.bytes -= (key.len() + old.value.len()) as u64;
         self.stop(group, &key, old.deadline());
-        self.tell(group, key, kind, rev);
+        self.tell(group, key, kind(old.value), rev);
         true
     }
 
@@ -547,6 +593,22 @@ mod tests {
         assert_eq!(shard.counts.expired, 1);
         assert_eq!(shard.expire(now + 4 * SECOND), None);
         assert_eq!((shard.counts.expired, shard.counts.entries, shard.counts.bytes), (2, 0, 0));
+        assert!(shard.groups.is_empty() && shard.deadlines.is_empty());
+    }
+
+    #[test]
+    fn a_group_that_is_checked_out_is_over_only_when_its_checkout_is() {
+        let (mut shard, now) = (Shard::default(), Instant::now());
+        let group = Bytes::from(&b"g"[..]);
+        let value = Put { ttl: Some(SECOND), ends_group: true, ..Put::new(b"v") };
+        put(&mut shard, b"g", value, now);
+        let checkout = shard.checkout(&group, 3 * SECOND, true, now);
+        assert!(matches!(checkout, Ok(Answer::Now(_))));
+        assert_eq!(shard.expire(now + 2 * SECOND), Some(now + 3 * SECOND));
+        assert_eq!(shard.entries(b"g", now + 2 * SECOND).entries.len(), 0);
+        assert_eq!((shard.counts.expired, shard.counts.entries), (0, 1));
+        assert_eq!(shard.expire(now + 3 * SECOND), None);
+        assert_eq!((shard.counts.expired, shard.counts.entries), (1, 0));
         assert!(shard.groups.is_empty() && shard.deadlines.is_empty());
     }
 
