@@ -1,13 +1,28 @@
 //! One value in caches of the four modes, on three members: who has a copy, who reads it, and what
-//! is left when the member that put it has gone.
+//! is left when the member that put it has gone. With `--clustered` it is one member of a cluster
+//! of processes: each counts itself in, and which caches show it the others is the mode's doing.
 
+use clap::Parser;
 use muster_agent::{Cache, Cluster, Mode};
 use muster_examples::cluster::members;
+use muster_examples::clustered::Node;
+use muster_examples::ending::Ending;
 
 const MODES: [Mode; 4] = [Mode::Local, Mode::Invalidated, Mode::Distributed, Mode::Replicated];
 
+/// One value in caches of the four modes
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    node: Node,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let Options { node } = Options::parse();
+    if node.clustered {
+        return one_of_many(&node).await;
+    }
     let members = members(3).await?;
     println!("{} members", members.len());
     let key = "greeting".to_owned();
@@ -30,6 +45,21 @@ async fn main() -> anyhow::Result<()> {
     for member in &members[1..] {
         member.leave().await;
     }
+    Ok(())
+}
+
+/// One process of a cluster, until it is asked to end.
+async fn one_of_many(node: &Node) -> anyhow::Result<()> {
+    let mut ending = Ending::new(false)?;
+    let member = node.join().await?;
+    println!("member {} at {}", member.me().name, member.me().address);
+    for mode in MODES {
+        let cache = member.cache::<String, u32>(&format!("{mode:?} count")).mode(mode).create()?;
+        let counted = cache.update(&"nodes".to_owned(), |old| Some(old.unwrap_or(0) + 1)).await?;
+        println!("{mode:?}: {} counted", counted.unwrap_or(0));
+    }
+    ending.asked().await;
+    member.leave().await;
     Ok(())
 }
 

@@ -1,10 +1,14 @@
 //! Commands to members of a cluster: to one, to all, to all others; and a member that has left.
+//! With `--clustered` it is one member of a cluster of processes, and tells the others to add.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use clap::Parser;
 use muster_agent::cluster::CommandError;
 use muster_agent::{Cluster, Command, CommandDispatcher, MemberId, Targets};
 use muster_examples::cluster::members;
+use muster_examples::clustered::Node;
+use muster_examples::ending::Ending;
 use serde::{Deserialize, Serialize};
 
 /// What a shop's members can be told.
@@ -43,8 +47,19 @@ impl Command for Stock {
     }
 }
 
+/// Commands to members of a cluster
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    node: Node,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let Options { node } = Options::parse();
+    if node.clustered {
+        return one_of_many(&node).await;
+    }
     let members = members(3).await?;
     let stocks = members.iter().map(dispatcher).collect::<anyhow::Result<Vec<_>>>()?;
     let (me, second) = (members[0].me().id, members[1].me().id);
@@ -67,6 +82,18 @@ async fn main() -> anyhow::Result<()> {
     println!("all: {}", told(&stocks[0], Targets::All, &Stock::Count).await?);
     members[2].leave().await;
     members[0].leave().await;
+    Ok(())
+}
+
+/// One process of a cluster, until it is asked to end.
+async fn one_of_many(node: &Node) -> anyhow::Result<()> {
+    let mut ending = Ending::new(false)?;
+    let member = node.join().await?;
+    let stock = dispatcher(&member)?;
+    println!("member {} at {}", member.me().name, member.me().address);
+    println!("all: {}", told(&stock, Targets::All, &Stock::Add(10)).await?);
+    ending.asked().await;
+    member.leave().await;
     Ok(())
 }
 

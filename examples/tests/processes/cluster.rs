@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// One process of a cluster of this name; the first one there is told of nobody.
+fn node(program: &str, name: &str, others: Option<&str>) -> (Program, String) {
+    let cluster = format!("examples-{}-{}", std::process::id(), program.len());
+    let mut args = vec!["--clustered", "--node-name", name, "--cluster-port", "0"];
+    args.extend(["--cluster-name", &cluster]);
+    args.extend(others.iter().flat_map(|others| ["--cluster-member", others]));
+    let mut program = Program::start(program, &args);
+    let line = program.line();
+    let address = line.strip_prefix(&format!("member {name} at ")).expect("its first words");
+    let address = address.to_owned();
+    (program, address)
+}
+
 fn said(program: &str) -> Vec<String> {
     let mut program = Program::start(program, &[]);
     let mut said = String::new();
@@ -40,4 +53,35 @@ fn commands_reach_one_all_or_the_others_and_nobody_waits_for_who_has_left() {
         "all: node1 10, node3 10",
     ];
     assert_eq!(said(env!("CARGO_BIN_EXE_dispatcher")), expected);
+}
+
+#[test]
+fn clustered_processes_count_each_other_in_the_caches_that_are_shared() {
+    let modes = env!("CARGO_BIN_EXE_cache_modes");
+    let (mut one, address) = node(modes, "one", None);
+    for mode in ["Local", "Invalidated", "Distributed", "Replicated"] {
+        assert_eq!(one.line(), format!("{mode}: 1 counted"));
+    }
+    let (mut two, _) = node(modes, "two", Some(&address));
+    let counted = [("Local", 1), ("Invalidated", 1), ("Distributed", 2), ("Replicated", 2)];
+    for (mode, counted) in counted {
+        assert_eq!(two.line(), format!("{mode}: {counted} counted"));
+    }
+    for node in [&mut one, &mut two] {
+        node.terminate();
+        assert!(node.ends().success());
+    }
+}
+
+#[test]
+fn clustered_processes_do_each_others_commands() {
+    let dispatcher = env!("CARGO_BIN_EXE_dispatcher");
+    let (mut one, address) = node(dispatcher, "one", None);
+    assert_eq!(one.line(), "all: one 10");
+    let (mut two, _) = node(dispatcher, "two", Some(&address));
+    assert_eq!(two.line(), "all: one 20, two 10");
+    for node in [&mut one, &mut two] {
+        node.terminate();
+        assert!(node.ends().success());
+    }
 }
