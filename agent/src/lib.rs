@@ -32,6 +32,7 @@ mod builder;
 pub mod cache;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod channel;
+mod checkouts;
 pub mod cluster;
 mod deployment;
 mod discovery;

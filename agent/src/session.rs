@@ -15,7 +15,7 @@
 //! | `attributes` | attributes as entries: what is there, what has changed |
 //! | `metadata` | what is known of a session beside its attributes |
 //! | `plan` | what a request's end writes |
-//! | `commit` | writes it, and finds out what became of a write whose answer was lost |
+//! | `commit` | writes it |
 //! | `immutable` | which values a shared reference cannot change |
 //! | `error` | what can go wrong, in the user's words |
 

@@ -13,7 +13,8 @@ use super::metadata::Metadata;
 use super::plan;
 use super::request::SessionRequest;
 use super::settings::{SessionsBuilder, Settings};
-use crate::engine::map::{Checkout, Read};
+use crate::checkouts::{Checkouts, Held};
+use crate::engine::map::Read;
 use crate::engine::{Engine, Map};
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
@@ -40,7 +41,7 @@ pub struct ReadSession {
 
 /// A session as it was found under a checkout.
 pub(super) struct Found {
-    pub(super) checkout: Checkout,
+    pub(super) held: Held,
     pub(super) metadata: Metadata,
     pub(super) attributes: Attributes,
 }
@@ -96,30 +97,18 @@ impl Sessions {
 
     /// Checks a session out; none where there is none of that id.
     pub(super) async fn check_out(&self, id: &Bytes) -> Result<Option<Found>, SessionError> {
-        let Inner { map, settings, .. } = &*self.inner;
-        let checkout = map.checkout(id, settings.lock_wait, settings.longest_request).await?;
-        let parsed = self.parse(&checkout.entries);
-        if let Ok(Some((metadata, attributes))) = parsed {
-            return Ok(Some(Found { checkout, metadata, attributes }));
-        }
-        self.give_back(checkout);
-        parsed.map(|_| None)
+        let held = self.checkouts().check_out(id).await?;
+        let parsed = self.parse(held.entries())?;
+        Ok(parsed.map(|(metadata, attributes)| Found { held, metadata, attributes }))
+    }
+
+    pub(super) fn checkouts(&self) -> Checkouts<'_> {
+        let Inner { engine, map, settings, .. } = &*self.inner;
+        Checkouts { engine, map, wait: settings.lock_wait, hold: settings.longest_request }
     }
 
     fn parse(&self, entries: &Entries) -> Result<Option<(Metadata, Attributes)>, SessionError> {
         plan::parse(entries, self.inner.settings.granularity)
-    }
-
-    /// Gives a checkout back unchanged, in the background.
-    pub(super) fn give_back(&self, checkout: Checkout) {
-        // Without a runtime the hold's end gives it back.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let map = self.inner.map.clone();
-        runtime.spawn(async move {
-            if let Err(error) = map.release(&checkout).await {
-                tracing::debug!(%error, "a session is given back by its hold's end");
-            }
-        });
     }
 }
 

@@ -11,6 +11,7 @@ use super::error::SessionError;
 use super::handle::Session;
 use super::manager::{Found, ReadSession, Sessions};
 use super::metadata::{Metadata, now_ms};
+use crate::checkouts::Held;
 
 /// One request's session. Clones are the same one. Dropping the last one without
 /// [`SessionRequest::finish`] gives the session back unchanged.
@@ -45,12 +46,6 @@ pub(super) struct Open {
     pub(super) is_new: bool,
     pub(super) metadata: Metadata,
     pub(super) attributes: Attributes,
-}
-
-/// A checkout, and its group.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) checkout: crate::engine::map::Checkout,
 }
 
 /// What a request has done to its session: what its answer must tell the client.
@@ -139,30 +134,14 @@ impl Inner {
         if let Some(id) = &self.asked
             && let Some(found) = self.sessions.check_out(id).await?
         {
-            let Found { checkout, mut metadata, attributes } = found;
+            let Found { held, mut metadata, attributes } = found;
             metadata.accessed_ms = now;
             let id = Some(id.clone());
-            return Ok(Open {
-                found: Some(Held { checkout }),
-                id,
-                is_new: false,
-                metadata,
-                attributes,
-            });
+            return Ok(Open { found: Some(held), id, is_new: false, metadata, attributes });
         }
         let metadata = Metadata::new(now, self.sessions.inner.settings.max_inactive);
         let attributes = Attributes::default();
         Ok(Open { found: None, id: None, is_new: true, metadata, attributes })
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let State::Open(open) = std::mem::replace(self.state.get_mut(), State::Finished)
-            && let Some(held) = open.found
-        {
-            self.sessions.give_back(held.checkout);
-        }
     }
 }
 
