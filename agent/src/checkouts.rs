@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Op};
 
-use crate::engine::map::{Batch, Checkout, Ending, MapError};
+use crate::engine::map::{Batch, Checkout, Ending, MapError, Read};
 use crate::engine::{Engine, Map};
 
 /// How often a write that was cut off by a view change is tried again.
@@ -35,10 +35,21 @@ pub(crate) struct Held {
 // === impl Checkouts ===
 
 impl Checkouts<'_> {
-    /// The group's lock and its entries.
+    /// The group's lock and its entries. Nobody confirms what is in it before the commit does; that
+    /// nothing is in it is confirmed.
     pub(crate) async fn check_out(&self, group: &[u8]) -> Result<Held, MapError> {
-        let checkout = self.map.checkout(group, self.wait, self.hold).await?;
-        Ok(Held { map: self.map.clone(), checkout, is_over: false })
+        for _ in 0..TRIES {
+            let checkout = self.map.checkout(group, self.wait, self.hold).await?;
+            let held = Held { map: self.map.clone(), checkout, is_over: false };
+            // A primary that was replaced and does not know it yet has nothing of what was created
+            // since: that there is no such group all owners must say.
+            if !held.entries().entries.is_empty()
+                || self.map.get(group, Read::Confirmed).await?.entries.is_empty()
+            {
+                return Ok(held);
+            }
+        }
+        Err(MapError::Unavailable)
     }
 
     /// Writes a group that nobody knows yet; one of its operations expects that its key is absent.
@@ -78,6 +89,7 @@ impl Checkouts<'_> {
         has_stood: impl Fn(&Entries) -> bool,
     ) -> Result<(), MapError> {
         let life = self.engine.group().local().id;
+        let mut may_stand = false;
         for _ in 0..TRIES {
             let seen = held.checkout.entries.clone();
             match self.map.commit(&mut held.checkout, ops.clone(), Ending::Release).await {
@@ -88,6 +100,7 @@ impl Checkouts<'_> {
                 Err(error @ (MapError::Fenced | MapError::Unknown)) => {
                     // Nobody knows whether the group is still this caller's: then it is given back.
                     held.is_over = error == MapError::Fenced;
+                    may_stand |= error == MapError::Unknown;
                     if self.engine.group().local().id != life {
                         return Err(error);
                     }
@@ -97,10 +110,10 @@ impl Checkouts<'_> {
             let group = held.checkout.group.clone();
             drop(held);
             held = self.check_out(&group).await?;
-            if has_stood(held.entries()) {
-                return Ok(());
-            }
-            if values(held.entries()) != values(&seen) {
+            // What is seen here may be this member's own copy alone, which is about to be replaced:
+            // what stands is written once more all the same, and so proven with all owners.
+            let stands = may_stand && has_stood(held.entries());
+            if !stands && values(held.entries()) != values(&seen) {
                 return Err(MapError::Fenced);
             }
         }
