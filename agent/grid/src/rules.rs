@@ -15,13 +15,15 @@ pub struct Rules {
     /// How far the row is acknowledged, given its last write, whether every other owner has said
     /// that its copy is the primary's, and the last write that all others have.
     pub acknowledged: fn(last: u64, are_synced: bool, everywhere: u64) -> Option<u64>,
+    /// Whether a commit stands, given whether its checkout is the one that counts.
+    pub commits: fn(is_held: bool) -> bool,
     /// Whether a lease may go to another, given how long ago it was renewed.
     pub lease_over: fn(since: Duration, lease: Duration) -> bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { takes, follows, acknowledged, lease_over }
+        Self { takes, follows, acknowledged, commits, lease_over }
     }
 }
 
@@ -35,6 +37,10 @@ fn follows(primary: NodeId, from: NodeId) -> bool {
 
 fn acknowledged(_last: u64, are_synced: bool, everywhere: u64) -> Option<u64> {
     are_synced.then_some(everywhere)
+}
+
+fn commits(is_held: bool) -> bool {
+    is_held
 }
 
 fn lease_over(since: Duration, lease: Duration) -> bool {

@@ -4,6 +4,9 @@ use fastrand::Rng;
 use muster_grid::Rules;
 use std::time::Duration;
 
+/// Browsers of a schedule with sessions.
+const BROWSERS: usize = 4;
+
 /// Which faults, and so which promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -28,6 +31,13 @@ pub enum Mutation {
     DropLate,
     /// A lease goes to the next without waiting for its end.
     NoLeaseWait,
+    /// A commit stands although its checkout is over.
+    NoFence,
+    /// A session that a checkout did not find counts as gone, although nobody confirmed it.
+    UnprovenMiss,
+    /// A commit of unknown end counts as one that stands when its member sees it, although nobody
+    /// confirmed it.
+    UnprovenStand,
 }
 
 impl std::str::FromStr for Mutation {
@@ -39,9 +49,13 @@ impl std::str::FromStr for Mutation {
             "ack-before-backup" => Ok(Self::AckBeforeBackup),
             "drop-late" => Ok(Self::DropLate),
             "no-lease-wait" => Ok(Self::NoLeaseWait),
+            "no-fence" => Ok(Self::NoFence),
+            "unproven-miss" => Ok(Self::UnprovenMiss),
+            "unproven-stand" => Ok(Self::UnprovenStand),
             _ => Err(format!(
                 "no such mutation: {word:?}; there are no-epoch-check, ack-before-backup, \
-                 drop-late and no-lease-wait"
+                 drop-late, no-lease-wait, no-fence, unproven-miss and \
+                 unproven-stand"
             )),
         }
     }
@@ -70,6 +84,8 @@ pub struct Case {
     pub wipes: bool,
     /// Members have different shares of the rows.
     pub is_weighted: bool,
+    /// Browsers with sessions. A seed has none by itself, so that its story stays what it was.
+    pub browsers: usize,
     /// A rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -97,8 +113,15 @@ impl Case {
             detection: Duration::from_millis(1_000),
             wipes: rng.bool(),
             is_weighted: rng.u8(0..3) == 0,
+            browsers: 0,
             mutation: None,
         }
+    }
+
+    /// The same with browsers that have sessions.
+    #[must_use]
+    pub fn with_sessions(self) -> Self {
+        Self { browsers: BROWSERS, ..self }
     }
 
     /// The same without quorum.
@@ -116,7 +139,9 @@ impl Case {
     pub fn rules(&self) -> Rules {
         let strict = Rules::default();
         match self.mutation {
-            None | Some(Mutation::DropLate) => strict,
+            None | Some(Mutation::DropLate | Mutation::UnprovenMiss | Mutation::UnprovenStand) => {
+                strict
+            }
             Some(Mutation::NoEpochCheck) => {
                 Rules { takes: |_, _, _| true, follows: |_, _| true, ..strict }
             }
@@ -124,6 +149,7 @@ impl Case {
                 Rules { acknowledged: |last, _, _| Some(last), ..strict }
             }
             Some(Mutation::NoLeaseWait) => Rules { lease_over: |_, _| true, ..strict },
+            Some(Mutation::NoFence) => Rules { commits: |_| true, ..strict },
         }
     }
 }

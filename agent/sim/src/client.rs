@@ -159,18 +159,23 @@ impl Clients {
         }
     }
 
-    /// Answers that came.
+    /// Answers that came, where nobody else waits for any.
     pub fn answers(&mut self, world: &mut World) {
         while !world.replies.is_empty() {
             for (id, reply) in std::mem::take(&mut world.replies) {
-                let at = self
-                    .clients
-                    .iter()
-                    .position(|client| client.id == id && !matches!(client.doing, Doing::Nothing));
-                if let Some(at) = at {
-                    self.ends(world, at, &reply);
-                }
+                self.answer(world, id, &reply);
             }
+        }
+    }
+
+    /// An answer that came.
+    pub fn answer(&mut self, world: &mut World, id: u64, reply: &Reply) {
+        let at = self
+            .clients
+            .iter()
+            .position(|client| client.id == id && !matches!(client.doing, Doing::Nothing));
+        if let Some(at) = at {
+            self.ends(world, at, reply);
         }
     }
 
@@ -241,14 +246,14 @@ impl Clients {
     }
 }
 
-fn bytes(number: u32) -> Bytes {
+pub(crate) fn bytes(number: u32) -> Bytes {
     number.to_be_bytes().as_slice().into()
 }
 
-fn number(bytes: &[u8]) -> u32 {
+pub(crate) fn number(bytes: &[u8]) -> u32 {
     bytes.try_into().map_or(u32::MAX, u32::from_be_bytes)
 }
 
-fn state(entries: &Entries) -> State {
+pub(crate) fn state(entries: &Entries) -> State {
     (entries.entries.iter()).map(|(key, (value, _))| (number(key), number(value))).collect()
 }

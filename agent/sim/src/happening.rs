@@ -47,6 +47,16 @@ pub enum Happening {
         /// Which.
         client: usize,
     },
+    /// A browser goes on.
+    Browser {
+        /// Which.
+        browser: usize,
+    },
+    /// A browser's request goes on at its member.
+    Visit {
+        /// Which.
+        visit: u64,
+    },
 }
 
 /// Something under way.

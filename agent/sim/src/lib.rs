@@ -10,6 +10,7 @@
 //! | `network` | packets, weather, cuts, and a plain failure detector |
 //! | `faults` | what goes wrong, and when it may |
 //! | `client` | what is asked of the cluster, and the histories of that |
+//! | `session` | browsers whose sessions the members keep, as a balancer would send them |
 //! | `linear` | whether a group's history can be put in one order |
 //! | `judge` | leases, locks, expiry, convergence |
 //! | `run` | one schedule, from its seed to its verdict |
@@ -22,6 +23,7 @@ pub mod judge;
 pub mod linear;
 pub mod network;
 pub mod run;
+pub mod session;
 pub mod world;
 
 pub use case::{Case, Kind, Mutation};

@@ -20,10 +20,14 @@ struct Arguments {
     /// The quorum, or 0 for none; otherwise the seed says.
     #[arg(long)]
     quorum: Option<u16>,
+    /// Adds browsers with sessions.
+    #[arg(long)]
+    sessions: bool,
     /// Tells the story of each schedule.
     #[arg(long)]
     trace: bool,
-    /// Breaks a rule on purpose: no-epoch-check, ack-before-backup, drop-late, no-lease-wait.
+    /// Breaks a rule on purpose: no-epoch-check, ack-before-backup, drop-late, no-lease-wait,
+    /// no-fence, unproven-miss, unproven-stand.
     #[arg(long)]
     mutation: Option<Mutation>,
     /// Goes on after so many violations at most.
@@ -39,6 +43,9 @@ fn main() -> ExitCode {
         let mut case = Case::of(seed, members, arguments.quorum.filter(|quorum| *quorum > 0));
         if arguments.quorum == Some(0) {
             case = case.without_quorum();
+        }
+        if arguments.sessions {
+            case = case.with_sessions();
         }
         case.mutation = arguments.mutation;
         let mut verdict = run(&case, arguments.trace);

@@ -5,6 +5,7 @@ use crate::client::Clients;
 use crate::faults::{fault, heal, heal_all};
 use crate::happening::Happening;
 use crate::judge::{LeaseWatch, converged, judge};
+use crate::session::{SessionCounts, Sessions};
 use crate::world::{Counts, MS, Time, World};
 
 /// What came of one schedule, or of many.
@@ -22,6 +23,8 @@ pub struct Verdict {
     pub operations: u64,
     /// Leases given or renewed.
     pub leases: u64,
+    /// What was done with sessions.
+    pub sessions: SessionCounts,
     /// The story, if it was wanted.
     pub trace: Option<String>,
 }
@@ -34,6 +37,7 @@ impl Verdict {
         self.acknowledged += other.acknowledged;
         self.operations += other.operations;
         self.leases += other.leases;
+        self.sessions = self.sessions.plus(other.sessions);
         let (sum, more) = (&mut self.counts, other.counts);
         sum.kills += more.kills;
         sum.cuts += more.cuts;
@@ -46,12 +50,14 @@ impl Verdict {
     /// All of it in one line.
     #[must_use]
     pub fn line(&self) -> String {
-        let (counts, grid) = (&self.counts, &self.counts.grid);
+        let (counts, grid, sessions) = (&self.counts, &self.counts.grid, &self.sessions);
         format!(
             "{}: {} schedules, {} violations; {} kills, {} cuts, {} promotions, {} transfers, \
              {} epoch refusals, {} merges, {} writes; {} views, {} leaves, {} renewals, \
              {} operations checked, {} acknowledged, {} leases, {} expired, \
-             {} resumed transfers, {} waited checkouts, {} fenced",
+             {} resumed transfers, {} waited checkouts, {} fenced; sessions: {} created \
+             ({} minted local), {} served, {} moved, {} retried, {} at two members, {} removed, \
+             {} rotated, {} commits fenced, {} tried again, {} holds compared, {} counts compared",
             if self.wrong.is_empty() { "PASS" } else { "FAIL" },
             self.schedules,
             self.wrong.len(),
@@ -72,6 +78,18 @@ impl Verdict {
             grid.resumed,
             grid.waited,
             grid.fenced,
+            sessions.created,
+            sessions.minted_local,
+            sessions.served,
+            sessions.moved,
+            sessions.retried,
+            sessions.doubled,
+            sessions.removed,
+            sessions.rotated,
+            sessions.fenced,
+            sessions.again,
+            sessions.compared,
+            sessions.counted,
         )
     }
 }
@@ -79,37 +97,63 @@ impl Verdict {
 /// How long the cluster may take to be whole again.
 const PATIENCE: Time = 60_000 * MS;
 
+/// Everybody outside the cluster.
+struct Outside {
+    clients: Clients,
+    sessions: Sessions,
+    leases: LeaseWatch,
+}
+
+impl Outside {
+    fn new(world: &mut World) -> Self {
+        let clients = Clients::new(world);
+        Self { clients, sessions: Sessions::new(world), leases: LeaseWatch::default() }
+    }
+
+    fn stop(&mut self) {
+        (self.clients.stopped, self.sessions.stopped) = (true, true);
+    }
+
+    fn are_idle(&self) -> bool {
+        self.clients.are_idle() && self.sessions.are_idle()
+    }
+
+    /// False when all has been read.
+    fn read_all(&mut self, world: &mut World) -> bool {
+        self.clients.read_all(world) || self.sessions.read_all(world)
+    }
+}
+
 /// Runs one schedule.
 #[must_use]
 pub fn run(case: &Case, wants_trace: bool) -> Verdict {
     let mut world = World::new(case.clone(), wants_trace);
     let shown = format!("{case:?}");
     world.tell(|| shown);
-    let mut clients = Clients::new(&mut world);
-    let mut leases = LeaseWatch::default();
+    let mut outside = Outside::new(&mut world);
     let begin = world.rng.u64(1_500 * MS..2_500 * MS);
     world.at(begin, Happening::Fault);
     let ends = begin + case.faulty_ms * MS;
     while world.now < ends && world.wrong.is_empty() {
-        step(&mut world, &mut clients, &mut leases, true);
+        step(&mut world, &mut outside, true);
     }
     heal_all(&mut world);
     // A little longer under load, then quiet.
     let quiet = world.now + 500 * MS;
     while world.now < quiet && world.wrong.is_empty() {
-        step(&mut world, &mut clients, &mut leases, false);
+        step(&mut world, &mut outside, false);
     }
-    clients.stopped = true;
+    outside.stop();
     let patience = world.now + PATIENCE;
     let mut look_at = world.now;
     while world.wrong.is_empty() {
-        step(&mut world, &mut clients, &mut leases, false);
+        step(&mut world, &mut outside, false);
         if world.now < look_at {
             continue;
         }
         look_at = world.now + 100 * MS;
         let why = match converged(&world) {
-            Ok(()) if clients.are_idle() && !clients.read_all(&mut world) => break,
+            Ok(()) if outside.are_idle() && !outside.read_all(&mut world) => break,
             Ok(()) => "clients wait for answers".into(),
             Err(why) => why,
         };
@@ -119,9 +163,10 @@ pub fn run(case: &Case, wants_trace: bool) -> Verdict {
         }
     }
     if world.wrong.is_empty() {
-        judge(&mut world, &clients);
+        judge(&mut world, &outside.clients);
+        outside.sessions.judge(&mut world);
     }
-    verdict(world, &clients)
+    verdict(world, &outside)
 }
 
 /// Who stands where, for the story's end.
@@ -143,29 +188,38 @@ fn tell_all(world: &mut World) {
     }
 }
 
-fn step(world: &mut World, clients: &mut Clients, leases: &mut LeaseWatch, faulty: bool) {
+fn step(world: &mut World, outside: &mut Outside, faulty: bool) {
     let Some(happening) = world.next_happening() else {
         world.wrong.push("nothing happens any more".into());
         return;
     };
+    let Outside { clients, sessions, leases } = outside;
     match world.happen(happening) {
         Some(Happening::Fault) if faulty => fault(world),
         Some(Happening::Heal) => heal(world),
         Some(Happening::Client { client }) => clients.wake(world, client),
+        Some(Happening::Browser { browser }) => sessions.wake(world, browser),
+        Some(Happening::Visit { visit }) => sessions.on(world, &mut clients.histories, visit),
         _ => {}
     }
-    clients.answers(world);
+    while !world.replies.is_empty() {
+        for (id, reply) in std::mem::take(&mut world.replies) {
+            if !sessions.answer(world, &mut clients.histories, id, &reply) {
+                clients.answer(world, id, &reply);
+            }
+        }
+    }
     leases.look(world);
 }
 
-fn verdict(mut world: World, clients: &Clients) -> Verdict {
+fn verdict(mut world: World, outside: &Outside) -> Verdict {
     world.end();
     if world.counts.grid.repairs > 0 {
         // Nothing damages a copy here but the cluster itself.
         world.wrong.push(format!("{} copies had drifted", world.counts.grid.repairs));
     }
     let seed = world.case.seed;
-    let histories = &clients.histories;
+    let histories = &outside.clients.histories;
     Verdict {
         wrong: world.wrong.iter().map(|wrong| format!("seed {seed}: {wrong}")).collect(),
         schedules: 1,
@@ -178,6 +232,7 @@ fn verdict(mut world: World, clients: &Clients) -> Verdict {
             }
         },
         leases: histories.leases,
+        sessions: outside.sessions.counts,
         trace: world.trace,
     }
 }

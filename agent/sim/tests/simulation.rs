@@ -4,12 +4,12 @@
 use muster_sim::{Case, Kind, Mutation, Verdict, run};
 
 /// Runs seeds on all cores.
-fn run_all(first: u64, count: u64) -> Verdict {
+fn run_all(first: u64, count: u64, case: fn(u64) -> Case) -> Verdict {
     let workers = 4;
     let run_some = |worker: u64| {
         let mut sum = Verdict::default();
         for seed in (first..first + count).filter(|seed| seed % workers == worker) {
-            sum.add(run(&Case::of(seed, None, None), false));
+            sum.add(run(&case(seed), false));
         }
         sum
     };
@@ -26,7 +26,7 @@ fn run_all(first: u64, count: u64) -> Verdict {
 
 #[test]
 fn no_schedule_of_1500_breaks_a_promise() {
-    let verdict = run_all(1, 1_500);
+    let verdict = run_all(1, 1_500, |seed| Case::of(seed, None, None));
     println!("{}", verdict.line());
     assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
     let (counts, grid) = (verdict.counts, verdict.counts.grid);
@@ -46,6 +46,33 @@ fn no_schedule_of_1500_breaks_a_promise() {
         ("views", counts.views),
         ("leaves", counts.leaves),
         ("lives renewed", counts.renewals),
+    ] {
+        assert!(count >= 1_000, "only {count} {what}: {}", verdict.line());
+    }
+}
+
+fn with_sessions(seed: u64) -> Case {
+    Case::of(seed, None, None).with_sessions()
+}
+
+#[test]
+fn no_session_of_1000_schedules_is_lost_held_twice_or_counts_wrongly() {
+    let verdict = run_all(1, 1_000, with_sessions);
+    println!("{}", verdict.line());
+    assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    let sessions = verdict.sessions;
+    for (what, count) in [
+        ("sessions", sessions.created),
+        ("ids minted with a local primary", sessions.minted_local),
+        ("requests", sessions.served),
+        ("requests at another member", sessions.moved),
+        ("requests sent again", sessions.retried),
+        ("requests at two members at once", sessions.doubled),
+        ("removals", sessions.removed),
+        ("changes of the id", sessions.rotated),
+        ("commits whose checkout was over", sessions.fenced),
+        ("checkouts compared", sessions.compared),
+        ("counts compared", sessions.counted),
     ] {
         assert!(count >= 1_000, "only {count} {what}: {}", verdict.line());
     }
@@ -118,4 +145,27 @@ fn an_owner_dropped_for_its_lateness_is_noticed() {
 #[test]
 fn a_lease_that_is_not_waited_for_is_noticed() {
     assert!(find(Mutation::NoLeaseWait, &["is held by"]).is_some());
+}
+
+#[test]
+fn a_commit_that_stands_after_its_checkout_is_noticed() {
+    let mut missing = vec!["held twice at once", "ends with the count", "gave the count"];
+    for seed in 1..=200 {
+        let case = Case { mutation: Some(Mutation::NoFence), ..with_sessions(seed) };
+        let wrong = run(&case, false).wrong;
+        missing.retain(|words| !wrong.iter().any(|wrong| wrong.contains(words)));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("nobody complained: {missing:?}");
+}
+
+/// What a session manager must not believe; found in schedules with sessions.
+#[test]
+fn seeds_with_sessions_that_found_something_stay_quiet() {
+    for seed in [5, 50, 66, 84, 108, 963] {
+        let verdict = run(&with_sessions(seed), false);
+        assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    }
 }

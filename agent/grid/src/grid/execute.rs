@@ -76,6 +76,7 @@ impl Grid {
 
     fn write(&mut self, asker: Asker, row: RowId, batch: &Batch, now: Moment) {
         self.expire(row, &batch.group, now);
+        let stands = self.rules.commits;
         let Some((primary, store)) = self.primary_of(row) else { return };
         let place = batch.group.place();
         let is_old = batch.token.is_some_and(|token| token < store.token(&batch.group));
@@ -83,7 +84,8 @@ impl Grid {
             _ if is_old => Some(Reply::Fenced),
             Some(under) => {
                 let rev = store.rev(&batch.group);
-                (!primary.locks.allows(place, under, rev, now)).then_some(Reply::Fenced)
+                let is_held = primary.locks.allows(place, under, rev, now);
+                (!stands(is_held)).then_some(Reply::Fenced)
             }
             None => primary.locks.of(place, now).map(|_| Reply::Locked),
         };
