@@ -21,6 +21,7 @@ use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
 use crate::registrar::now;
 use crate::roster::Roster;
+use crate::session::Place;
 use crate::status::{Drained, Origin, Status};
 use crate::wanted::{Want, Wanted};
 
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     excluded: BTreeSet<ContextPath>,
     auto_enable: bool,
     traffic: Arc<Traffic>,
+    pub(crate) place: Place,
 }
 
 /// Checked settings.
@@ -64,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) stop_context_timeout: Duration,
     pub(crate) load: LoadSource,
     pub(crate) averaging: Averaging,
+    /// Where sessions are deployed, but for the context.
+    pub(crate) place: Place,
 }
 
 /// Why a context cannot be deployed.
@@ -108,6 +112,7 @@ impl Agent {
             excluded: setup.excluded.into_iter().collect(),
             auto_enable: setup.auto_enable,
             traffic,
+            place: setup.place,
         });
         setup.contexts.into_iter().for_each(|context| {
             // Named twice is as good as once.

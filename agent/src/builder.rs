@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::discovery::Discovery;
 use crate::finding::Rendezvous;
 use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
+use crate::session::Sessions;
 use crate::tls::BalancerTls;
 pub use check::{Fault, StartError};
 
@@ -27,6 +28,7 @@ pub struct Builder {
     discovery: Option<Discovery>,
     aliases: Vec<String>,
     contexts: Vec<String>,
+    deployed: Vec<(String, Sessions)>,
     excluded: Vec<String>,
     balancer_name: Option<String>,
     domain: Option<String>,
@@ -64,6 +66,7 @@ impl Builder {
             discovery: None,
             aliases: Vec::new(),
             contexts: Vec::new(),
+            deployed: Vec::new(),
             excluded: Vec::new(),
             balancer_name: None,
             domain: None,
@@ -143,6 +146,15 @@ impl Builder {
     pub fn context(mut self, path: impl Into<String>) -> Self {
         self.contexts.push(path.into());
         self
+    }
+
+    /// A context that is deployed from the start, and the sessions of the application there: their
+    /// cookie gets the context's path, this node's route and the names that balancers are told,
+    /// and balancers are told how many sessions there are.
+    pub fn context_with(mut self, path: impl Into<String>, sessions: &Sessions) -> Self {
+        let path = path.into();
+        self.deployed.push((path.clone(), sessions.clone()));
+        self.context(path)
     }
 
     /// A context that no balancer hears of, though it is deployed.
@@ -310,10 +322,10 @@ impl Builder {
         self
     }
 
-    /// Tells balancers how many sessions there are, for their page; a
-    /// [sessions metric](LoadMetric::sessions) does so by itself.
-    pub fn sessions(mut self, sessions: &SessionGauge) -> Self {
-        self.sessions = Some(sessions.clone());
+    /// Tells balancers how many sessions there are, for their page and their drains. A
+    /// [sessions metric](LoadMetric::sessions) and [`Builder::context_with`] do so by themselves.
+    pub fn sessions(mut self, sessions: impl Into<SessionGauge>) -> Self {
+        self.sessions = Some(sessions.into());
         self
     }
 

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::agent::{Core, FAREWELL};
 use crate::registrar::now;
+use crate::session::Sessions;
 use crate::status::{Drained, Status};
 use crate::wanted::Want;
 
@@ -28,6 +29,12 @@ impl Deployment {
     /// Where the application is mounted.
     pub fn context(&self) -> &ContextPath {
         &self.context
+    }
+
+    /// The application's sessions are these: their cookie gets the context's path, this node's route
+    /// and the names that balancers are told.
+    pub fn serves(&self, sessions: &Sessions) {
+        sessions.placed(self.core.place.at(Some(self.context.clone())));
     }
 
     /// All requests come.

@@ -61,7 +61,7 @@ pub use discovery::Discovery;
 pub use engine::{Member, Mode, Targets, View};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
-pub use session::{Session, SessionError, SessionRequest, Sessions};
+pub use session::{Session, SessionError, SessionLayer, SessionRequest, Sessions};
 pub use status::{
     BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,
 };

@@ -16,7 +16,10 @@
 //! | `metadata` | what is known of a session beside its attributes |
 //! | `plan` | what a request's end writes |
 //! | `commit` | writes it |
+//! | `to_the_end` | what goes on when nobody waits for it any more |
 //! | `immutable` | which values a shared reference cannot change |
+//! | `layer` | requests get their session, and answers wait for its commit |
+//! | `place` | where the sessions are deployed |
 //! | `error` | what can go wrong, in the user's words |
 
 mod attributes;
@@ -24,15 +27,20 @@ mod commit;
 mod error;
 mod handle;
 mod immutable;
+mod layer;
 mod manager;
 mod metadata;
+mod place;
 mod plan;
 mod request;
 mod settings;
+mod to_the_end;
 
 pub use error::SessionError;
 pub use handle::{AttributeMut, Session};
 pub use immutable::Immutable;
+pub use layer::{SameSite, Secure, SessionLayer, SessionService};
 pub use manager::{ReadSession, Sessions};
+pub(crate) use place::Place;
 pub use request::{Finished, SessionRequest};
 pub use settings::{CreateSessionsError, Granularity, SessionsBuilder, Wait};

@@ -10,10 +10,11 @@ use muster_protocol::signature::{BadSecret, Secrets};
 use super::Builder;
 use crate::agent::Setup;
 use crate::discovery::Multicast;
-use crate::load::{Averaging, LoadMetric, LoadSource};
+use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
 use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
 use crate::registrar::signing::Signing;
+use crate::session::{Place, Sessions};
 
 /// Why an agent cannot start: everything that is wrong with its settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -144,6 +145,11 @@ impl Builder {
             retry_most: self.retry_most,
         };
         let sessions = self.sessions.take().or_else(|| self.load.sessions());
+        let sessions = sessions.or_else(|| self.deployed_sessions());
+        let place = Place::of(&plan.config);
+        for (context, sessions) in &self.deployed {
+            sessions.placed(place.at(context.parse().ok()));
+        }
         let (socket_timeout, answer_limit) = (self.socket_timeout, self.answer_limit);
         let rendezvous = self.rendezvous.take();
         Ok(Setup {
@@ -157,7 +163,20 @@ impl Builder {
             stop_context_timeout: self.stop_context_timeout,
             load: self.load,
             averaging: self.averaging,
+            place,
         })
+    }
+
+    /// Those of all contexts that came with their sessions.
+    fn deployed_sessions(&self) -> Option<SessionGauge> {
+        let mut all: Vec<&Sessions> = Vec::new();
+        for (_, sessions) in &self.deployed {
+            if !all.contains(&sessions) {
+                all.push(sessions);
+            }
+        }
+        let gauge = all.iter().fold(SessionGauge::default(), |gauge, sessions| gauge.and(sessions));
+        (!all.is_empty()).then_some(gauge)
     }
 
     /// Who shares a secret for messages needs no other key; whoever speaks TLS follows those who do.

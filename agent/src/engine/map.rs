@@ -264,6 +264,10 @@ pub type Changes = broadcast::Receiver<Change>;
 /// What a map has done on this member, in numbers that only rise, and what it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MapStats {
+    /// Groups in copies kept here.
+    pub groups: u64,
+    /// Of those, groups whose primary this member is.
+    pub primary_groups: u64,
     /// Entries in copies kept here.
     pub entries: u64,
     /// Of those, entries whose primary this member is.

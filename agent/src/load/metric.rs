@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::traffic::Traffic;
+use crate::session::Sessions;
 
 /// A source of load of your own. It is read once a status tick, in the task that reports the
 /// load: it must not block for long.
@@ -68,7 +69,8 @@ enum Source {
     Custom(Box<dyn Metric>),
 }
 
-/// The number of active sessions, which the application sets. Clones share the number.
+/// The number of active sessions, which the application sets, or which its [`Sessions`] count.
+/// Clones share the number.
 ///
 /// ```
 /// use muster_agent::{LoadMetric, SessionGauge};
@@ -78,7 +80,10 @@ enum Source {
 /// assert_eq!(sessions.get(), 12);
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct SessionGauge(Arc<AtomicU64>);
+pub struct SessionGauge {
+    set: Arc<AtomicU64>,
+    counted: Vec<Sessions>,
+}
 
 /// A metric that has its counters.
 pub(crate) enum Bound {
@@ -140,9 +145,9 @@ impl LoadMetric {
         LoadMetric::new(Source::ReceiveTraffic)
     }
 
-    /// Active sessions, as the application sets them in the gauge.
-    pub fn sessions(gauge: &SessionGauge) -> LoadMetric {
-        LoadMetric::new(Source::Sessions(gauge.clone()))
+    /// Active sessions: those of `&Sessions`, or as the application sets them in a `&SessionGauge`.
+    pub fn sessions(gauge: impl Into<SessionGauge>) -> LoadMetric {
+        LoadMetric::new(Source::Sessions(gauge.into()))
     }
 
     /// A metric of your own: a [`Metric`], or a closure.
@@ -199,12 +204,32 @@ impl fmt::Debug for Source {
 impl SessionGauge {
     /// There are this many active sessions now.
     pub fn set(&self, sessions: u64) {
-        self.0.store(sessions, Ordering::Relaxed);
+        self.set.store(sessions, Ordering::Relaxed);
     }
 
-    /// The number last set.
+    /// Those of this application too.
+    #[must_use]
+    pub fn and(mut self, sessions: &Sessions) -> SessionGauge {
+        self.counted.push(sessions.clone());
+        self
+    }
+
+    /// The number last set, and those that are counted.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        let counted: u64 = self.counted.iter().map(Sessions::active).sum();
+        self.set.load(Ordering::Relaxed) + counted
+    }
+}
+
+impl From<&SessionGauge> for SessionGauge {
+    fn from(gauge: &SessionGauge) -> SessionGauge {
+        gauge.clone()
+    }
+}
+
+impl From<&Sessions> for SessionGauge {
+    fn from(sessions: &Sessions) -> SessionGauge {
+        SessionGauge::default().and(sessions)
     }
 }
 

@@ -160,6 +160,8 @@ impl CacheTold {
 fn numbers(stats: &MapStats) -> CacheMember {
     // Whole, so that whoever adds a number decides where it is shown.
     let MapStats {
+        groups: _,
+        primary_groups: _,
         entries,
         primary_entries,
         bytes,

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use muster_grid::Bytes;
 use muster_grid::batch::Entries;
+use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
 use super::attributes::Attributes;
 use super::error::SessionError;
 use super::metadata::Metadata;
+use super::place::Place;
 use super::plan;
 use super::request::SessionRequest;
 use super::settings::{SessionsBuilder, Settings};
@@ -29,6 +31,7 @@ pub(super) struct Inner {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) map: Arc<dyn Map>,
     pub(super) settings: Settings,
+    place: RwLock<Arc<Place>>,
 }
 
 /// A session as it was at one moment. It holds no lock, and nothing can be changed by it.
@@ -56,7 +59,8 @@ impl Sessions {
 
     pub(super) fn over(engine: Arc<dyn Engine>, map: Arc<dyn Map>, built: SessionsBuilder) -> Self {
         let SessionsBuilder { application, settings, .. } = built;
-        Self { inner: Arc::new(Inner { application, engine, map, settings }) }
+        let place = RwLock::default();
+        Self { inner: Arc::new(Inner { application, engine, map, settings, place }) }
     }
 
     /// The application's name.
@@ -69,7 +73,32 @@ impl Sessions {
     /// before the session is touched.
     #[must_use]
     pub fn request(&self, asked: Option<&str>) -> SessionRequest {
+        self.request_among(asked)
+    }
+
+    /// A request that shows several ids: its session is the first that there is.
+    pub(crate) fn request_among<'a>(
+        &self,
+        asked: impl IntoIterator<Item = &'a str>,
+    ) -> SessionRequest {
         SessionRequest::new(self, asked)
+    }
+
+    /// Where they are deployed.
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.inner.place.read())
+    }
+
+    /// They are deployed there from now on.
+    pub(crate) fn placed(&self, place: Place) {
+        *self.inner.place.write() = Arc::new(place);
+    }
+
+    /// How many there are whose primary this member is: in the whole cluster each is counted once.
+    /// Without a cluster, all. It looks at what is there, so ask now and then, not in each request.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.inner.map.stats().primary_groups
     }
 
     /// A session as it is, without its lock and without keeping it alive.
@@ -111,6 +140,15 @@ impl Sessions {
         plan::parse(entries, self.inner.settings.granularity)
     }
 }
+
+impl PartialEq for Sessions {
+    /// Whether they are the same ones.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Sessions {}
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,7 @@ use super::error::SessionError;
 use super::handle::Session;
 use super::manager::{Found, ReadSession, Sessions};
 use super::metadata::{Metadata, now_ms};
+use super::to_the_end::ToTheEnd;
 use crate::checkouts::Held;
 
 /// One request's session. Clones are the same one. Dropping the last one without
@@ -23,7 +24,8 @@ pub struct SessionRequest {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) sessions: Sessions,
-    asked: Option<Bytes>,
+    /// The ids that the request shows.
+    asked: Vec<Bytes>,
     /// The first touch is one: the others wait for it.
     opening: tokio::sync::Mutex<()>,
     pub(super) state: Mutex<State>,
@@ -69,10 +71,10 @@ pub enum Finished {
 // === impl SessionRequest ===
 
 impl SessionRequest {
-    pub(super) fn new(sessions: &Sessions, asked: Option<&str>) -> Self {
+    pub(super) fn new<'a>(sessions: &Sessions, asked: impl IntoIterator<Item = &'a str>) -> Self {
         let inner = Inner {
             sessions: sessions.clone(),
-            asked: asked.map(|id| id.as_bytes().into()),
+            asked: asked.into_iter().map(|id| id.as_bytes().into()).collect(),
             opening: tokio::sync::Mutex::default(),
             state: Mutex::new(State::Untouched),
         };
@@ -100,10 +102,17 @@ impl SessionRequest {
     /// # Errors
     /// See [`SessionError`].
     pub async fn read(&self) -> Result<Option<ReadSession>, SessionError> {
-        match self.inner.asked.as_deref().and_then(|id| std::str::from_utf8(id).ok()) {
-            Some(id) => self.inner.sessions.read(id).await,
-            None => Ok(None),
+        for id in self.inner.asked.iter().filter_map(|id| std::str::from_utf8(id).ok()) {
+            if let Some(session) = self.inner.sessions.read(id).await? {
+                return Ok(Some(session));
+            }
         }
+        Ok(None)
+    }
+
+    /// Whether it is a request to this application.
+    pub(super) fn is_of(&self, sessions: &Sessions) -> bool {
+        self.inner.sessions == *sessions
     }
 
     /// Writes what has changed, before the head of the answer is sent. Afterwards the session is
@@ -117,8 +126,11 @@ impl SessionRequest {
         let state = std::mem::replace(&mut *self.inner.state.lock(), State::Finished);
         match state {
             State::Open(open) => {
-                let was_asked = self.inner.asked.is_some();
-                commit::commit(&self.inner.sessions, *open, was_asked).await
+                let sessions = self.inner.sessions.clone();
+                let was_asked = !self.inner.asked.is_empty();
+                // A client that goes away stops it nowhere: an old id would outlive its rotation.
+                let commit = async move { commit::commit(&sessions, *open, was_asked).await };
+                ToTheEnd::new(commit).await
             }
             State::Untouched => Ok(Finished::Untouched),
             State::Finished => Err(SessionError::Committed),
@@ -131,9 +143,8 @@ impl SessionRequest {
 impl Inner {
     async fn open(&self) -> Result<Open, SessionError> {
         let now = now_ms();
-        if let Some(id) = &self.asked
-            && let Some(found) = self.sessions.check_out(id).await?
-        {
+        for id in &self.asked {
+            let Some(found) = self.sessions.check_out(id).await? else { continue };
             let Found { held, mut metadata, attributes } = found;
             metadata.accessed_ms = now;
             let id = Some(id.clone());

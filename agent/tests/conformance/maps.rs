@@ -370,7 +370,7 @@ pub(crate) async fn what_a_map_did_and_holds_is_counted(cluster: &Cluster) {
         let sum = |of: fn(&MapStats) -> u64| stats.iter().map(of).sum::<u64>();
         let kept = copies(mode, cluster.len()) as u64;
         assert_eq!((sum(|s| s.primary_entries), sum(|s| s.entries)), (9, 9 * kept));
-        // Names of groups may count or not.
+        assert_eq!((sum(|s| s.primary_groups), sum(|s| s.groups)), (9, 9 * kept));
         assert!(sum(|s| s.bytes) >= 9 * kept * 5, "{stats:?}");
         assert!(stats[0].hits >= 1 && stats[0].misses >= 1, "{stats:?}");
         let did = (stats[0].puts, stats[0].removes, stats[0].prepares);

@@ -387,6 +387,8 @@ impl Map for SharedMap {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counted = &self.counted;
         MapStats {
+            groups: all.groups,
+            primary_groups: led.groups,
             entries: all.entries,
             primary_entries: led.entries,
             bytes: all.bytes,

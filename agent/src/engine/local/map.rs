@@ -296,6 +296,7 @@ impl Map for LocalMap {
         };
         for shard in &self.shards {
             let counts = shard.lock().counts;
+            stats.groups += counts.groups;
             stats.entries += counts.entries;
             stats.bytes += counts.bytes;
             stats.puts += counts.puts;
@@ -303,7 +304,7 @@ impl Map for LocalMap {
             stats.expired += counts.expired;
             stats.rollbacks += counts.rollbacks;
         }
-        stats.primary_entries = stats.entries;
+        (stats.primary_groups, stats.primary_entries) = (stats.groups, stats.entries);
         stats
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Shard {
 /// What a shard holds and has done.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
+    /// Groups that have an entry.
+    pub(super) groups: u64,
     pub(super) entries: u64,
     pub(super) bytes: u64,
     pub(super) puts: u64,
@@ -502,6 +504,7 @@ impl Shard {
                 Kind::Changed(value)
             }
             Err(at) => {
+                self.counts.groups += u64::from(held.entries.is_empty());
                 held.entries.insert(at, (key.clone(), entry));
                 self.counts.entries += 1;
                 Kind::Created(value)
@@ -518,6 +521,7 @@ impl Shard {
         let Ok(at) = held.find(key) else { return false };
         let (key, old) = held.entries.remove(at);
         held.rev = rev;
+        self.counts.groups -= u64::from(held.entries.is_empty());
         self.counts.entries -= 1;
         self.counts.bytes -= (key.len() + old.value.len()) as u64;
         self.stop(group, &key, old.deadline());
