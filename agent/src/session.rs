@@ -16,6 +16,8 @@
 //! | `metadata` | what is known of a session beside its attributes |
 //! | `plan` | what a request's end writes |
 //! | `commit` | writes it |
+//! | `records` | sessions without a lock, compared and set, for adapters |
+//! | `routed` | a session cookie of another library, with our route |
 //! | `to_the_end` | what goes on when nobody waits for it any more |
 //! | `immutable` | which values a shared reference cannot change |
 //! | `layer` | requests get their session, and answers wait for its commit |
@@ -32,7 +34,9 @@ mod manager;
 mod metadata;
 mod place;
 mod plan;
+mod records;
 mod request;
+mod routed;
 mod settings;
 mod to_the_end;
 
@@ -42,5 +46,7 @@ pub use immutable::Immutable;
 pub use layer::{SameSite, Secure, SessionLayer, SessionService};
 pub use manager::{ReadSession, Sessions};
 pub(crate) use place::Place;
+pub use records::{BadRevision, Record, Records, Revision, Values};
 pub use request::{Finished, SessionRequest};
+pub use routed::{RoutedCookie, Shown};
 pub use settings::{CreateSessionsError, Granularity, SessionsBuilder, Wait};

@@ -156,6 +156,25 @@ impl Attributes {
         Ok(())
     }
 
+    /// Is these values and no other: only what differs counts as changed.
+    pub(super) fn become_these(
+        &mut self,
+        values: &BTreeMap<String, Bytes>,
+        most: usize,
+    ) -> Result<(), SessionError> {
+        for name in self.names() {
+            if !values.contains_key(&name) {
+                self.remove(&name)?;
+            }
+        }
+        for (name, value) in values {
+            if self.raw(name).as_ref() != Some(value) {
+                self.set_raw(name, value.clone(), most)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it was there.
     pub(super) fn remove(&mut self, name: &str) -> Result<bool, SessionError> {
         let Some(slot) = self.slots.get_mut(name) else { return Ok(false) };

@@ -13,6 +13,7 @@ use super::error::SessionError;
 use super::metadata::Metadata;
 use super::place::Place;
 use super::plan;
+use super::records::Records;
 use super::request::SessionRequest;
 use super::settings::{SessionsBuilder, Settings};
 use crate::checkouts::{Checkouts, Held};
@@ -122,6 +123,12 @@ impl Sessions {
         session.invalidate()?;
         request.finish().await?;
         Ok(was_there)
+    }
+
+    /// The same sessions as records without a lock, for adapters of libraries that know none.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::over(self)
     }
 
     /// Checks a session out; none where there is none of that id.

@@ -26,6 +26,11 @@ impl Metadata {
         UNIX_EPOCH + Duration::from_millis(self.created_ms)
     }
 
+    /// When it ends if no request comes; never without.
+    pub(crate) fn ends(&self) -> Option<SystemTime> {
+        self.accessed().checked_add(self.max_inactive?)
+    }
+
     pub(crate) fn accessed(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.accessed_ms)
     }

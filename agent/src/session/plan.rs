@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_grid::batch::Entries;
-use muster_grid::{Bytes, Expect, Op, Put};
+use muster_grid::{Bytes, Expect, Op, Put, Rev};
 
 use super::attributes::Attributes;
 use super::error::SessionError;
@@ -91,6 +91,16 @@ pub(super) fn write(
 pub(super) fn remove(entries: &Entries) -> Vec<Op> {
     let keys = entries.entries.keys();
     keys.map(|key| Op { key: key.clone(), expect: Expect::Any, put: None }).collect()
+}
+
+/// The metadata's revision.
+pub(super) fn metadata_rev(entries: &Entries) -> Option<Rev> {
+    entries.entries.get(METADATA).map(|(_, rev)| *rev)
+}
+
+/// Whether an operation is the metadata's.
+pub(super) fn is_metadata(op: &Op) -> bool {
+    &*op.key == METADATA
 }
 
 /// Whether these are the entries that a commit wrote.
