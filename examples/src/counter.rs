@@ -1,12 +1,12 @@
 //! `counter`: a back end that counts a session's requests and registers itself with balancers.
 //!
-//! Sessions live in this process only: another node knows nothing of them.
+//! With `--clustered` its sessions survive it: the other counters of the cluster know them too.
 
 mod answer;
-mod sessions;
+mod visit;
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,35 +14,43 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::serve::ListenerExt;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use muster_agent::names::Route;
-use muster_agent::{Agent, BalancerTls, Discovery, Load, LoadMetric, SessionGauge};
+use muster_agent::session::Granularity;
+use muster_agent::{Agent, BalancerTls, Cluster, Discovery, Load, LoadMetric, Mode, Sessions};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::clustered::Node;
 use crate::ending::Ending;
 use answer::Counter;
 
 /// How long requests in flight may take once the balancers have let go of the node.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
+/// Where it is mounted.
+const CONTEXT: &str = "/counter";
+
+/// Bytes of a session's attributes at most.
+const MOST_SESSION_BYTES: usize = 8 << 20;
+
 /// A back end at /counter that counts the requests of each session
 #[derive(Debug, Clone, Parser)]
 #[command(name = "counter", version)]
 pub struct Options {
-    /// The node's name (JVMRoute) [default: the host's name]
-    #[arg(long)]
-    pub node_name: Option<String>,
-    /// Added to the port 8080
-    #[arg(long, default_value_t = 0)]
-    pub offset: u16,
-    /// The address to bind
-    #[arg(short, long, default_value = "127.0.0.1")]
-    pub bind: IpAddr,
-    /// The port, whatever the offset; 0 for any free one
+    /// Who it is, where it listens, and its cluster
+    #[command(flatten)]
+    pub node: Node,
+    /// The port, whatever the offset; 0 for any free one [default: 8080]
     #[arg(long)]
     pub port: Option<u16>,
+    /// What of a session is written when one attribute has changed
+    #[arg(long, value_enum, default_value_t)]
+    pub granularity: Written,
+    /// With --clustered: who keeps a session
+    #[arg(long, value_enum, default_value_t, requires = "clustered")]
+    pub kept_by: Kept,
     /// Where balancers take registrations
     /// [default: 127.0.0.1:6666, or none with --discover]
     #[arg(long, value_name = "HOST:PORT", num_args = 1..)]
@@ -92,6 +100,26 @@ pub struct Options {
     pub end_with_stdin: bool,
 }
 
+/// What of a session is written when one attribute has changed.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Written {
+    /// All of it
+    #[default]
+    Session,
+    /// The attribute alone
+    Attribute,
+}
+
+/// Who keeps a session.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Kept {
+    /// Two members
+    #[default]
+    Owners,
+    /// Every member
+    All,
+}
+
 fn parse_load(text: &str) -> Result<Load, String> {
     let load = text.parse().ok().and_then(Load::from_number);
     load.filter(|load| *load != Load::ProbeOnly).ok_or("it must be -1, 0, or 1 to 100".to_owned())
@@ -104,11 +132,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let route = options.route()?;
     let listener = options.bind().await?;
     let address = listener.local_addr()?;
-    let sessions = SessionGauge::default();
-    let agent = options.agent(&route, address)?.sessions(&sessions).start().await?;
-    let counter = Counter::new(route.clone(), options.request_log.as_deref(), sessions)?;
+    let cluster = options.node.join().await?;
+    let sessions = options.sessions(&cluster)?;
+    let agent = options.agent(&route, address)?.context_with(CONTEXT, &sessions).start().await?;
+    let counter = Counter::new(route.clone(), options.request_log.as_deref())?;
     let app = Router::new().fallback(answer::answer).with_state(Arc::new(counter));
-    let app = app.layer(agent.layer());
+    let app = app.layer(sessions.layer()).layer(agent.layer());
     let (finish, finished) = oneshot::channel::<()>();
     let listener = listener.tap_io(|stream| {
         // Without it answers in two writes wait for each other; a failure costs only time.
@@ -119,7 +148,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
     let mut server = tokio::spawn(server.into_future());
     // Whoever started it may have closed the pipe: that is no reason to end.
-    let _ = writeln!(std::io::stdout(), "listening http={address} node={route}");
+    let _ = match options.node.clustered {
+        true => {
+            let member = cluster.me().address;
+            writeln!(std::io::stdout(), "listening http={address} node={route} cluster={member}")
+        }
+        false => writeln!(std::io::stdout(), "listening http={address} node={route}"),
+    };
     tokio::select! {
         reason = ending.asked() => info!(reason, "leaving"),
         ended = &mut server => bail!("the server ended by itself: {:?}", ended?),
@@ -129,12 +164,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         warn!(drained.requests_left, drained.unreached, "left before all was done");
     }
     drop(finish);
-    match tokio::time::timeout(LAST_REQUESTS, &mut server).await {
+    let ended = tokio::time::timeout(LAST_REQUESTS, &mut server).await;
+    server.abort();
+    // The last answers were sent: whatever this member keeps goes to the others now.
+    cluster.leave().await;
+    match ended {
         Ok(ended) => Ok(ended??),
-        Err(_) => {
-            server.abort();
-            bail!("requests were still in flight after {LAST_REQUESTS:?}")
-        }
+        Err(_) => bail!("requests were still in flight after {LAST_REQUESTS:?}"),
     }
 }
 
@@ -142,21 +178,30 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 impl Options {
     fn route(&self) -> anyhow::Result<Route> {
-        let name = match &self.node_name {
-            Some(name) => name.clone(),
-            None => std::fs::read_to_string("/proc/sys/kernel/hostname")
-                .context("this host tells no name: give --node-name")?,
-        };
-        Ok(name.trim().parse()?)
+        Ok(self.node.name()?.parse()?)
     }
 
     async fn bind(&self) -> anyhow::Result<TcpListener> {
         let port = match self.port {
             Some(port) => port,
-            None => 8080_u16.checked_add(self.offset).context("--offset is too large")?,
+            None => self.node.port(8080)?,
         };
-        let address = SocketAddr::new(self.bind, port);
+        let address = SocketAddr::new(self.node.bind, port);
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    }
+
+    fn sessions(&self, cluster: &Cluster) -> anyhow::Result<Sessions> {
+        let granularity = match self.granularity {
+            Written::Session => Granularity::Session,
+            Written::Attribute => Granularity::Attribute,
+        };
+        let mode = match self.kept_by {
+            Kept::Owners => Mode::Distributed,
+            Kept::All => Mode::Replicated,
+        };
+        let sessions = Sessions::builder("counter").cluster(cluster).mode(mode);
+        let sessions = sessions.distributable(self.node.clustered).most_bytes(MOST_SESSION_BYTES);
+        Ok(sessions.granularity(granularity).start()?)
     }
 
     fn discovery(&self) -> Option<Discovery> {
@@ -185,7 +230,7 @@ impl Options {
     }
 
     fn agent(&self, route: &Route, address: SocketAddr) -> anyhow::Result<muster_agent::Builder> {
-        let agent = Agent::builder().node_name(route.as_str()).listen(address).context("/counter");
+        let agent = Agent::builder().node_name(route.as_str()).listen(address);
         let agent = agent.status_interval(self.status_interval);
         let agent = self.balancer.iter().fold(agent, |agent, balancer| agent.balancer(balancer));
         let agent = match self.discovery() {

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::Body;
@@ -13,34 +13,30 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use muster_agent::names::Route;
-use muster_agent::{SessionGauge, SessionId};
+use muster_agent::{SessionError, SessionRequest};
 use serde::{Deserialize, Serialize};
 
-use super::sessions::{Changes, Sessions, Visit};
-
-const CONTEXT: &str = "/counter";
+use super::visit::{Changes, Visit, visit};
+use super::{CONTEXT, MOST_SESSION_BYTES};
 
 /// The bounds of the query's numbers.
 const MAX_SLEEP_MS: u64 = 60_000;
 const MAX_PADDING: u64 = 16 * 1024 * 1024;
-const MAX_ATTRIBUTES: u64 = 1_000;
+const MAX_ATTRIBUTES: u64 = 500;
 const MAX_ATTRIBUTE_SIZE: u64 = 1024 * 1024;
-const MAX_SESSION_SIZE: u64 = 16 * 1024 * 1024;
 
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Counter {
     route: Route,
-    sessions: Mutex<Sessions>,
     request_log: Option<Mutex<File>>,
-    /// What the balancers are told.
-    gauge: SessionGauge,
 }
 
-/// `sleep=MS bytes=N fill=K size=S touch=I invalidate nosession`
+/// `sleep=MS hold=MS bytes=N fill=K size=S touch=I invalidate nosession`
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
     sleep: Option<u64>,
+    hold: Option<u64>,
     bytes: Option<u64>,
     fill: Option<u64>,
     size: Option<u64>,
@@ -63,17 +59,13 @@ struct Answer<'a> {
 // === impl Counter ===
 
 impl Counter {
-    pub(super) fn new(
-        route: Route,
-        request_log: Option<&Path>,
-        gauge: SessionGauge,
-    ) -> anyhow::Result<Counter> {
+    pub(super) fn new(route: Route, request_log: Option<&Path>) -> anyhow::Result<Counter> {
         let open = |path: &Path| {
             let file = OpenOptions::new().create(true).append(true).open(path);
             file.with_context(|| format!("cannot write {}", path.display()))
         };
         let request_log = request_log.map(open).transpose()?.map(Mutex::new);
-        Ok(Counter { route, sessions: Mutex::default(), request_log, gauge })
+        Ok(Counter { route, request_log })
     }
 
     fn log(&self, headers: &HeaderMap) -> std::io::Result<()> {
@@ -84,17 +76,14 @@ impl Counter {
         let line = [id.as_bytes(), b"\n"].concat();
         file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
     }
-
-    fn visit(&self, asked: Option<&SessionId>, changes: Changes) -> Visit {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let visit = sessions.visit(asked.map(SessionId::id), changes, Instant::now());
-        self.gauge.set(sessions.count());
-        visit
-    }
 }
 
 /// Answers every request of the process.
-pub(super) async fn answer(State(counter): State<Arc<Counter>>, request: Request) -> Response {
+pub(super) async fn answer(
+    State(counter): State<Arc<Counter>>,
+    session: SessionRequest,
+    request: Request,
+) -> Response {
     // A balancer's probe is `OPTIONS *`.
     if request.method() == Method::OPTIONS {
         return (StatusCode::OK, [(header::ALLOW, "GET, HEAD, POST, PUT, DELETE, OPTIONS")])
@@ -109,48 +98,63 @@ pub(super) async fn answer(State(counter): State<Arc<Counter>>, request: Request
     }
     match Query::<Asked>::try_from_uri(request.uri()) {
         Ok(Query(asked)) => match asked.fault() {
-            None => count(&counter, asked, request).await,
+            None => match count(&counter, asked, &session, request).await {
+                Ok(response) => response,
+                Err(error) => error.into_response(),
+            },
             Some(fault) => (StatusCode::BAD_REQUEST, fault).into_response(),
         },
         Err(rejection) => rejection.into_response(),
     }
 }
 
-async fn count(counter: &Counter, asked: Asked, request: Request) -> Response {
+async fn count(
+    counter: &Counter,
+    asked: Asked,
+    session: &SessionRequest,
+    request: Request,
+) -> Result<Response, SessionError> {
     let (head, body) = request.into_parts();
     if let Err(error) = counter.log(&head.headers) {
         let text = format!("the request log cannot be written: {error}\n");
-        return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+        return Ok((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
     }
     let received = match length(body).await {
         Ok(received) => received,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        Err(error) => return Ok((StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()),
     };
-    tokio::time::sleep(Duration::from_millis(asked.sleep.unwrap_or(0))).await;
-    let session = session_asked_for(&head.headers, head.uri.path());
-    let visit = asked.nosession.is_none().then(|| counter.visit(session.as_ref(), asked.changes()));
-    let id = visit.as_ref().and_then(|visit| SessionId::new(&visit.id).ok());
-    let id = id.map(|id| id.with_route(&counter.route));
-    let text = id.as_ref().map(SessionId::to_string).unwrap_or_default();
-    let answer = Answer {
-        node: counter.route.as_str(),
-        session: &text,
-        new: visit.as_ref().is_some_and(|visit| visit.is_new),
-        count: visit.as_ref().map_or(-1, |visit| visit.count.cast_signed()),
-        received: (head.method != Method::GET && head.method != Method::HEAD).then_some(received),
+    sleep(asked.sleep).await;
+    let visit = match asked.nosession {
+        None => Some(visit(&session.session().await?, asked.changes())?),
+        Some(_) => None,
     };
-    let mut json = serde_json::to_string(&answer).expect("text and numbers always become JSON");
-    json.push('\n');
-    json.extend(std::iter::repeat_n('x', asked.padding()));
-    let headers = [("content-type", "application/json"), ("x-node", counter.route.as_str())];
-    let mut response = (headers, json).into_response();
-    // The client learns its id when it is new, and when another node handed it out.
-    if let Some(id) = id.filter(|id| session.as_ref() != Some(id)) {
-        let cookie = format!("JSESSIONID={id}; Path={CONTEXT}; HttpOnly");
-        let cookie = cookie.parse().expect("a session id has letters that a header can carry");
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    sleep(asked.hold.filter(|_| visit.is_some())).await;
+    let is_read = head.method == Method::GET || head.method == Method::HEAD;
+    Ok(counter.told(visit.as_ref(), (!is_read).then_some(received), asked.padding()))
+}
+
+async fn sleep(ms: Option<u64>) {
+    if let Some(ms) = ms {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
     }
-    response
+}
+
+impl Counter {
+    fn told(&self, visit: Option<&Visit>, received: Option<u64>, padding: usize) -> Response {
+        let route = self.route.as_str();
+        let session = visit.map(|visit| format!("{}.{route}", visit.id)).unwrap_or_default();
+        let answer = Answer {
+            node: route,
+            session: &session,
+            new: visit.is_some_and(|visit| visit.is_new),
+            count: visit.map_or(-1, |visit| visit.count.cast_signed()),
+            received,
+        };
+        let mut json = serde_json::to_string(&answer).expect("text and numbers always become JSON");
+        json.push('\n');
+        json.extend(std::iter::repeat_n('x', padding));
+        ([("content-type", "application/json"), ("x-node", route)], json).into_response()
+    }
 }
 
 /// Reads a body to its end, keeping nothing of it.
@@ -162,15 +166,6 @@ async fn length(mut body: Body) -> Result<u64, axum::Error> {
     Ok(length)
 }
 
-/// The session of the cookie, or else of the path parameter.
-fn session_asked_for(headers: &HeaderMap, path: &str) -> Option<SessionId> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.flat_map(cookie::Cookie::split_parse).flatten();
-    let in_cookie = cookies.find(|cookie| cookie.name() == "JSESSIONID");
-    let in_path = path.split(';').find_map(|parameter| parameter.strip_prefix("jsessionid="));
-    in_cookie.as_ref().map(cookie::Cookie::value).or(in_path)?.parse().ok()
-}
-
 // === impl Asked ===
 
 impl Asked {
@@ -178,11 +173,12 @@ impl Asked {
         let session_size = self.fill.unwrap_or(1).saturating_mul(self.size.unwrap_or(0));
         let bounds = [
             ("sleep", self.sleep, MAX_SLEEP_MS),
+            ("hold", self.hold, MAX_SLEEP_MS),
             ("bytes", self.bytes, MAX_PADDING),
             ("fill", self.fill, MAX_ATTRIBUTES),
             ("size", self.size, MAX_ATTRIBUTE_SIZE),
             ("touch", self.touch, MAX_ATTRIBUTES),
-            ("fill times size", Some(session_size), MAX_SESSION_SIZE),
+            ("fill times size", Some(session_size), MOST_SESSION_BYTES as u64 / 2),
         ];
         let over = |(name, value, most): (&str, Option<u64>, u64)| {
             let value = value.filter(|value| *value > most)?;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod counter;
+mod counters;
 mod demo;
 
 use std::io::{BufRead, BufReader, Read, Write};
