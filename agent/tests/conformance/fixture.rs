@@ -17,8 +17,7 @@ pub(crate) const SHARED: [Mode; 2] = [Mode::Distributed, Mode::Replicated];
 pub(crate) struct Cluster {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) has_queues: bool,
-    /// They look for each other as long as these are there.
-    #[allow(dead_code, reason = "it is kept, not read")]
+    /// They look for each other as long as these are there; none where nobody has to be found.
     pub(crate) nodes: Vec<muster_agent::Cluster>,
 }
 

@@ -3,6 +3,7 @@
 //! function that makes so many members, and one more module below.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cables;
 mod caches;
 mod clusters;
 mod dispatch;
@@ -11,6 +12,7 @@ mod joining;
 mod leases;
 mod maps;
 mod queues;
+mod splits;
 mod topics;
 mod views;
 mod watching;
