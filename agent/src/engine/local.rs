@@ -107,12 +107,8 @@ impl Engine for Local {
         self.open()?;
         spec.check()?;
         let mut maps = self.maps.lock();
-        if let Some(map) = maps.get(&spec.name) {
-            if !map.spec().agrees(&spec) {
-                let present = map.spec().to_string();
-                return Err(EngineError::Different { kind: "map", name: spec.name, present });
-            }
-            return Ok(map.clone());
+        if let Some(map) = spec.found(&maps)? {
+            return Ok(map);
         }
         let (name, alone) = (spec.name.clone(), self.alone.clone());
         let map = LocalMap::start(spec, alone, self.closed.clone(), &self.runtime);

@@ -1,10 +1,13 @@
 //! Entries in key groups. A group is what stays together: on the same owners, changed by one batch,
 //! guarded by one checkout.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use muster_grid::{Bytes, Expect, Fence, Op, Rev, batch::Entries};
 use thiserror::Error;
 use tokio::sync::broadcast;
@@ -66,6 +69,22 @@ impl MapSpec {
     #[must_use]
     pub fn agrees(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
+    }
+
+    /// The map of this name that is there already, if one is.
+    ///
+    /// # Errors
+    /// When it is another one than asked for.
+    pub(crate) fn found<M: Map + ?Sized>(
+        &self,
+        maps: &HashMap<String, Arc<M>>,
+    ) -> Result<Option<Arc<M>>, EngineError> {
+        let Some(map) = maps.get(&self.name) else { return Ok(None) };
+        if !map.spec().agrees(self) {
+            let (name, present) = (self.name.clone(), map.spec().to_string());
+            return Err(EngineError::Different { kind: "map", name, present });
+        }
+        Ok(Some(map.clone()))
     }
 }
 
@@ -155,24 +174,34 @@ pub(crate) fn mint() -> [u8; MINTED] {
     rand::random::<[u8; MINTED]>().map(|chance| b"0123456789abcdef"[usize::from(chance & 15)])
 }
 
-/// Removes what is in a map, page by page.
+/// Removes what is in a map, page by page; of each page some groups at once.
 pub(crate) async fn clear(map: &dyn Map) -> Result<(), MapError> {
     let mut cursor = Some(Cursor::default());
     while let Some(place) = cursor {
         let page = map.scan(place).await?;
-        for (group, entries) in page.groups {
-            let keys: Vec<Bytes> = entries.entries.into_keys().collect();
-            for keys in keys.chunks(MOST_REMOVED) {
-                let remove = |key: &Bytes| Op { key: key.clone(), expect: Expect::Any, put: None };
-                let ops = keys.iter().map(remove).collect();
-                map.write(Batch { group: group.clone(), ops, token: None }).await?;
-            }
-        }
+        let groups = stream::iter(page.groups).map(Ok);
+        groups
+            .try_for_each_concurrent(MOST_CLEARED_AT_ONCE, |(group, entries)| {
+                clear_group(map, group, entries)
+            })
+            .await?;
         cursor = page.next;
     }
     Ok(())
 }
 
+async fn clear_group(map: &dyn Map, group: Bytes, entries: Entries) -> Result<(), MapError> {
+    let keys: Vec<Bytes> = entries.entries.into_keys().collect();
+    for keys in keys.chunks(MOST_REMOVED) {
+        let remove = |key: &Bytes| Op { key: key.clone(), expect: Expect::Any, put: None };
+        let ops = keys.iter().map(remove).collect();
+        map.write(Batch { group: group.clone(), ops, token: None }).await?;
+    }
+    Ok(())
+}
+
+/// Groups that a clear removes at once, at most: enough to fill the way to their owners.
+const MOST_CLEARED_AT_ONCE: usize = 64;
 /// Operations of one batch at most.
 const MOST_REMOVED: usize = 1024;
 
