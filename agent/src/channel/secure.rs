@@ -195,7 +195,10 @@ fn own_tls(provider: &Arc<CryptoProvider>) -> Result<Configs, SecureError> {
         .with_protocol_versions(&[&TLS13])
         .map_err(|e| own(&e))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Any { provider: provider.clone() }))
+        .with_custom_certificate_verifier(Arc::new(Judge {
+            authority: None,
+            provider: provider.clone(),
+        }))
         .with_no_client_auth();
     Ok(without_sessions(client, server))
 }
@@ -225,7 +228,10 @@ fn mutual_tls(files: &MutualTls, provider: &Arc<CryptoProvider>) -> Result<Confi
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| bad(&files.certificate, error))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OfAuthority { inner: of_server }))
+        .with_custom_certificate_verifier(Arc::new(Judge {
+            authority: Some(of_server),
+            provider: provider.clone(),
+        }))
         .with_client_auth_cert(chain, key()?)
         .map_err(|error| bad(&files.certificate, error))?;
     Ok(without_sessions(client, server))
@@ -251,22 +257,39 @@ fn bad(file: &Path, why: impl fmt::Display) -> SecureError {
     SecureError::File { file: file.to_owned(), why: why.to_string() }
 }
 
-/// Takes any certificate: the secret is proven afterwards, on the same connection.
+/// Judges the certificates of those who accept. With an authority it takes its certificates, for
+/// whatever name: members are dialled by addresses that discovery finds. Without one it takes any:
+/// the secret is proven afterwards, on the same connection.
 #[derive(Debug)]
-struct Any {
+struct Judge {
+    authority: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Any {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        let verified = authority.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            // The name is looked at last, when the chain has been found good.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
     }
 
     fn verify_tls12_signature(
@@ -291,55 +314,6 @@ impl ServerCertVerifier for Any {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes certificates of the cluster's authority, for whatever name: members are dialled by
-/// addresses that discovery finds.
-#[derive(Debug)]
-struct OfAuthority {
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for OfAuthority {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let inner = &self.inner;
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last, when the chain has been found good.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }
 
