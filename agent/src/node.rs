@@ -218,7 +218,7 @@ impl Node {
         lane: Lane,
         payload: &[u8],
     ) -> Result<(), NotSent> {
-        let write = |buffer: &mut Vec<u8>| buffer.extend_from_slice(payload);
+        let write = |_: u8, buffer: &mut Vec<u8>| buffer.extend_from_slice(payload);
         if let Some(conn) = self.shared.links.send(to, lane, service, id, write)? {
             conn.out.flush_soon();
         }

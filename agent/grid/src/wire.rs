@@ -13,8 +13,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The version that this release writes, and the latest that it reads.
+/// The latest version that this release writes and reads.
 pub const VERSION: u8 = 1;
+/// The versions that this release writes and reads, the least and the latest: its own, and that of
+/// the release before.
+pub const VERSIONS: (u8, u8) = (1, VERSION);
 /// The version of what stands on disk.
 pub const DISK_VERSION: u8 = 1;
 /// Bytes of the checksum of what stands on disk.
@@ -43,12 +46,24 @@ pub enum BadWire {
     Checksum,
 }
 
-/// Appends a message to a buffer.
+/// Appends a message to a buffer, in the latest version.
 ///
 /// # Errors
 /// None in practice: memory is the only limit. Nothing is appended then.
 pub fn encode(wire: &Wire, into: &mut Vec<u8>) -> Result<(), BadWire> {
-    write(VERSION, wire, into)
+    encode_as(VERSION, wire, into)
+}
+
+/// Appends a message to a buffer as a member of this version reads it. A shape that changes in
+/// place gets an arm of its own here.
+///
+/// # Errors
+/// [`BadWire::Version`] for a version that this release does not write. Nothing is appended then.
+pub fn encode_as(version: u8, wire: &Wire, into: &mut Vec<u8>) -> Result<(), BadWire> {
+    match version {
+        1 => write(1, wire, into),
+        other => Err(BadWire::Version(other, VERSION)),
+    }
 }
 
 /// Reads a message that fills the whole frame.

@@ -228,3 +228,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_version_of_this_release_is_written_and_no_other() {
+    let epoch = muster_cluster::Epoch { counter: 1, join: 1, by: life(0) };
+    let wire = Wire::Cluster(Box::new(muster_cluster::Message::Prepare { epoch }));
+    let (least, latest) = wire::VERSIONS;
+    for version in 0..=latest + 1 {
+        let mut frame = Vec::new();
+        let written = wire::encode_as(version, &wire, &mut frame);
+        match (least..=latest).contains(&version) {
+            true => assert_eq!((written, frame[0]), (Ok(()), version)),
+            false => {
+                assert_eq!(written, Err(wire::BadWire::Version(version, latest)));
+                assert!(frame.is_empty());
+            }
+        }
+    }
+}

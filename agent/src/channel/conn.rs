@@ -16,6 +16,8 @@ pub(crate) struct Conn {
     pub(crate) peer: NodeId,
     /// Which process that is.
     pub(crate) boot: u64,
+    /// The version in which both sides write.
+    pub(crate) version: u8,
     /// Whether the one of both with the lower id dialled it. Where there are two connections for a
     /// lane, both sides send on that one.
     pub(crate) is_preferred: bool,
@@ -30,8 +32,8 @@ pub(crate) struct Conn {
 impl Conn {
     pub(crate) fn new(
         lane: Lane,
-        peer: MemberId,
-        boot: u64,
+        (peer, boot): (MemberId, u64),
+        version: u8,
         preferred: bool,
         out: Outgoing,
     ) -> Self {
@@ -39,6 +41,7 @@ impl Conn {
             lane,
             peer: peer.node,
             boot,
+            version,
             is_preferred: preferred,
             out,
             reads: AtomicU64::new(0),

@@ -37,12 +37,15 @@ pub(crate) enum NoLink {
 /// Whether the other side's proof holds: a function of its words.
 pub(crate) type Proves<'a> = &'a (dyn Fn(&Hello) -> bool + Sync);
 
+/// The other side's words, and the version in which both write from now on.
+pub(crate) type Agreed = (Hello, u8);
+
 /// What speaks against the other side, found out by asking others.
 pub(crate) type Objection<'a> =
     &'a (dyn Fn(Hello) -> Pin<Box<dyn Future<Output = Option<Refused>> + Send>> + Sync);
 
 /// Reads the other side's first words.
-async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, NoLink> {
+async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Agreed, NoLink> {
     let mut head = [0; PREFACE];
     stream.read_exact(&mut head).await?;
     let (versions, len) = hello::preface(&head)?;
@@ -52,21 +55,22 @@ async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, NoLink> {
     match hello::read(&body) {
         Ok(Greeting::Refused(why)) => Err(NoLink::Refused(why)),
         read => {
-            hello::version(versions).map_err(NoLink::Refuse)?;
+            let version = hello::version(versions).map_err(NoLink::Refuse)?;
             match read? {
-                Greeting::Hello(hello) => Ok(hello),
+                Greeting::Hello(hello) => Ok((hello, version)),
                 Greeting::Refused(why) => Err(NoLink::Refused(why)),
             }
         }
     }
 }
 
-fn decide(ours: &Hello, theirs: Hello, proves: Proves<'_>) -> Result<Hello, NoLink> {
+fn decide(ours: &Hello, said: Agreed, proves: Proves<'_>) -> Result<Agreed, NoLink> {
+    let (theirs, version) = said;
     if !proves(&theirs) {
         return Err(NoLink::Refuse(Refused::Secret));
     }
     match hello::judge(ours, &theirs) {
-        Verdict::Welcome => Ok(theirs),
+        Verdict::Welcome => Ok((theirs, version)),
         Verdict::Oneself => Err(NoLink::Oneself),
         Verdict::Refuse(why) => Err(NoLink::Refuse(why)),
         Verdict::WeAreTheCopy(why) => Err(NoLink::WeAreTheCopy(why)),
@@ -81,7 +85,7 @@ pub(crate) async fn dialler<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     ours: &Hello,
     proves: Proves<'_>,
-) -> Result<Hello, NoLink> {
+) -> Result<Agreed, NoLink> {
     say(stream, &Greeting::Hello(ours.clone())).await?;
     let theirs = hear(stream).await?;
     decide(ours, theirs, proves)
@@ -96,12 +100,12 @@ pub(crate) async fn acceptor<S: AsyncRead + AsyncWrite + Unpin>(
     ours: &Hello,
     proves: Proves<'_>,
     objection: Objection<'_>,
-) -> Result<Hello, NoLink> {
+) -> Result<Agreed, NoLink> {
     let mut decided = match hear(stream).await {
         Ok(theirs) => decide(ours, theirs, proves),
         Err(error) => Err(error),
     };
-    if let Ok(theirs) = &decided
+    if let Ok((theirs, _)) = &decided
         && let Some(why) = objection(theirs.clone()).await
     {
         decided = Err(NoLink::Refuse(why));

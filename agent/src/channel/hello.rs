@@ -2,6 +2,7 @@
 //! dialler speaks first. Whoever is not wanted is told why, in a sentence.
 
 use muster_cluster::{MemberId, NodeId};
+use muster_grid::wire;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ pub(crate) const PREFACE: usize = 16;
 /// Bytes of a greeting at most.
 pub(crate) const MOST: usize = 4096;
 /// Wire versions that this release speaks: this one and that of the release before.
-pub(crate) const VERSIONS: (u16, u16) = (1, 1);
+pub(crate) const VERSIONS: (u16, u16) = (wire::VERSIONS.0 as u16, wire::VERSIONS.1 as u16);
 
 /// Which of the two connections to a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -153,13 +154,14 @@ pub(crate) fn read(body: &[u8]) -> Result<Greeting, BadHello> {
 ///
 /// # Errors
 /// When there is none.
-pub(crate) fn version(theirs: (u16, u16)) -> Result<u16, Refused> {
+pub(crate) fn version(theirs: (u16, u16)) -> Result<u8, Refused> {
     let ours = VERSIONS;
     let highest = theirs.1.min(ours.1);
     if highest < theirs.0.max(ours.0) {
         return Err(Refused::Version { theirs, ours });
     }
-    Ok(highest)
+    // It is at most ours, which fits.
+    Ok(u8::try_from(highest).unwrap_or(wire::VERSION))
 }
 
 /// What is to be done with the other side, as far as its words alone say it.

@@ -68,8 +68,8 @@ impl Links {
         Self { peers: RwLock::default(), counts }
     }
 
-    /// Appends a frame to what goes to a node. Returns the connection when it is up to the caller
-    /// to have it written.
+    /// Appends a frame to what goes to a node: `write` is told the version that the node reads.
+    /// Returns the connection when it is up to the caller to have it written.
     ///
     /// # Errors
     /// See [`NotSent`]: then it is counted as dropped.
@@ -79,14 +79,15 @@ impl Links {
         lane: Lane,
         service: u16,
         id: u64,
-        write: impl FnOnce(&mut Vec<u8>),
+        write: impl FnOnce(u8, &mut Vec<u8>),
     ) -> Result<Option<Arc<Conn>>, NotSent> {
         let peers = self.peers.read();
         let Some(conn) = peers.get(&to).and_then(|peer| peer.outlet(lane)) else {
             self.counts.dropped(lane, NotSent::NoLink);
             return Err(NotSent::NoLink);
         };
-        match conn.out.append(service, id, write) {
+        let version = conn.version;
+        match conn.out.append(service, id, |buffer| write(version, buffer)) {
             Ok((is_first, bytes)) => {
                 self.counts.sent(lane, bytes);
                 Ok(is_first.then(|| conn.clone()))

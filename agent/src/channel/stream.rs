@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::greet::{self, NoLink, Objection};
+use super::greet::{self, Agreed, NoLink, Objection};
 use super::hello::Hello;
 use super::secure::{Security, Side, exported};
 
@@ -57,19 +57,19 @@ impl Stream {
         socket: TcpStream,
         security: &Security,
         mut ours: Hello,
-    ) -> Result<(Stream, Hello), NoLink> {
+    ) -> Result<(Stream, Agreed), NoLink> {
         let Some(config) = security.client() else {
             let mut socket = socket;
-            let hello = greet::dialler(&mut socket, &ours, &|_| true).await?;
-            return Ok((Stream::Plain(socket), hello));
+            let agreed = greet::dialler(&mut socket, &ours, &|_| true).await?;
+            return Ok((Stream::Plain(socket), agreed));
         };
         let name = ServerName::IpAddress(socket.peer_addr()?.ip().into());
         let mut stream = TlsConnector::from(config).connect(name, socket).await?;
         let key = exported(stream.get_ref().1).map_err(io::Error::other)?;
         ours.proof = security.proof(Side::Dialler, &key);
         let proves = |theirs: &Hello| security.holds(Side::Acceptor, &key, theirs.proof);
-        let hello = greet::dialler(&mut stream, &ours, &proves).await?;
-        Ok((Stream::Tls(Box::new(stream.into())), hello))
+        let agreed = greet::dialler(&mut stream, &ours, &proves).await?;
+        Ok((Stream::Tls(Box::new(stream.into())), agreed))
     }
 
     /// Protects a connection that was accepted, and says the first words. `objection` finds what
@@ -82,18 +82,18 @@ impl Stream {
         security: &Security,
         mut ours: Hello,
         objection: Objection<'_>,
-    ) -> Result<(Stream, Hello), NoLink> {
+    ) -> Result<(Stream, Agreed), NoLink> {
         let Some(config) = security.server() else {
             let mut socket = socket;
-            let hello = greet::acceptor(&mut socket, &ours, &|_| true, objection).await?;
-            return Ok((Stream::Plain(socket), hello));
+            let agreed = greet::acceptor(&mut socket, &ours, &|_| true, objection).await?;
+            return Ok((Stream::Plain(socket), agreed));
         };
         let mut stream = TlsAcceptor::from(config).accept(socket).await?;
         let key = exported(stream.get_ref().1).map_err(io::Error::other)?;
         ours.proof = security.proof(Side::Acceptor, &key);
         let proves = |theirs: &Hello| security.holds(Side::Dialler, &key, theirs.proof);
-        let hello = greet::acceptor(&mut stream, &ours, &proves, objection).await?;
-        Ok((Stream::Tls(Box::new(stream.into())), hello))
+        let agreed = greet::acceptor(&mut stream, &ours, &proves, objection).await?;
+        Ok((Stream::Tls(Box::new(stream.into())), agreed))
     }
 
     /// Both halves.

@@ -33,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Met {
     pub(crate) stream: Stream,
     pub(crate) hello: Hello,
+    /// The version in which both write.
+    pub(crate) version: u8,
     pub(crate) lane: Lane,
     /// The life that this node said it was.
     pub(crate) said: MemberId,
@@ -84,9 +86,10 @@ async fn accept(shared: &Arc<Shared>, stream: TcpStream) -> Result<Met, NoLink> 
         let shared = asking.clone();
         Box::pin(async move { in_the_way(&shared, &theirs).await })
     };
-    let (stream, hello) = Stream::accepted(stream, &shared.security, ours, &objection).await?;
+    let accepted = Stream::accepted(stream, &shared.security, ours, &objection);
+    let (stream, (hello, version)) = accepted.await?;
     let lane = hello.lane;
-    Ok(Met { stream, hello, lane, said, is_dialled: false })
+    Ok(Met { stream, hello, version, lane, said, is_dialled: false })
 }
 
 /// Dials, and exchanges the first words.
@@ -98,8 +101,8 @@ pub(crate) async fn dial(shared: &Arc<Shared>, address: &str, lane: Lane) -> Res
     let said = ours.id();
     let stream = TcpStream::connect(address).await?;
     prepare(&stream, shared.settings.limits.stalled)?;
-    let (stream, hello) = Stream::dialled(stream, &shared.security, ours).await?;
-    Ok(Met { stream, hello, lane, said, is_dialled: true })
+    let (stream, (hello, version)) = Stream::dialled(stream, &shared.security, ours).await?;
+    Ok(Met { stream, hello, version, lane, said, is_dialled: true })
 }
 
 /// Dials whom the book says, until the node stops.
@@ -200,12 +203,13 @@ impl Shared {
     /// The connection carries frames from now on.
     pub(crate) fn link(self: &Arc<Self>, met: Met) {
         let limits = &self.settings.limits;
-        let Met { stream, hello, lane, said, is_dialled } = met;
+        let Met { stream, hello, version, lane, said, is_dialled } = met;
         let (source, sink) = stream.into_halves();
         let out = Outgoing::new(sink, limits.most_queued, limits.most_frame);
         let is_preferred = (said.node < hello.id().node) == is_dialled;
-        let conn = Arc::new(Conn::new(lane, hello.id(), hello.boot, is_preferred, out));
-        debug!(peer = %hello.id(), name = hello.name, ?lane, is_dialled, "linked");
+        let process = (hello.id(), hello.boot);
+        let conn = Arc::new(Conn::new(lane, process, version, is_preferred, out));
+        debug!(peer = %hello.id(), name = hello.name, ?lane, is_dialled, version, "linked");
         let node = conn.peer;
         {
             let mut book = self.book.lock();

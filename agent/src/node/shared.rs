@@ -170,9 +170,9 @@ impl Shared {
             Wire::Grid(message) if message.is_bulk() => Lane::Bulk,
             Wire::Grid(_) | Wire::Cluster(_) => Lane::Calls,
         };
-        let sent = self.links.send(to, lane, service::CORE, 0, |buffer| {
-            // It cannot fail: memory is its only limit.
-            let _ = wire::encode(wire, buffer);
+        let sent = self.links.send(to, lane, service::CORE, 0, |version, buffer| {
+            // It cannot fail: the version was agreed on, and memory is the only limit.
+            let _ = wire::encode_as(version, wire, buffer);
         });
         match sent {
             Ok(conn) => out.dirty.extend(conn),

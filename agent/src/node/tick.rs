@@ -89,7 +89,7 @@ impl Shared {
 
     fn send_probes(&self, datagrams: Vec<(NodeId, Vec<u8>)>) {
         for (to, datagram) in datagrams {
-            let write = |buffer: &mut Vec<u8>| buffer.extend_from_slice(&datagram);
+            let write = |_: u8, buffer: &mut Vec<u8>| buffer.extend_from_slice(&datagram);
             // A probe that does not go out is one that is not answered.
             if let Ok(Some(conn)) = self.links.send(to, Lane::Calls, service::FAILURE, 0, write) {
                 conn.out.flush();

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use muster_cluster::NodeId;
 use muster_grid::Reply;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -83,19 +84,31 @@ async fn a_copied_data_directory_is_refused_in_a_sentence() {
     assert!(matches!(put(&one, "k", b"a").await, Reply::Written(_)));
 }
 
-/// A stranger that says the first words as a node would, and then whatever it likes.
-async fn stranger(node: &Node, then: &[u8]) -> TcpStream {
+/// The node of a stranger.
+const STRANGER: u128 = 77;
+
+/// A stranger that says the first words as a node of these versions would, and what it is answered.
+async fn greeted(node: &Node, versions: (u16, u16)) -> (TcpStream, Greeting) {
     let mut stream = TcpStream::connect(node.local_addr()).await.expect("it listens");
     let mut words = node.shared.hello(Lane::Calls);
-    (words.node, words.boot, words.name) = (77, 78, "stranger".into());
+    (words.node, words.boot, words.name) = (STRANGER, 78, "stranger".into());
     words.address = "127.0.0.1:1".into();
-    stream.write_all(&hello::write(&Greeting::Hello(words))).await.expect("it reads");
+    let mut words = hello::write(&Greeting::Hello(words));
+    words[8..10].copy_from_slice(&versions.0.to_le_bytes());
+    words[10..12].copy_from_slice(&versions.1.to_le_bytes());
+    stream.write_all(&words).await.expect("it reads");
     let mut answer = [0; PREFACE];
     stream.read_exact(&mut answer).await.expect("it answers");
     let (_, len) = hello::preface(&answer).expect("its first words");
     let mut body = vec![0; len];
     stream.read_exact(&mut body).await.expect("its first words");
-    assert!(matches!(hello::read(&body), Ok(Greeting::Hello(_))));
+    (stream, hello::read(&body).expect("its first words"))
+}
+
+/// A stranger that is let in, and then says whatever it likes.
+async fn stranger(node: &Node, then: &[u8]) -> TcpStream {
+    let (mut stream, answer) = greeted(node, hello::VERSIONS).await;
+    assert!(matches!(answer, Greeting::Hello(_)), "{answer:?}");
     stream.write_all(then).await.expect("it reads");
     stream
 }
@@ -142,4 +155,41 @@ async fn whoever_speaks_another_protocol_is_shown_out() {
     until_refusals(&one, 1).await;
     let told = one.shared.told.reasons();
     assert_eq!(told, ["the other side does not speak the cluster's protocol"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_without_a_common_version_is_refused_and_both_sides_are_named() {
+    let one = start("one").await;
+    let (latest, next) = (hello::VERSIONS.1, hello::VERSIONS.1 + 1);
+    let (_stream, answer) = greeted(&one, (next, next + 1)).await;
+    let Greeting::Refused(why) = answer else { panic!("it is let in") };
+    let sentence = format!(
+        "the other side speaks versions {next} to {} of the cluster's wire, this one {} to {latest}",
+        next + 1,
+        hello::VERSIONS.0
+    );
+    assert_eq!(why.to_string(), sentence);
+    until_refusals(&one, 1).await;
+    assert_eq!(one.shared.told.reasons(), [sentence]);
+    see(&one, &["one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_release_is_written_to_in_the_latest_version_that_both_know() {
+    let one = start("one").await;
+    let (_stream, answer) = greeted(&one, (hello::VERSIONS.0, hello::VERSIONS.1 + 8)).await;
+    assert!(matches!(answer, Greeting::Hello(_)), "{answer:?}");
+    let written = async {
+        loop {
+            let told = std::cell::Cell::new(None);
+            let write = |version: u8, _: &mut Vec<u8>| told.set(Some(version));
+            let sent = one.shared.links.send(NodeId(STRANGER), Lane::Calls, 9, 0, write);
+            match told.get() {
+                Some(version) => break (sent.is_ok(), version),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let written = timeout(PATIENCE, written).await.expect("it is linked");
+    assert_eq!(written, (true, muster_grid::wire::VERSION));
 }
