@@ -31,4 +31,4 @@ pub(crate) mod told;
 pub(crate) use counts::LaneStats;
 pub(crate) use hello::Lane;
 pub(crate) use outgoing::NotSent;
-pub(crate) use secure::{MutualTls, Secret, SecureError};
+pub(crate) use secure::{MutualTls, Secret, SecureError, Security};

@@ -125,6 +125,18 @@ impl Cluster {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Who leaves by an operator's wish is not to be found any more either.
+    fn stop_finding_when(&self, leaving: CancellationToken) {
+        let inner = Arc::downgrade(&self.inner);
+        tokio::spawn(async move {
+            leaving.cancelled().await;
+            let finding = inner.upgrade().and_then(|inner| inner.finding.lock().take());
+            if let Some(finding) = finding {
+                finding.stop().await;
+            }
+        });
+    }
+
     /// This member. Its life changes when it was dropped by the others and came back.
     #[must_use]
     pub fn me(&self) -> Member {

@@ -4,9 +4,10 @@
 //! [`muster_protocol::cluster::report`].
 //!
 //! It listens on loopback, where whoever is on this machine may ask; beyond that only with the
-//! cluster's secret. Where there is a secret every request must be signed with it, as messages of
-//! nodes are (purpose `manage`), and every answer is signed too: the secret is never sent, and no
-//! request can be sent again.
+//! cluster's secret or mutual TLS. Where there is a secret every request must be signed with it, as
+//! messages of nodes are (purpose `manage`), and every answer is signed too: the secret is never
+//! sent, and no request can be sent again. With mutual TLS whoever asks shows a certificate of the
+//! cluster's own authority.
 //!
 //! | file | idea |
 //! |---|---|
@@ -16,7 +17,7 @@
 //! | `warn` | what is wrong, in words |
 //! | `history` | the last changes of the view |
 //! | `act` | what operators may want |
-//! | `routes`, `lock`, `server` | HTTP: what is asked, who may, within which bounds |
+//! | `routes`, `lock`, `tls`, `server` | HTTP: what is asked, who may, within which bounds |
 
 mod act;
 mod gather;
@@ -25,6 +26,7 @@ mod inside;
 mod lock;
 mod routes;
 mod server;
+mod tls;
 mod told;
 mod warn;
 
@@ -41,6 +43,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::{Engine, View};
 use crate::finding::Unusable;
 pub use inside::Inside;
+pub use tls::{BadTls, Tls};
 
 /// The port, where nothing else is said.
 pub const PORT: u16 = 7790;
@@ -52,8 +55,11 @@ pub struct Settings {
     pub cluster: String,
     /// Where it listens; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// What requests must be signed with; the first one signs. Mandatory beyond loopback.
+    /// What requests must be signed with; the first one signs. Mandatory beyond loopback, where
+    /// there is no `tls`.
     pub secrets: Option<Secrets>,
+    /// Mutual TLS: whoever asks shows a certificate of the cluster's authority.
+    pub tls: Option<Tls>,
     /// How long a member may take to answer another one, 10 ms to 1 min. Default: 1 s.
     pub deadline: Duration,
     /// How long a verb may take, 10 ms to 5 min. Default: 10 s.
@@ -72,6 +78,7 @@ impl Settings {
             cluster: cluster.to_owned(),
             bind: SocketAddr::from(([127, 0, 0, 1], PORT)),
             secrets: None,
+            tls: None,
             deadline: Duration::from_secs(1),
             patience: Duration::from_secs(10),
             skew: Duration::from_secs(30),
@@ -80,7 +87,8 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), StartError> {
-        if !self.bind.ip().is_loopback() && self.secrets.is_none() {
+        let is_locked = self.secrets.is_some() || self.tls.is_some();
+        if !self.bind.ip().is_loopback() && !is_locked {
             return Err(StartError::Unprotected(self.bind));
         }
         let ms = Duration::from_millis;
@@ -109,8 +117,8 @@ impl Settings {
 pub enum StartError {
     /// Others would reach it, and nobody would have to prove anything.
     #[error(
-        "the management's address {0} is no loopback address: set a cluster secret, or bind it to \
-         127.0.0.1"
+        "the management's address {0} is no loopback address: set a cluster secret or mutual TLS, \
+         or bind it to 127.0.0.1"
     )]
     Unprotected(SocketAddr),
     /// A setting that cannot be used.
@@ -131,6 +139,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Management {
     address: SocketAddr,
+    scheme: &'static str,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -161,6 +170,7 @@ pub async fn start(
     let bind = |error| StartError::Bind { address: settings.bind, error };
     let listener = TcpListener::bind(settings.bind).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let ground = Arc::new(Ground {
         history: parking_lot::Mutex::default(),
@@ -174,8 +184,8 @@ pub async fn start(
     ground.engine.dispatch().register(told::SERVICE, told::Teller::new(&ground));
     tasks.spawn(history::keep(ground.clone(), stop.clone()));
     tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
-    tracing::info!(%address, cluster = ground.settings.cluster, "management");
-    Ok(Management { address, stop, tasks })
+    tracing::info!(%address, scheme, cluster = ground.settings.cluster, "management");
+    Ok(Management { address, scheme, stop, tasks })
 }
 
 // === impl Management ===
@@ -190,7 +200,12 @@ impl Management {
     /// The same as a URL, for balancers.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url_at(&self.address.to_string())
+    }
+
+    /// The same where others reach it as another host and port.
+    pub(crate) fn url_at(&self, authority: &str) -> String {
+        format!("{}://{authority}", self.scheme)
     }
 
     /// Ends it; returns when what was asked by then is answered, or cut after 2 s.

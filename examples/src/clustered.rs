@@ -97,10 +97,10 @@ impl Node {
     /// # Errors
     /// When the host tells no name and none is given.
     pub fn builder(&self) -> anyhow::Result<ClusterBuilder> {
-        let member = Cluster::builder(self.name()?).bind(self.bind).offset(self.offset);
-        // The management is for this machine, unless a secret keeps strangers out.
+        let member = Cluster::builder(self.name()?).offset(self.offset);
+        let member = member.bind(self.bind).manage_bind(self.bind);
         let member = match &self.cluster_secret_file {
-            Some(file) => member.secret_file(file).manage_bind(self.bind),
+            Some(file) => member.secret_file(file),
             None => member,
         };
         let member = match (&self.cluster_certificate, &self.cluster_key, &self.cluster_ca) {

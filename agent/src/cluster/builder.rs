@@ -1,5 +1,7 @@
 //! Settings of a member as the user says them, and the way in.
 
+mod managed;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use thiserror::Error;
 use super::Cluster;
 use crate::engine::{Embedded, Local};
 use crate::finding::{self, Files, Finder, Finding, Fixed, Multicast, Names, Rendezvous};
-use crate::manage::{self, Management};
+use crate::manage;
 use crate::node::{self, MutualTls, Node, NodeError, NodeSettings};
+use managed::Manage;
 
 /// The cluster's port, to which the offset is added.
 pub const PORT: u16 = 7700;
@@ -48,14 +51,6 @@ pub struct ClusterBuilder {
     finders: Option<Vec<Finder>>,
     manage: Manage,
     patience: Duration,
-}
-
-/// Where the management listens.
-#[derive(Debug, Clone, Copy)]
-struct Manage {
-    is_on: bool,
-    bind: IpAddr,
-    port: u16,
 }
 
 /// Where the cluster's secret stands.
@@ -133,11 +128,7 @@ impl ClusterBuilder {
             segments: 256,
             detection: Duration::from_secs(2),
             finders: None,
-            manage: Manage {
-                is_on: true,
-                bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                port: manage::PORT,
-            },
+            manage: Manage::default(),
             patience: Duration::from_secs(60),
         }
     }
@@ -296,68 +287,6 @@ impl ClusterBuilder {
     }
 }
 
-// === impl ClusterBuilder: management ===
-
-impl ClusterBuilder {
-    /// The address where operators and balancers ask this member for its cluster
-    /// ([`crate::manage`]). Default: 127.0.0.1. Any other than loopback needs a secret, which all
-    /// requests are signed with then.
-    pub fn manage_bind(mut self, address: impl Into<IpAddr>) -> Self {
-        self.manage.bind = address.into();
-        self
-    }
-
-    /// The port of it, to which the offset is added; 0 takes a free one, as does the cluster's
-    /// port 0. Default: 7790.
-    pub fn manage_port(mut self, port: u16) -> Self {
-        self.manage.port = port;
-        self
-    }
-
-    /// Nobody can ask this member, not even the others, which then show it as silent.
-    pub fn no_management(mut self) -> Self {
-        self.manage.is_on = false;
-        self
-    }
-
-    async fn start_management(
-        &self,
-        node: &Node,
-        engine: &Arc<Embedded>,
-        secret: Option<&Secret>,
-    ) -> Result<Option<Management>, JoinError> {
-        let Manage { is_on, bind, port } = self.manage;
-        if !is_on {
-            return Ok(None);
-        }
-        let port = if self.port == 0 { 0 } else { with_offset(port, self.offset)? };
-        let secrets = secret.cloned().map(|secret| Secrets::new([secret]));
-        let bind = SocketAddr::new(bind, port);
-        let settings = manage::Settings { bind, secrets, ..manage::Settings::new(&self.cluster) };
-        let inside = Arc::new(node.clone());
-        let management = manage::start(settings, engine.clone(), Some(inside)).await?;
-        for finder in self.finders.iter().flatten() {
-            if let (Finder::Balancers(balancers), Some(url)) = (finder, url(&management, node)) {
-                balancers.manage_at(url);
-            }
-        }
-        Ok(Some(management))
-    }
-}
-
-/// Where balancers reach the management; none where it listens everywhere and it is not known as
-/// which address.
-fn url(management: &Management, node: &Node) -> Option<String> {
-    let address = management.address();
-    if !address.ip().is_unspecified() {
-        return Some(management.url());
-    }
-    let channel: PeerAddress = node.address().parse().ok()?;
-    let host = channel.host.as_str();
-    let is_known = !matches!(host, "0.0.0.0" | "[::]");
-    is_known.then(|| format!("http://{host}:{}", address.port()))
-}
-
 // === impl ClusterBuilder: the way in ===
 
 impl ClusterBuilder {
@@ -400,7 +329,12 @@ impl ClusterBuilder {
         let management = self.start_management(node, &engine, secret.as_ref()).await?;
         let finding = self.start_finding(node, cluster, secret)?;
         match tokio::time::timeout(self.patience, engine.joined()).await {
-            Ok(Ok(())) => Ok(Cluster::with(engine, finding, management)),
+            Ok(Ok(())) => {
+                let leaving = engine.leaving();
+                let cluster = Cluster::with(engine, finding, management);
+                cluster.stop_finding_when(leaving);
+                Ok(cluster)
+            }
             Ok(Err(why)) => Err(JoinError::Refused(why)),
             Err(_) => Err(JoinError::Late(self.patience)),
         }

@@ -102,6 +102,11 @@ impl Embedded {
         }
     }
 
+    /// Is cancelled when this member begins to leave, whoever wished for it.
+    pub(crate) fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
+    }
+
     fn open(&self) -> Result<(), EngineError> {
         if self.closed.is_cancelled() { Err(EngineError::Closed) } else { Ok(()) }
     }

@@ -106,7 +106,8 @@ pub enum Merging {
     /// The larger side's, then that of the side with the older coordinator.
     #[default]
     PreferMajor,
-    /// The later one, by the wall clocks of those who wrote.
+    /// The later one, by the wall clocks of those who wrote: by the [`Put::stamp`](muster_grid::Put)
+    /// that they give, 0 being the earliest.
     Latest,
     /// A function of both.
     Custom(Resolve),

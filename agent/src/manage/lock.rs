@@ -1,6 +1,6 @@
 //! Who may ask. With a secret: whoever signs with it, each request once; the answer is signed too.
-//! Without one (then it listens on loopback only): whoever is on this machine, but no page in a
-//! browser, which could be anybody's.
+//! Without one: whoever has shown a certificate, where there is TLS; else it listens on loopback
+//! only, and whoever is on this machine may ask, but no page in a browser, which could be anybody's.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ const MOST_NONCES: usize = 10_000;
 /// The lock.
 pub(super) struct Lock {
     secrets: Option<Secrets>,
+    /// Whoever asks has shown a certificate.
+    is_mutual: bool,
     skew: u64,
     replays: Mutex<Replays>,
 }
@@ -41,6 +43,7 @@ impl Lock {
         let skew = settings.skew.as_secs();
         Lock {
             secrets: settings.secrets.clone(),
+            is_mutual: settings.tls.is_some(),
             skew,
             replays: Mutex::new(Replays::new(MOST_NONCES, wall_ms() / 1000)),
         }
@@ -65,7 +68,7 @@ pub(super) async fn admit(
 ) -> Response {
     match &lock.secrets {
         Some(secrets) => signed(&lock, secrets, request, next).await,
-        None => open(request, next).await,
+        None => open(&lock, request, next).await,
     }
 }
 
@@ -98,8 +101,9 @@ async fn signed(lock: &Lock, secrets: &Secrets, request: Request<Body>, next: Ne
     Response::from_parts(head, Body::from(body))
 }
 
-async fn open(request: Request<Body>, next: Next) -> Response {
-    if !names_this_machine(request.headers()) {
+async fn open(lock: &Lock, request: Request<Body>, next: Next) -> Response {
+    // Whatever name leads here, a browser finds it in no certificate of the cluster.
+    if !lock.is_mutual && !names_this_machine(request.headers()) {
         let why = "the host must be localhost or an address: a name may be made to lead here";
         return refused(StatusCode::FORBIDDEN, why.to_owned());
     }

@@ -5,32 +5,44 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::{StatusCode, header};
-use muster_protocol::cluster::report::{Done, NodeWish, NotDone, QuorumWish};
+use muster_protocol::cluster::report::{
+    CacheReport, CachesReport, ClusterReport, Done, NodeWish, NotDone, QuorumWish, SegmentsReport,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::lock::Lock;
 use super::{Ground, act, lock};
 
 type Shared = State<Arc<Ground>>;
 
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "The management of a cluster's member",
+    description = "One cluster as all of its members see it together: any member answers for all. \
+                   Where there is a secret every request is signed with it, and every answer too.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
 /// The routes, behind their lock.
 pub(super) fn router(ground: Arc<Ground>) -> Router {
     let lock = Arc::new(Lock::new(&ground.settings));
-    Router::new()
-        .route("/v1/cluster", get(cluster))
-        .route("/v1/cluster/segments", get(segments))
-        .route("/v1/cluster/caches", get(caches))
-        .route("/v1/cluster/caches/{name}", get(cache))
-        .route("/metrics", get(metrics))
-        .route("/v1/cluster/quorum", post(quorum))
-        .route("/v1/cluster/forget", post(forget))
-        .route("/v1/cluster/leave", post(leave))
-        .route("/v1/cluster/caches/{name}/clear", post(clear))
+    let (routes, document) = parts();
+    let document = Arc::new(document.to_json().unwrap_or_default());
+    let document = move || {
+        let text = document.as_str().to_owned();
+        async move { ([(header::CONTENT_TYPE, "application/json")], text) }
+    };
+    routes
+        .route("/v1/openapi.json", get(document))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
         .method_not_allowed_fallback(|| async {
             refused(StatusCode::METHOD_NOT_ALLOWED, "it is asked by another method".to_owned())
@@ -39,18 +51,61 @@ pub(super) fn router(ground: Arc<Ground>) -> Router {
         .with_state(ground)
 }
 
+fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(cluster))
+        .routes(routes!(segments))
+        .routes(routes!(caches))
+        .routes(routes!(cache))
+        .routes(routes!(metrics))
+        .routes(routes!(quorum))
+        .routes(routes!(forget))
+        .routes(routes!(leave))
+        .routes(routes!(clear))
+        .split_for_parts()
+}
+
+/// The cluster: who is there, what has changed, what is wrong.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster",
+    responses((status = 200, body = ClusterReport), (status = 403, body = NotDone))
+)]
 async fn cluster(State(ground): Shared) -> Response {
     shown(&ground.cluster().await)
 }
 
+/// Who keeps which segment.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/segments",
+    responses((status = 200, body = SegmentsReport), (status = 403, body = NotDone))
+)]
 async fn segments(State(ground): Shared) -> Response {
     shown(&ground.segments().await)
 }
 
+/// All caches, with what each member says of them.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/caches",
+    responses((status = 200, body = CachesReport), (status = 403, body = NotDone))
+)]
 async fn caches(State(ground): Shared) -> Response {
     shown(&ground.caches().await)
 }
 
+/// One cache.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/caches/{name}",
+    params(("name" = String, Path, description = "The cache's name")),
+    responses(
+        (status = 200, body = CacheReport),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone)
+    )
+)]
 async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
     let caches = ground.caches().await.caches;
     match caches.iter().find(|cache| cache.name == name) {
@@ -60,11 +115,34 @@ async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
 }
 
 /// This member's own numbers: whoever gathers metrics asks each.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        (status = 403, body = NotDone)
+    )
+)]
 async fn metrics(State(ground): Shared) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], crate::cluster::metrics::text(&*ground.engine)).into_response()
 }
 
+/// Another quorum, or none.
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/quorum",
+    request_body = QuorumWish,
+    responses(
+        (status = 200, body = Done),
+        (status = 400, body = NotDone),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone),
+        (status = 409, body = NotDone),
+        (status = 413, body = NotDone),
+        (status = 415, body = NotDone)
+    )
+)]
 async fn quorum(State(ground): Shared, body: Bytes) -> Response {
     match read::<QuorumWish>(&body) {
         Ok(wish) => done(&ground, "quorum", ground.set_quorum(wish).await),
@@ -72,6 +150,21 @@ async fn quorum(State(ground): Shared, body: Bytes) -> Response {
     }
 }
 
+/// A node that never comes back votes no more.
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/forget",
+    request_body = NodeWish,
+    responses(
+        (status = 200, body = Done),
+        (status = 400, body = NotDone),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone),
+        (status = 409, body = NotDone),
+        (status = 413, body = NotDone),
+        (status = 415, body = NotDone)
+    )
+)]
 async fn forget(State(ground): Shared, body: Bytes) -> Response {
     match read::<NodeWish>(&body) {
         Ok(wish) => done(&ground, "forget", ground.forget(&wish).await),
@@ -79,6 +172,21 @@ async fn forget(State(ground): Shared, body: Bytes) -> Response {
     }
 }
 
+/// A member hands over what it has and leaves; its process goes on.
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/leave",
+    request_body = NodeWish,
+    responses(
+        (status = 200, body = Done),
+        (status = 400, body = NotDone),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone),
+        (status = 409, body = NotDone),
+        (status = 413, body = NotDone),
+        (status = 415, body = NotDone)
+    )
+)]
 async fn leave(State(ground): Shared, body: Bytes) -> Response {
     match read::<NodeWish>(&body) {
         Ok(wish) => done(&ground, "leave", ground.leave(&wish).await),
@@ -86,6 +194,21 @@ async fn leave(State(ground): Shared, body: Bytes) -> Response {
     }
 }
 
+/// Removes all entries of a cache.
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/caches/{name}/clear",
+    params(("name" = String, Path, description = "The cache's name")),
+    responses(
+        (status = 200, body = Done),
+        (status = 400, body = NotDone),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone),
+        (status = 409, body = NotDone),
+        (status = 413, body = NotDone),
+        (status = 415, body = NotDone)
+    )
+)]
 async fn clear(State(ground): Shared, Path(name): Path<String>) -> Response {
     let cleared = ground.clear(&name).await;
     done(&ground, "clear", cleared)

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ground, routes};
+use super::{Ground, Tls, routes};
+
+/// For the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// For the head of a request, the wait for the next one included.
 const HEAD: Duration = Duration::from_secs(30);
@@ -26,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(listener: TcpListener, ground: Arc<Ground>, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(ground.settings.most_connections));
-    let tasks = ground.tasks.clone();
+    let (tasks, tls) = (ground.tasks.clone(), ground.settings.tls.clone());
     let service = TowerToHyperService::new(routes::router(ground));
     loop {
         let permit = tokio::select! {
@@ -45,26 +50,50 @@ pub(super) async fn run(listener: TcpListener, ground: Arc<Ground>, stop: Cancel
                 continue;
             }
         };
-        let (service, stop) = (service.clone(), stop.clone());
+        let (service, stop, tls) = (service.clone(), stop.clone(), tls.clone());
         tasks.spawn(async move {
-            let connection = Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .max_buf_size(MOST_HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = tokio::time::sleep(LIFE) => Ok(()),
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection to the management ended");
+            if let Err(error) = serve(stream, tls, service, stop).await {
+                tracing::debug!(error, "a connection to the management ended");
             }
             drop(permit);
         });
     }
+}
+
+/// One connection; behind a handshake where there is TLS.
+async fn serve(
+    stream: TcpStream,
+    tls: Option<Tls>,
+    service: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let Some(tls) = tls else { return speak(stream, service, stop).await };
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)) => handshake,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let stream = handshake.map_err(|_| "the handshake takes too long".to_owned())?;
+    speak(stream.map_err(|error| error.to_string())?, service, stop).await
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: TowerToHyperService<Router>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let connection = Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MOST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = tokio::time::sleep(LIFE) => Ok(()),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    ended.map_err(|error| error.to_string())
 }

@@ -7,6 +7,7 @@ mod finds;
 mod lives;
 mod loads;
 mod manages;
+mod protects;
 mod signs;
 
 use std::future::Future;

@@ -209,6 +209,46 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
     assert_eq!(world.post("/v1/cluster/caches/none/clear", "").await.status, 404);
 }
 
+/// What is asked for each operation of the document, and the status of the answer.
+const OPERATIONS: [(&str, &str, &str, u16); 9] = [
+    ("get", "/v1/cluster", "", 200),
+    ("get", "/v1/cluster/segments", "", 200),
+    ("get", "/v1/cluster/caches", "", 200),
+    ("get", "/v1/cluster/caches/{name}", "", 200),
+    ("get", "/metrics", "", 200),
+    ("post", "/v1/cluster/quorum", "{\"quorum\":2}", 409),
+    ("post", "/v1/cluster/forget", "{\"node\":\"two\"}", 409),
+    ("post", "/v1/cluster/leave", "{\"node\":\"two\"}", 409),
+    ("post", "/v1/cluster/caches/{name}/clear", "", 200),
+];
+
+#[tokio::test]
+async fn the_document_has_every_route_and_each_answers_as_it_says() {
+    let world = world(None).await;
+    world.engine.map(MapSpec::new("counters", Mode::Distributed)).unwrap();
+    let document = world.get("/v1/openapi.json").await;
+    let document: serde_json::Value = serde_json::from_str(&document.body).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    for (method, path, body, status) in OPERATIONS {
+        let target = path.replace("{name}", "counters");
+        let said = match method {
+            "get" => world.get(&target).await,
+            _ => world.post(&target, body).await,
+        };
+        assert_eq!(said.status, status, "{method} {target}: {}", said.body);
+        let operation = &document["paths"][path][method];
+        let content = &operation["responses"][status.to_string()]["content"];
+        let is_described = content.as_object().is_some_and(|kinds| {
+            let has_schema = |kind: &serde_json::Value| kind["schema"].is_object();
+            !kinds.is_empty() && kinds.values().all(has_schema)
+        });
+        assert!(is_described, "{method} {path}: {operation}");
+    }
+    let documented = document["paths"].as_object().unwrap();
+    let documented: usize = documented.values().map(|path| path.as_object().unwrap().len()).sum();
+    assert_eq!(documented, OPERATIONS.len(), "an operation that nobody asks for");
+}
+
 #[tokio::test]
 async fn what_cannot_be_done_says_why() {
     let world = world(None).await;
@@ -263,7 +303,7 @@ async fn beyond_loopback_it_does_not_start_without_a_secret() {
     let bind = "192.0.2.1:7790".parse().unwrap();
     let open = refused(Settings { bind, ..Settings::new("shop") }).await;
     let expected = "the management's address 192.0.2.1:7790 is no loopback address: set a cluster \
-                    secret, or bind it to 127.0.0.1";
+                    secret or mutual TLS, or bind it to 127.0.0.1";
     assert_eq!(open, expected);
     let late = refused(Settings { deadline: Duration::ZERO, ..Settings::new("shop") }).await;
     assert!(late.contains("the management's deadline has the bad value 0ns"), "{late}");
@@ -357,4 +397,16 @@ async fn a_member_whose_last_handle_is_dropped_breaks_off() {
     drop(members.pop());
     let report = Asked(&members[0]).until("one is alone", |r| r.members.len() == 1).await;
     assert_eq!(report.history[0].reason, "two went");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_by_an_operators_wish_is_not_to_be_found_any_more() {
+    let shared = tempfile::tempdir().unwrap();
+    let builder = Cluster::builder("one").cluster("shop").port(0).segments(16);
+    let member = builder.directory(shared.path()).join().await.unwrap();
+    let said = || std::fs::read_dir(shared.path()).unwrap().count();
+    crate::eventually("it is to be found", || said() == 1).await;
+    let left = Asked(&member).wish("leave", "{\"node\":\"one\"}").await;
+    assert_eq!(left.status, 200, "{}", left.body);
+    crate::eventually("it is not to be found", || said() == 0).await;
 }

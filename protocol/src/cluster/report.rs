@@ -12,7 +12,8 @@
 //! | `POST /v1/cluster/leave` with [`NodeWish`] | [`Done`] |
 //! | `POST /v1/cluster/caches/{name}/clear` | [`Done`] |
 //!
-//! All else is answered with a status of 400 or more and [`NotDone`].
+//! All else is answered with a status of 400 or more and [`NotDone`]. The same as an OpenAPI document:
+//! `GET /v1/openapi.json`.
 
 use serde::{Deserialize, Serialize};
 
@@ -295,6 +296,7 @@ pub struct Batches {
 /// Another quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct QuorumWish {
     /// How many members must be there; none for none.
     pub quorum: Option<u16>,
@@ -306,6 +308,7 @@ pub struct QuorumWish {
 /// A node, by its name or its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeWish {
     /// Which.
     pub node: String,
@@ -313,6 +316,7 @@ pub struct NodeWish {
 
 /// It was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Done {
     /// What, in words.
     pub done: String,
@@ -320,6 +324,7 @@ pub struct Done {
 
 /// It was not done, and nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NotDone {
     /// Why.
     pub error: String,
