@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_cluster::membership::Standing as CoreStanding;
 use muster_cluster::{Config, MemberId, Moment, NodeId};
-use muster_grid::{Core, Event, Grid, Reply, Request, Rev, Rules, Space};
+use muster_grid::{Core, Event, Grid, Reply, Request, Rev, Rules, Space, Watched};
 use parking_lot::{Mutex, RwLock};
 use rand::Rng as _;
 use slab::Slab;
@@ -227,9 +227,9 @@ impl Node {
 
     /// From now on changes of a cache go to this handler, in order, under the lock of the core: it
     /// must not block, and ask nothing of the node.
-    pub(crate) fn on_changes(&self, space: Space, handler: ChangeHandler) {
+    pub(crate) fn on_changes(&self, space: Space, watched: Watched, handler: ChangeHandler) {
         self.shared.changed.set(space, handler);
-        self.with_grid_mut(|grid, _| grid.watch(space, true));
+        self.with_grid_mut(|grid, _| grid.watch(space, watched));
     }
 
     /// Leases that could not be renewed in time: name and token.

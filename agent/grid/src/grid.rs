@@ -26,9 +26,9 @@ use crate::lease::Holding;
 use crate::merge::Policy;
 use crate::message::Message;
 use crate::rules::Rules;
-use crate::segment::{Bytes, Group, Space};
-use crate::store::Store;
-use crate::watch::Changes;
+use crate::segment::{Bytes, Space};
+use crate::store::{Effect, Store};
+use crate::watch::{Changes, Watched};
 use ask::Ask;
 use foldhash::fast::FixedState;
 use muster_cluster::{Epoch, MemberId, Moment, NodeId, RowId, RowSet, View};
@@ -77,7 +77,7 @@ pub struct Grid {
     limits: Limits,
     rules: Rules,
     policies: BTreeMap<u32, Policy>,
-    watched: BTreeSet<Space>,
+    watched: BTreeMap<Space, Watched>,
     view: Option<Arc<View>>,
     promised: Epoch,
     is_quorate: bool,
@@ -110,7 +110,7 @@ impl Grid {
             limits,
             rules,
             policies: BTreeMap::new(),
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             view: None,
             promised,
             is_quorate: false,
@@ -136,16 +136,14 @@ impl Grid {
         self.policies.insert(cache, policy);
     }
 
-    /// Whether changes of a cache are told ([`Out::Changed`]). Each of a group's changes is told in
-    /// order: by its primary once it is acknowledged, by each whole copy at once. What a copy is
-    /// filled with is not told, and neither is a write whose primary was lost before it was
-    /// acknowledged. A cache that nobody watches costs nothing.
-    pub fn watch(&mut self, space: Space, is_watched: bool) {
-        if is_watched {
-            self.watched.insert(space);
-        } else {
-            self.watched.remove(&space);
-        }
+    /// From now on changes of a cache are told ([`Out::Changed`]): these, or more where more were
+    /// told already. Each of a group's changes is told in order: by its primary once it is
+    /// acknowledged, by each whole copy at once. What a copy is filled with is not told, and neither
+    /// is a write whose primary was lost before it was acknowledged. A cache that nobody watches
+    /// costs nothing.
+    pub fn watch(&mut self, space: Space, watched: Watched) {
+        let told = self.watched.entry(space).or_insert(watched);
+        *told = watched.max(*told);
     }
 
     /// What has happened.
@@ -323,8 +321,16 @@ impl Grid {
         }
     }
 
-    fn is_watched(&self, group: &Group) -> bool {
-        !self.watched.is_empty() && self.watched.contains(&group.space)
+    /// Whether a primary tells of this.
+    fn is_watched(&self, effect: &Effect) -> bool {
+        if self.watched.is_empty() {
+            return false;
+        }
+        match self.watched.get(&effect.group.space) {
+            Some(Watched::All) => true,
+            Some(Watched::Ends) => effect.is_expiry,
+            None => false,
+        }
     }
 
     fn table_of(&self, row: RowId) -> u8 {

@@ -50,4 +50,4 @@ pub use placement::Rendezvous;
 pub use rules::Rules;
 pub use segment::{Bytes, Group, Place, Space};
 pub use topology::Topology;
-pub use watch::{Changes, Kind};
+pub use watch::{Changes, Kind, Watched};

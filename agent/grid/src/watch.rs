@@ -4,6 +4,15 @@ use crate::batch::{Put, Rev};
 use crate::segment::{Bytes, Group};
 use crate::store::{Effect, Store};
 
+/// Which changes of a cache are told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Watched {
+    /// What goes because time is over, by its primary.
+    Ends,
+    /// Every change, by its primary and by each whole copy.
+    All,
+}
+
 /// What happened to an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {

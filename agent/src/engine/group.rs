@@ -50,6 +50,11 @@ pub trait Group: Send + Sync {
     /// This member. Its life changes when it was dropped and came back.
     fn local(&self) -> Member;
 
+    /// This member's present life: [`Group::local`]'s id, for those who ask often.
+    fn life(&self) -> MemberId {
+        self.local().id
+    }
+
     /// The view in force. Before the first one: this member alone, not quorate.
     fn view(&self) -> Arc<View>;
 

@@ -285,6 +285,9 @@ pub enum Watch {
     Primary,
     /// Those of every copy that is kept here.
     Copies,
+    /// Of those of [`Watch::Primary`] the ones that time brought about ([`Kind::Expired`]): all of
+    /// one group's in a row, in the order of its keys. Whoever wants no more pays for no more.
+    Ends,
 }
 
 /// Changes as they happen, each group's in order. Not a log: one that is far behind misses some and
@@ -294,14 +297,14 @@ pub type Changes = broadcast::Receiver<Change>;
 /// What a map has done on this member, in numbers that only rise, and what it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MapStats {
-    /// Groups in copies kept here.
-    pub groups: u64,
-    /// Of those, groups whose primary this member is.
-    pub primary_groups: u64,
     /// Entries in copies kept here.
     pub entries: u64,
     /// Of those, entries whose primary this member is.
     pub primary_entries: u64,
+    /// Groups in copies kept here.
+    pub groups: u64,
+    /// Of those, groups whose primary this member is.
+    pub primary_groups: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
     /// Reads that found something.

@@ -60,6 +60,7 @@ macro_rules! every {
                 watching: [
                     in_the_whole_cluster_a_change_is_seen_by_one_primary,
                     every_owner_sees_the_changes_of_its_copy,
+                    who_watches_for_ends_hears_of_whole_groups_in_order,
                     who_is_far_behind_is_told_how_many_changes_it_missed,
                 ];
                 leases: [

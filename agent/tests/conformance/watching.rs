@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_agent::engine::map::{Change, Changes, Kind, MapSpec, Mode, Watch};
+use muster_agent::engine::map::{Batch, Change, Changes, Kind, MapSpec, Mode, Watch};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::fixture::{
@@ -63,6 +63,30 @@ pub(crate) async fn in_the_whole_cluster_a_change_is_seen_by_one_primary(cluster
             } else {
                 assert_eq!(*seen, []);
             }
+        }
+    }
+}
+
+pub(crate) async fn who_watches_for_ends_hears_of_whole_groups_in_order(cluster: &Cluster) {
+    for mode in SHARED {
+        let maps = cluster.maps(&spec("ends", mode));
+        let mut watchers: Vec<Changes> = maps.iter().map(|map| map.watch(Watch::Ends)).collect();
+        let map = &maps[maps.len() - 1];
+        for group in ["g", "h"] {
+            let mut lives_by = put_for("m", "3", Some(50), None);
+            lives_by.put.as_mut().unwrap().ends_group = true;
+            write(map, group, remove("m")).await.unwrap();
+            let ops = vec![put("b", "2"), lives_by, put("a", "1")];
+            map.write(Batch::new(group.as_bytes(), ops)).await.unwrap();
+            let (mut all, ends) = (Vec::new(), ["a expired 1", "b expired 2", "m expired 3"]);
+            let watchers = std::cell::RefCell::new((&mut watchers, &mut all));
+            eventually("the group's end", || async {
+                let (watchers, all) = &mut *watchers.borrow_mut();
+                watchers.iter_mut().for_each(|from| seen(from, all));
+                all.len() >= ends.len()
+            })
+            .await;
+            assert_eq!(all.iter().map(told).collect::<Vec<_>>(), ends);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::state::Content;
 use super::{Grid, Out};
 use crate::message::{AnswerWith, Answers, Begun, Message};
 use crate::store::Effect;
-use crate::watch::Changes;
+use crate::watch::{Changes, Watched};
 use muster_cluster::{Epoch, MemberId, Moment, RowId};
 use std::sync::Arc;
 
@@ -71,7 +71,9 @@ impl Grid {
                 match &mut copy.content {
                     Content::Unknown => return,
                     Content::Whole => {
-                        if !watched.is_empty() && watched.contains(&effect.group.space) {
+                        if !watched.is_empty()
+                            && watched.get(&effect.group.space) == Some(&Watched::All)
+                        {
                             let changes = Changes::of(effect, &state.store, false);
                             out.extend(changes.map(Out::Changed));
                         }

@@ -17,7 +17,7 @@ impl Grid {
     /// Does it here, and sends it to everybody who keeps the row.
     pub(super) fn append(&mut self, row: RowId, effect: Option<Effect>, now: Moment) -> u64 {
         let Some(epoch) = self.epoch() else { return 0 };
-        let is_watched = effect.as_ref().is_some_and(|effect| self.is_watched(&effect.group));
+        let is_watched = effect.as_ref().is_some_and(|effect| self.is_watched(effect));
         let Self { rows, out, active, .. } = self;
         let Some(state) = rows.get_mut(usize::from(row)) else { return 0 };
         let super::Role::Primary(primary) = &mut state.role else { return 0 };

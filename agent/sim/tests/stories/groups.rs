@@ -147,7 +147,7 @@ fn listeners_hear_each_change_in_order_from_the_primary_and_from_each_copy() {
     calm.wait(5_000);
     for slot in 0..3 {
         let core = calm.world.slots[slot].core.as_mut().expect("it runs");
-        core.grid_mut().watch(group().space, true);
+        core.grid_mut().watch(group().space, muster_grid::Watched::All);
     }
     calm.ask(0, batch(group(), Some(b"a"), None));
     calm.ask(1, batch(group(), Some(b"b"), None));

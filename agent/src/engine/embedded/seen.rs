@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_cluster::{Epoch, ViewId};
+use muster_cluster::{Epoch, MemberId, ViewId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,10 @@ impl Group for Seen {
         let state = self.node.state();
         let state = state.borrow();
         local(&self.node, &state)
+    }
+
+    fn life(&self) -> MemberId {
+        self.node.me()
     }
 
     fn view(&self) -> Arc<View> {

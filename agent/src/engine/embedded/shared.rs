@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
-use muster_grid::{Bytes, Fence, Op, Policy, Reply, Request, Rev, Space};
+use muster_grid::{Bytes, Fence, Op, Policy, Reply, Request, Rev, Space, Watched};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(super) struct SharedMap {
 struct Told {
     primary: broadcast::Sender<Change>,
     copies: broadcast::Sender<Change>,
+    ends: broadcast::Sender<Change>,
     expired: AtomicU64,
 }
 
@@ -77,6 +78,7 @@ impl SharedMap {
         let told = Arc::new(Told {
             primary: broadcast::Sender::new(spec.watch_capacity),
             copies: broadcast::Sender::new(spec.watch_capacity),
+            ends: broadcast::Sender::new(spec.watch_capacity),
             expired: AtomicU64::new(0),
         });
         let (space, counted) = (Space { table, cache }, Counted::default());
@@ -147,9 +149,9 @@ impl SharedMap {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn watched(&self) {
+    fn watched(&self, watched: Watched) {
         let told = self.told.clone();
-        self.node.on_changes(self.space, Arc::new(move |changes| told.tell(changes)));
+        self.node.on_changes(self.space, watched, Arc::new(move |changes| told.tell(changes)));
     }
 }
 
@@ -169,6 +171,9 @@ impl Told {
             };
             let change = Change { group: group.name.clone(), key, kind, rev };
             // Nobody may be listening.
+            if is_primary && matches!(change.kind, Kind::Expired(_)) {
+                let _ = self.ends.send(change.clone());
+            }
             if is_primary {
                 let _ = self.primary.send(change.clone());
             }
@@ -339,8 +344,9 @@ impl Map for SharedMap {
         let changes = match watch {
             Watch::Primary => self.told.primary.subscribe(),
             Watch::Copies => self.told.copies.subscribe(),
+            Watch::Ends => self.told.ends.subscribe(),
         };
-        self.watched();
+        self.watched(if watch == Watch::Ends { Watched::Ends } else { Watched::All });
         changes
     }
 
@@ -387,10 +393,10 @@ impl Map for SharedMap {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counted = &self.counted;
         MapStats {
-            groups: all.groups,
-            primary_groups: led.groups,
             entries: all.entries,
             primary_entries: led.entries,
+            groups: all.groups,
+            primary_groups: led.groups,
             bytes: all.bytes,
             hits: load(&counted.hits),
             misses: load(&counted.misses),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
-use muster_grid::{Bytes, Op, Rev};
+use muster_grid::{Bytes, Op, Rev, Watched};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -18,8 +18,8 @@ use super::claim::Claim;
 use super::shard::{Answer, Shard, check_size};
 use crate::engine::group::{Group, Member};
 use crate::engine::map::{
-    Batch, Change, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, Page, Read,
-    Watch, clear, mint,
+    Batch, Change, Changes, Checkout, Cursor, Ending, Kind, Map, MapError, MapSpec, MapStats, Page,
+    Read, Watch, clear, mint,
 };
 
 /// Parts that are locked apart, so that threads seldom wait for each other.
@@ -34,6 +34,7 @@ pub(crate) struct LocalMap {
     shards: Vec<Mutex<Shard>>,
     hasher: foldhash::fast::RandomState,
     changes: broadcast::Sender<Change>,
+    ends: broadcast::Sender<Change>,
     counted: Counted,
     /// Something is due earlier than before.
     earlier: Arc<Notify>,
@@ -61,6 +62,7 @@ impl LocalMap {
     ) -> Arc<Self> {
         let map = Arc::new(Self {
             changes: broadcast::Sender::new(spec.watch_capacity),
+            ends: broadcast::Sender::new(spec.watch_capacity),
             spec,
             group,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -98,11 +100,14 @@ impl LocalMap {
 
     fn within<T>(&self, shard: &Mutex<Shard>, work: impl FnOnce(&mut Shard, Instant) -> T) -> T {
         let mut shard = shard.lock();
-        shard.is_watched = self.changes.receiver_count() > 0;
+        shard.watched = self.watched();
         let before = shard.next();
         let done = work(&mut shard, Instant::now());
         for change in shard.told.drain(..) {
             // The last watcher may just have gone.
+            if matches!(change.kind, Kind::Expired(_)) {
+                let _ = self.ends.send(change.clone());
+            }
             let _ = self.changes.send(change);
         }
         let after = shard.next();
@@ -110,6 +115,13 @@ impl LocalMap {
             self.earlier.notify_one();
         }
         done
+    }
+
+    fn watched(&self) -> Option<Watched> {
+        if self.changes.receiver_count() > 0 {
+            return Some(Watched::All);
+        }
+        (self.ends.receiver_count() > 0).then_some(Watched::Ends)
     }
 
     fn open(&self) -> Result<(), MapError> {
@@ -260,8 +272,11 @@ impl Map for LocalMap {
         vec![self.group.local()]
     }
 
-    fn watch(&self, _: Watch) -> Changes {
-        self.changes.subscribe()
+    fn watch(&self, watch: Watch) -> Changes {
+        match watch {
+            Watch::Primary | Watch::Copies => self.changes.subscribe(),
+            Watch::Ends => self.ends.subscribe(),
+        }
     }
 
     async fn scan(&self, cursor: Cursor) -> Result<Page, MapError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use muster_grid::batch::{Entries, TooLarge};
-use muster_grid::{Bytes, Expect, Fence, Op, Put, Rev};
+use muster_grid::{Bytes, Expect, Fence, Op, Put, Rev, Watched};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -32,8 +32,8 @@ pub(super) struct Shard {
     fences: u64,
     /// What happened, to be told by the shell before it lets go of the shard.
     pub(super) told: Vec<Change>,
-    /// Whether anybody wants to be told.
-    pub(super) is_watched: bool,
+    /// What anybody wants to be told; none: nothing.
+    pub(super) watched: Option<Watched>,
     pub(super) counts: Counts,
 }
 
@@ -296,11 +296,11 @@ impl Shard {
     pub(super) fn evict(&mut self, group: &[u8], keys: &[Bytes], now: Instant) {
         self.settle(group, now);
         let (name, rev) = (Bytes::from(group), self.next_rev());
-        let is_watched = std::mem::replace(&mut self.is_watched, false);
+        let watched = self.watched.take();
         for key in keys {
             self.remove(&name, key, rev, Kind::Removed);
         }
-        self.is_watched = is_watched;
+        self.watched = watched;
         self.forget(group);
     }
 
@@ -536,7 +536,12 @@ impl Shard {
     }
 
     fn tell(&mut self, group: &Bytes, key: Bytes, kind: Kind, rev: Rev) {
-        if self.is_watched {
+        let is_told = match self.watched {
+            Some(Watched::All) => true,
+            Some(Watched::Ends) => matches!(kind, Kind::Expired(_)),
+            None => false,
+        };
+        if is_told {
             self.told.push(Change { group: group.clone(), key, kind, rev });
         }
     }
