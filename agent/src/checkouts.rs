@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_cluster::MemberId;
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Op};
 
@@ -29,7 +30,18 @@ pub(crate) struct Checkouts<'a> {
 pub(crate) struct Held {
     map: Arc<dyn Map>,
     checkout: Checkout,
+    /// This member's life when it was checked out.
+    life: MemberId,
     is_over: bool,
+}
+
+/// How a write came to stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stood {
+    /// It was written.
+    Written,
+    /// An earlier try had been, whose answer was lost.
+    Found,
 }
 
 // === impl Checkouts ===
@@ -39,8 +51,10 @@ impl Checkouts<'_> {
     /// nothing is in it is confirmed.
     pub(crate) async fn check_out(&self, group: &[u8]) -> Result<Held, MapError> {
         for _ in 0..TRIES {
+            // Read before: a life that ends during the wait counts as another.
+            let life = self.engine.group().life();
             let checkout = self.map.checkout(group, self.wait, self.hold).await?;
-            let held = Held { map: self.map.clone(), checkout, is_over: false };
+            let held = Held { map: self.map.clone(), checkout, life, is_over: false };
             // A primary that was replaced and does not know it yet has nothing of what was created
             // since: that there is no such group all owners must say.
             if !held.entries().entries.is_empty()
@@ -54,70 +68,92 @@ impl Checkouts<'_> {
 
     /// Writes a group that nobody knows yet; one of its operations expects that its key is absent.
     /// `has_stood` knows the entries that it would leave.
+    ///
+    /// # Errors
+    /// [`MapError::Unknown`]: it may stand, or will.
     pub(crate) async fn create(
         &self,
         group: &Bytes,
         ops: Vec<Op>,
         has_stood: impl Fn(&Entries) -> bool,
     ) -> Result<(), MapError> {
+        let mut may_stand = false;
         for _ in 0..TRIES {
             match self.map.write(Batch::new(group, ops.clone())).await {
                 Ok(_) => return Ok(()),
-                Err(MapError::Unknown) => {}
+                Err(MapError::Unknown) => may_stand = true,
                 // An earlier try has stood after all.
                 Err(MapError::Conflict { .. }) => {
-                    let there = self.map.get(group, Default::default()).await?;
+                    let there = self.map.get(group, Read::Confirmed).await?;
                     return if has_stood(&there) { Ok(()) } else { Err(MapError::Fenced) };
                 }
+                Err(_) if may_stand => return Err(MapError::Unknown),
                 Err(error) => return Err(error),
             }
         }
         Err(MapError::Unknown)
     }
 
+    /// As [`Checkouts::commit_if`], where nobody else has changed any value since.
+    pub(crate) async fn commit(
+        &self,
+        held: Held,
+        ops: Vec<Op>,
+        has_stood: impl Fn(&Entries) -> bool,
+    ) -> Result<Stood, MapError> {
+        let is_same = |now: &Entries, seen: &Entries| values(now) == values(seen);
+        self.commit_if(held, |_| ops.clone(), has_stood, is_same).await
+    }
+
     /// Writes under a checkout and ends it. When the owner died meanwhile, the checkout died with
-    /// it: then it is taken again, and the write goes on only where nobody has written in between,
-    /// and this member has been in the view all the while. A member that was frozen or cut off is
-    /// not: its clients were served elsewhere.
+    /// it: then it is taken again, and the write goes on only where nobody has written in between
+    /// (`is_same`, of what is there and what was seen), and this member has been in the view since
+    /// the checkout. A member that was frozen or cut off has not: its clients were served elsewhere.
     ///
     /// # Errors
     /// [`MapError::Fenced`]: another has written since, and nothing of this was.
-    pub(crate) async fn commit(
+    /// [`MapError::Unknown`]: it was written or not. Any other: nothing was written.
+    pub(crate) async fn commit_if(
         &self,
         mut held: Held,
-        ops: Vec<Op>,
+        ops: impl Fn(&Entries) -> Vec<Op>,
         has_stood: impl Fn(&Entries) -> bool,
-    ) -> Result<(), MapError> {
-        let life = self.engine.group().local().id;
+        is_same: impl Fn(&Entries, &Entries) -> bool,
+    ) -> Result<Stood, MapError> {
+        let life = held.life;
+        // As long as no try may have happened, nothing has.
         let mut may_stand = false;
+        let mut stands = false;
+        let refused = |may_stand, error| if may_stand { MapError::Unknown } else { error };
         for _ in 0..TRIES {
-            let seen = held.checkout.entries.clone();
-            match self.map.commit(&mut held.checkout, ops.clone(), Ending::Release).await {
+            let ops = ops(held.entries());
+            match self.map.commit(&mut held.checkout, ops, Ending::Release).await {
                 Ok(_) => {
                     held.is_over = true;
-                    return Ok(());
+                    return Ok(if stands { Stood::Found } else { Stood::Written });
                 }
                 Err(error @ (MapError::Fenced | MapError::Unknown)) => {
                     // Nobody knows whether the group is still this caller's: then it is given back.
                     held.is_over = error == MapError::Fenced;
                     may_stand |= error == MapError::Unknown;
-                    if self.engine.group().local().id != life {
-                        return Err(error);
-                    }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(refused(may_stand, error)),
+            }
+            if self.engine.group().life() != life {
+                break;
             }
             let group = held.checkout.group.clone();
+            let seen = std::mem::take(&mut held.checkout.entries);
             drop(held);
-            held = self.check_out(&group).await?;
+            held = self.check_out(&group).await.map_err(|error| refused(may_stand, error))?;
             // What is seen here may be this member's own copy alone, which is about to be replaced:
             // what stands is written once more all the same, and so proven with all owners.
-            let stands = may_stand && has_stood(held.entries());
-            if !stands && values(held.entries()) != values(&seen) {
-                return Err(MapError::Fenced);
+            stands = may_stand && has_stood(held.entries());
+            if !stands && !is_same(held.entries(), &seen) {
+                break;
             }
         }
-        Err(MapError::Unknown)
+        Err(refused(may_stand, MapError::Fenced))
     }
 }
 

@@ -31,10 +31,10 @@ pub(crate) mod metrics;
 mod offers;
 mod registry;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -45,6 +45,7 @@ use crate::cache::{CacheBuilder, CacheCore, Key, Value};
 use crate::engine::{Engine, Member, View};
 use crate::finding::Finding;
 use crate::manage::Management;
+use crate::session::{self, CreateSessionsError, Sessions};
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
 pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
@@ -63,6 +64,8 @@ struct Inner {
     services: ServiceRegistry,
     dispatchers: Names,
     caches: Mutex<HashMap<String, Arc<CacheCore>>>,
+    /// Sessions of the applications that this process serves, by name.
+    sessions: Mutex<BTreeMap<String, Weak<session::Inner>>>,
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
     management: Mutex<Option<Management>>,
@@ -118,6 +121,7 @@ impl Cluster {
             services,
             dispatchers: Names::default(),
             caches: Mutex::default(),
+            sessions: Mutex::default(),
             finding: Mutex::new(finding.into()),
             management: Mutex::new(management),
             closed,
@@ -211,6 +215,29 @@ impl Cluster {
         names
     }
 
+    /// The sessions of the applications that this process serves in this cluster, by their names.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Sessions> {
+        self.inner.sessions.lock().values().filter_map(Sessions::upgrade).collect()
+    }
+
+    /// Starts an application's sessions; none when there are some of that name already.
+    pub(crate) fn add_sessions(
+        &self,
+        application: &str,
+        start: impl FnOnce() -> Result<Sessions, CreateSessionsError>,
+    ) -> Option<Result<Sessions, CreateSessionsError>> {
+        let mut all = self.inner.sessions.lock();
+        if all.get(application).is_some_and(|sessions| sessions.strong_count() > 0) {
+            return None;
+        }
+        let started = start();
+        if let Ok(sessions) = &started {
+            all.insert(application.to_owned(), sessions.downgrade());
+        }
+        Some(started)
+    }
+
     /// Where this member's management listens, if it has one: see [`crate::manage`].
     #[must_use]
     pub fn management(&self) -> Option<SocketAddr> {
@@ -230,12 +257,16 @@ impl Cluster {
         &self.inner.engine
     }
 
-    /// Leaves in order: what this member keeps is handed to the others first. Afterwards every call
+    /// Leaves in order: sessions whose answers have left are written ([`Sessions::stop`]), and what
+    /// this member keeps is handed to the others first. Afterwards every call
     /// of every clone answers that the cluster was left.
     pub async fn leave(&self) {
         let finding = self.inner.finding.lock().take();
         if let Some(finding) = finding {
             finding.stop().await;
+        }
+        for sessions in self.sessions() {
+            sessions.stop().await;
         }
         self.inner.engine.shutdown().await;
         self.inner.closed.cancel();

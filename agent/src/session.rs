@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `settings` | what an application may choose |
 //! | `manager` | the sessions of one application |
-//! | `request` | one request's session: touched, committed, given back |
+//! | `request` | one request's session: touched, committed |
 //! | `handle` | what a handler reads and writes |
 //! | `attributes` | attributes as entries: what is there, what has changed |
 //! | `metadata` | what is known of a session beside its attributes |
@@ -19,6 +19,10 @@
 //! | `records` | sessions without a lock, compared and set, for adapters |
 //! | `routed` | a session cookie of another library, with our route |
 //! | `to_the_end` | what goes on when nobody waits for it any more |
+//! | `read` | a session as it stands, without its lock; readers keep it alive |
+//! | `expiry` | sessions whose time is over |
+//! | `events` | listeners |
+//! | `stats` | what has happened, in numbers |
 //! | `immutable` | which values a shared reference cannot change |
 //! | `layer` | requests get their session, and answers wait for its commit |
 //! | `place` | where the sessions are deployed |
@@ -27,6 +31,8 @@
 mod attributes;
 mod commit;
 mod error;
+mod events;
+mod expiry;
 mod handle;
 mod immutable;
 mod layer;
@@ -34,19 +40,27 @@ mod manager;
 mod metadata;
 mod place;
 mod plan;
+mod read;
 mod records;
 mod request;
 mod routed;
 mod settings;
+mod stats;
+#[cfg(test)]
+mod tests;
 mod to_the_end;
 
 pub use error::SessionError;
+pub use events::{Attribute, End, SessionListener};
 pub use handle::{AttributeMut, Session};
 pub use immutable::Immutable;
 pub use layer::{SameSite, Secure, SessionLayer, SessionService};
-pub use manager::{ReadSession, Sessions};
+pub(crate) use manager::Inner;
+pub use manager::Sessions;
 pub(crate) use place::Place;
+pub use read::ReadSession;
 pub use records::{BadRevision, Record, Records, Revision, Values};
 pub use request::{Finished, SessionRequest};
 pub use routed::{RoutedCookie, Shown};
 pub use settings::{CreateSessionsError, Granularity, SessionsBuilder, Wait};
+pub use stats::SessionStats;

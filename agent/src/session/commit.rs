@@ -4,54 +4,151 @@ use muster_grid::Bytes;
 use muster_grid::batch::Entries;
 
 use super::error::SessionError;
+use super::events::{End, Written};
 use super::manager::Sessions;
 use super::plan;
-use super::request::{Finished, Open};
+use super::read::ReadSession;
+use super::request::{Finished, Found, Open};
+use super::settings::Wait;
+use crate::checkouts::Stood;
+use crate::engine::map::{Batch, MapError};
 
-/// Ends a request.
+/// Ends a request. On an error the session is given back.
 pub(super) async fn commit(
     sessions: &Sessions,
-    mut open: Open,
+    mut open: Box<Open>,
     was_asked: bool,
 ) -> Result<Finished, SessionError> {
-    let granularity = sessions.inner.settings.granularity;
-    let checkouts = sessions.checkouts();
-    let commit = rand::random();
-    open.metadata.commit = commit;
-    let (found, id) = (open.found.take(), open.id.take());
-    let (found, id) = match (found, id) {
-        (Some(held), Some(id)) if *held.group() == id => {
-            let ops = plan::write(&open.metadata, &open.attributes, granularity, false)?;
-            checkouts.commit(held, ops, has_stood(Some(commit))).await?;
-            return Ok(Finished::Same(text(&id)));
+    if let Some(name) = open.attributes.borrowed() {
+        return Err(SessionError::Borrowed(name.to_owned()));
+    }
+    open.metadata.commit = rand::random();
+    match (open.found.take(), open.id.take()) {
+        (Some(found), Some(id)) if *found.held.group() == id => {
+            same(sessions, open, found, &id).await
         }
-        other => other,
+        (Some(found), id) => replace(sessions, open, found, id).await,
+        (None, Some(id)) => {
+            create(sessions, &open, &id).await?;
+            sessions.inner.counted.created();
+            told(sessions, open, &id, Written::Created);
+            Ok(Finished::New(text(&id)))
+        }
+        (None, None) => Ok(Finished::None { was_asked }),
+    }
+}
+
+/// Writes a session that is there.
+async fn same(
+    sessions: &Sessions,
+    open: Box<Open>,
+    found: Found,
+    id: &Bytes,
+) -> Result<Finished, SessionError> {
+    let finished = Finished::Same(text(id));
+    let permit = match sessions.inner.settings.wait {
+        Wait::Not { .. } => sessions.inner.window.clone().try_acquire_owned().ok(),
+        Wait::ForOwners => None,
     };
+    let Some(permit) = permit else {
+        write(sessions, open, found).await?;
+        return Ok(finished);
+    };
+    let of = sessions.clone();
+    sessions.inner.tasks.spawn(async move {
+        let _permit = permit;
+        if let Err(error) = write(&of, open, found).await {
+            of.inner.counted.lost_after_answer();
+            let application = of.application();
+            tracing::error!(%error, application, "a session was not written after its answer");
+        }
+    });
+    Ok(finished)
+}
+
+async fn write(sessions: &Sessions, open: Box<Open>, found: Found) -> Result<(), SessionError> {
+    let Found { held, commit: seen, form } = found;
+    let (granularity, commit) = (sessions.inner.settings.granularity, open.metadata.commit);
+    let id = held.group().clone();
+    let ops = |_: &Entries| plan::write(&open.metadata, &open.attributes, granularity, form);
+    let is_by = |commit| move |entries: &Entries| plan::commit_of(entries) == Some(commit);
+    let is_same = |now: &Entries, _: &Entries| is_by(seen)(now);
+    let stood = sessions.checkouts().commit_if(held, ops, is_by(commit), is_same).await;
+    sessions.inner.counted.stood(&stood);
+    stood?;
+    if open.attributes.has_changed() {
+        told(sessions, open, &id, Written::Changed);
+    }
+    Ok(())
+}
+
+/// Removes a session that was there, and writes the one that takes its place, if any: first the
+/// new, then the old, so that what is in between is there twice, and never not at all.
+async fn replace(
+    sessions: &Sessions,
+    open: Box<Open>,
+    found: Found,
+    id: Option<Bytes>,
+) -> Result<Finished, SessionError> {
     if let Some(id) = &id {
-        // First the new, then the old: what is in between is there twice, and never not at all.
-        let ops = plan::write(&open.metadata, &open.attributes, granularity, true)?;
-        checkouts.create(id, ops, has_stood(Some(commit))).await?;
+        create(sessions, &open, id).await?;
     }
-    let was_there = found.is_some();
-    if let Some(held) = found {
-        let ops = plan::remove(held.entries());
-        checkouts.commit(held, ops, has_stood(None)).await?;
+    let Found { held, commit: seen, .. } = found;
+    let (old, was) = (held.group().clone(), held.entries().clone());
+    let has_stood = |entries: &Entries| entries.entries.is_empty();
+    let is_same = |now: &Entries, _: &Entries| plan::commit_of(now) == Some(seen);
+    let removed = sessions.checkouts().commit_if(held, plan::remove, has_stood, is_same).await;
+    sessions.inner.counted.stood(&removed);
+    if let Err(error) = removed {
+        if let Some(id) = &id {
+            take_back(sessions, &open, id).await;
+        }
+        return Err(error.into());
     }
-    Ok(match id {
-        Some(id) => Finished::New(text(&id)),
-        _ if was_there => Finished::Ended,
-        _ => Finished::None { was_asked },
-    })
+    let is_moved = open.ended == 0;
+    if !is_moved {
+        let was = was.entries.iter().map(|(key, (value, _))| (key, value));
+        sessions.inner.ended(&old, was, End::Invalidated);
+    }
+    let Some(id) = id else { return Ok(Finished::Ended) };
+    if is_moved {
+        told(sessions, open, &id, Written::Moved { old: text(&old) });
+    } else {
+        sessions.inner.counted.created();
+        told(sessions, open, &id, Written::Created);
+    }
+    Ok(Finished::New(text(&id)))
 }
 
-/// Whether what is there is what was to be written: by its commit, or nothing for a removal.
-fn has_stood(commit: Option<u64>) -> impl Fn(&Entries) -> bool {
-    move |entries| match commit {
-        Some(commit) => plan::is_of(entries, commit),
-        None => entries.entries.is_empty(),
+/// Writes a session under an id that nobody knows yet.
+async fn create(sessions: &Sessions, open: &Open, id: &Bytes) -> Result<(), SessionError> {
+    let granularity = sessions.inner.settings.granularity;
+    let ops = plan::create(&open.metadata, &open.attributes, granularity);
+    let has_stood = |entries: &Entries| plan::commit_of(entries) == Some(open.metadata.commit);
+    let created = sessions.checkouts().create(id, ops, has_stood).await;
+    if created == Err(MapError::Unknown) {
+        take_back(sessions, open, id).await;
+    }
+    sessions.inner.counted.stood(&created.clone().map(|()| Stood::Written));
+    Ok(created?)
+}
+
+/// Nobody will learn of an id that was not told: it does not stay until its time is over.
+async fn take_back(sessions: &Sessions, open: &Open, id: &Bytes) {
+    let ops = plan::create(&open.metadata, &open.attributes, sessions.inner.settings.granularity);
+    let gone = ops.into_iter().map(|op| plan::gone(&op.key)).collect();
+    if let Err(error) = sessions.inner.map.write(Batch::new(id, gone)).await {
+        tracing::warn!(%error, "a session that nobody knows stays until its time is over");
     }
 }
 
-fn text(id: &Bytes) -> String {
+/// Tells listeners what stands now.
+fn told(sessions: &Sessions, open: Box<Open>, id: &Bytes, written: Written) {
+    let Some(events) = &sessions.inner.events else { return };
+    let Open { metadata, attributes, .. } = *open;
+    events.written(ReadSession { id: text(id), metadata, attributes }, written);
+}
+
+fn text(id: &[u8]) -> String {
     String::from_utf8_lossy(id).into_owned()
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with a session.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::cluster::CodecError;
@@ -14,8 +16,9 @@ pub enum SessionError {
     /// The head of the answer was sent: what is changed now would be lost.
     #[error("the session was committed with the head of the answer: it cannot be used after it")]
     Committed,
-    /// Another request has written the session since: nothing of this one was written. So it goes
-    /// to a node that was frozen or cut off while its client was served elsewhere.
+    /// Another request has written the session since, or this member was not in the view all the
+    /// while: nothing of this request was written. So it goes to a node that was frozen or cut off
+    /// while its client was served elsewhere.
     #[error("the session was taken over by another request")]
     Lost,
     /// Too few members are in sight: nothing was written.
@@ -27,7 +30,7 @@ pub enum SessionError {
     /// It was written or not: nobody could tell in time.
     #[error("the session was written or not: nobody could tell in time")]
     Unknown,
-    /// A `&mut` to this attribute is still held.
+    /// A `&mut` to this attribute is still held: at the commit nothing was written for that.
     #[error("the attribute {0:?} is borrowed")]
     Borrowed(String),
     /// An attribute's name is empty or too long.
@@ -43,6 +46,17 @@ pub enum SessionError {
         /// What is allowed.
         most: usize,
     },
+    /// The session would have more attributes than one batch can write: nothing was changed.
+    #[error("with the attribute {name:?} the session has more than {most} attributes")]
+    TooMany {
+        /// The attribute.
+        name: String,
+        /// What is possible.
+        most: usize,
+    },
+    /// No session can live for so short a time: nothing was changed.
+    #[error("max_inactive has the bad value {0:?}: it is longer than nothing, or none at all")]
+    BadTime(Duration),
     /// The attribute cannot be read as this type, or not be written.
     #[error("the attribute {name:?}: {error}")]
     Value {
@@ -54,6 +68,11 @@ pub enum SessionError {
     /// What is kept is no session of this release.
     #[error("what is kept of the session cannot be read: {0}")]
     Unreadable(CodecError),
+    /// The engine takes nothing so large, whatever [`most_bytes`] allows: nothing was written.
+    ///
+    /// [`most_bytes`]: super::SessionsBuilder::most_bytes
+    #[error("the session is too large for the cluster: {0}")]
+    TooLargeForCluster(String),
     /// No session layer is around the handler.
     #[error("no session layer is around this handler")]
     NoLayer,
@@ -78,7 +97,7 @@ impl From<MapError> for SessionError {
             MapError::NotQuorate => Self::NotQuorate,
             MapError::Unavailable | MapError::Closed => Self::Unavailable,
             MapError::Unknown => Self::Unknown,
-            MapError::TooLarge(why) => Self::Unreadable(CodecError::Unwritable(why)),
+            MapError::TooLarge(why) => Self::TooLargeForCluster(why),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::SessionError;
 use super::immutable::Immutable;
-use super::metadata::{Metadata, now_ms};
+use super::metadata::{Metadata, now_ms, time};
 use super::request::{Open, SessionRequest, State};
 
 /// A session that is this request's until the head of its answer leaves. Clones are the same one.
@@ -22,11 +22,14 @@ pub struct Session {
     request: SessionRequest,
 }
 
-/// A `&mut` to an attribute. When it is dropped the attribute counts as changed.
+/// A `&mut` to an attribute. When it is dropped the attribute counts as changed. One that is still
+/// held at the commit makes that fail: what it holds would be lost.
 pub struct AttributeMut<T: Serialize> {
     session: Session,
     name: String,
     value: Option<T>,
+    /// How often the session had been ended when it was taken.
+    ended: u32,
 }
 
 // === impl Session ===
@@ -99,7 +102,7 @@ impl Session {
     }
 
     /// A `&mut` to an attribute, which counts as changed when it ends. It must end before the
-    /// commit.
+    /// commit, which fails otherwise.
     ///
     /// # Errors
     /// As for [`Session::get`].
@@ -107,11 +110,12 @@ impl Session {
         &self,
         name: &str,
     ) -> Result<Option<AttributeMut<T>>, SessionError> {
-        let value = self.with(|open| open.attributes.borrow(name))?;
+        let (value, ended) = self.with(|open| Ok((open.attributes.borrow(name)?, open.ended)))?;
         let guard = |value| AttributeMut {
             session: self.clone(),
             name: name.to_owned(),
             value: Some(value),
+            ended,
         };
         Ok(value.map(guard))
     }
@@ -157,23 +161,25 @@ impl Session {
         self.change(|open, most| open.attributes.set_raw(name, value, most))
     }
 
-    /// Ends it with the commit. What is set afterwards is in a new one.
+    /// Ends it with the commit. What is set afterwards is in a new one; what an [`AttributeMut`] of
+    /// the old one still holds is gone with it.
     ///
     /// # Errors
     /// [`SessionError::Committed`].
     pub fn invalidate(&self) -> Result<(), SessionError> {
         let max_inactive = self.request.inner.sessions.inner.settings.max_inactive;
         self.with(|open| {
-            open.id = None;
-            open.is_new = true;
+            (open.id, open.is_new, open.ended) = (None, true, open.ended + 1);
             open.attributes = Default::default();
             open.metadata = Metadata::new(now_ms(), max_inactive);
+            open.before_ms = open.metadata.accessed_ms;
             Ok(())
         })
     }
 
     /// Gives it a new id, all else stays: at a login, so that nobody who knew the old id has the
-    /// new session. The new id.
+    /// new session. Where there is none it creates one. The new id; of several in one request the
+    /// last counts.
     ///
     /// # Errors
     /// [`SessionError::Committed`].
@@ -192,24 +198,42 @@ impl Session {
         self.with(|open| Ok(open.metadata.created())).ok()
     }
 
-    /// When the request before this one began.
+    /// When the request before this one began; of the first request, its own begin.
     #[must_use]
     pub fn last_accessed(&self) -> Option<SystemTime> {
-        self.with(|open| Ok(open.metadata.accessed())).ok()
+        self.with(|open| Ok(time(open.before_ms))).ok()
     }
 
     /// It ends when no request came for so long; never without.
+    #[must_use]
+    pub fn max_inactive(&self) -> Option<Duration> {
+        self.with(|open| Ok(open.metadata.max_inactive)).ok().flatten()
+    }
+
+    /// It ends when no request came for so long, beginning with this one's commit; never without.
+    /// It creates the session where there is none.
     ///
     /// # Errors
-    /// [`SessionError::Committed`].
+    /// [`SessionError::BadTime`] for no time at all, [`SessionError::Committed`].
     pub fn set_max_inactive(&self, max_inactive: Option<Duration>) -> Result<(), SessionError> {
+        if let Some(none) = max_inactive.filter(Duration::is_zero) {
+            return Err(SessionError::BadTime(none));
+        }
         self.change(|open, _| {
             open.metadata.max_inactive = max_inactive;
             Ok(())
         })
     }
 
-    fn put_back<T: Serialize>(&self, name: &str, value: &T) -> Result<(), SessionError> {
+    fn put_back<T: Serialize>(
+        &self,
+        name: &str,
+        value: &T,
+        ended: u32,
+    ) -> Result<(), SessionError> {
+        if self.with(|open| Ok(open.ended != ended))? {
+            return Ok(());
+        }
         self.change(|open, most| open.attributes.put_back(name, value, most))
     }
 }
@@ -223,7 +247,7 @@ impl<T: Serialize> AttributeMut<T> {
     /// See [`Session::set`].
     pub fn save(mut self) -> Result<(), SessionError> {
         match self.value.take() {
-            Some(value) => self.session.put_back(&self.name, &value),
+            Some(value) => self.session.put_back(&self.name, &value, self.ended),
             None => Ok(()),
         }
     }
@@ -246,7 +270,7 @@ impl<T: Serialize> DerefMut for AttributeMut<T> {
 impl<T: Serialize> Drop for AttributeMut<T> {
     fn drop(&mut self) {
         let Some(value) = self.value.take() else { return };
-        if let Err(error) = self.session.put_back(&self.name, &value) {
+        if let Err(error) = self.session.put_back(&self.name, &value, self.ended) {
             tracing::error!(%error, attribute = self.name, "a changed attribute is lost");
         }
     }

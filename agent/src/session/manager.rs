@@ -1,53 +1,69 @@
 //! The sessions of one application.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use muster_grid::Bytes;
-use muster_grid::batch::Entries;
 use parking_lot::RwLock;
-use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
-use super::attributes::Attributes;
 use super::error::SessionError;
-use super::metadata::Metadata;
+use super::events::{End, Events};
+use super::expiry;
+use super::metadata::now_ms;
 use super::place::Place;
-use super::plan;
+use super::plan::{self, Parsed};
+use super::read::{self, MOST_KEEPING, ReadSession};
 use super::records::Records;
-use super::request::SessionRequest;
-use super::settings::{SessionsBuilder, Settings};
-use crate::checkouts::{Checkouts, Held};
-use crate::engine::map::Read;
+use super::request::{SessionRequest, is_possible};
+use super::settings::{SessionsBuilder, Settings, Wait};
+use super::stats::{Counted, SessionStats};
+use crate::checkouts::Checkouts;
+use crate::engine::map::Watch;
 use crate::engine::{Engine, Map};
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
 /// nothing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use muster_agent::{Sessions, session::Finished};
+/// let sessions = Sessions::builder("shop").start()?; // .cluster(&cluster).distributable(true)
+/// let request = sessions.request(None); // the id that the client shows
+/// let session = request.session().await?; // the first touch: this request's from here on
+/// session.set("visits", &1_u32)?;
+/// let Finished::New(id) = request.finish().await? else { panic!() }; // before the answer's head
+///
+/// let next = sessions.request(Some(&id));
+/// *next.session().await?.get_mut::<u32>("visits")?.expect("it was set") += 1;
+/// assert_eq!(next.finish().await?, Finished::Same(id.clone()));
+/// assert_eq!(sessions.read(&id).await?.expect("it is there").get("visits")?, Some(2));
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Sessions {
     pub(super) inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
+pub(crate) struct Inner {
     pub(super) application: String,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) map: Arc<dyn Map>,
     pub(super) settings: Settings,
+    pub(super) events: Option<Events>,
+    pub(super) counted: Counted,
     place: RwLock<Arc<Place>>,
-}
-
-/// A session as it was at one moment. It holds no lock, and nothing can be changed by it.
-#[derive(Debug)]
-pub struct ReadSession {
-    id: String,
-    metadata: Metadata,
-    attributes: Attributes,
-}
-
-/// A session as it was found under a checkout.
-pub(super) struct Found {
-    pub(super) held: Held,
-    pub(super) metadata: Metadata,
-    pub(super) attributes: Attributes,
+    /// Commits whose answers have left, at the same time; closed when the sessions are stopped.
+    pub(super) window: Arc<Semaphore>,
+    /// Readers that keep their sessions alive, at the same time.
+    pub(super) keeping: Arc<Semaphore>,
+    /// What goes on after its request.
+    pub(super) tasks: TaskTracker,
+    /// Ends who follows what expires.
+    _following: DropGuard,
 }
 
 // === impl Sessions ===
@@ -58,10 +74,34 @@ impl Sessions {
         SessionsBuilder::new(application)
     }
 
-    pub(super) fn over(engine: Arc<dyn Engine>, map: Arc<dyn Map>, built: SessionsBuilder) -> Self {
-        let SessionsBuilder { application, settings, .. } = built;
-        let place = RwLock::default();
-        Self { inner: Arc::new(Inner { application, engine, map, settings, place }) }
+    pub(super) fn over(
+        engine: Arc<dyn Engine>,
+        map: Arc<dyn Map>,
+        application: String,
+        settings: Settings,
+        events: Option<Events>,
+    ) -> Self {
+        let closed = CancellationToken::new();
+        let ends = map.watch(Watch::Ends);
+        let most = match settings.wait {
+            Wait::Not { window } => window,
+            Wait::ForOwners => 0,
+        };
+        let inner = Arc::new(Inner {
+            application,
+            engine,
+            map,
+            settings,
+            events,
+            counted: Counted::default(),
+            place: RwLock::default(),
+            window: Arc::new(Semaphore::new(most)),
+            keeping: Arc::new(Semaphore::new(MOST_KEEPING)),
+            tasks: TaskTracker::new(),
+            _following: closed.clone().drop_guard(),
+        });
+        tokio::spawn(expiry::follow(Arc::downgrade(&inner), ends, closed));
+        Self { inner }
     }
 
     /// The application's name.
@@ -71,7 +111,8 @@ impl Sessions {
     }
 
     /// A request, and the session id that it shows, without its route. Nothing is asked of anybody
-    /// before the session is touched.
+    /// before the session is touched. An id that this manager did not make finds nothing, and no
+    /// session is ever created under it.
     #[must_use]
     pub fn request(&self, asked: Option<&str>) -> SessionRequest {
         self.request_among(asked)
@@ -95,21 +136,15 @@ impl Sessions {
         *self.inner.place.write() = Arc::new(place);
     }
 
-    /// How many there are whose primary this member is: in the whole cluster each is counted once.
-    /// Without a cluster, all. It looks at what is there, so ask now and then, not in each request.
-    #[must_use]
-    pub fn active(&self) -> u64 {
-        self.inner.map.stats().primary_groups
-    }
-
-    /// A session as it is, without its lock and without keeping it alive.
+    /// A session as it is, without its lock and without keeping it alive: for a look from outside.
     ///
     /// # Errors
-    /// See [`SessionError`].
+    /// When no owner could be asked, or what is kept cannot be read.
     pub async fn read(&self, id: &str) -> Result<Option<ReadSession>, SessionError> {
-        let entries = self.inner.map.get(id.as_bytes(), Read::Confirmed).await?;
-        let Some((metadata, attributes)) = self.parse(&entries)? else { return Ok(None) };
-        Ok(Some(ReadSession { id: id.to_owned(), metadata, attributes }))
+        if !is_possible(id) {
+            return Ok(None);
+        }
+        read::read(self, id.as_bytes()).await
     }
 
     /// Ends a session, whoever's request it is in: waits for that one to end. Whether it was there.
@@ -131,11 +166,30 @@ impl Sessions {
         Records::over(self)
     }
 
-    /// Checks a session out; none where there is none of that id.
-    pub(super) async fn check_out(&self, id: &Bytes) -> Result<Option<Found>, SessionError> {
-        let held = self.checkouts().check_out(id).await?;
-        let parsed = self.parse(held.entries())?;
-        Ok(parsed.map(|(metadata, attributes)| Found { held, metadata, attributes }))
+    /// How many there are whose primary this member is: in the whole cluster each is counted once.
+    /// Without a cluster, all. It looks at what is there, so ask now and then, not in each request.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.inner.map.stats().primary_groups
+    }
+
+    /// What they have done on this member.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        let dropped = self.inner.events.as_ref().map_or(0, Events::dropped);
+        self.inner.counted.stats(self.active(), dropped)
+    }
+
+    /// Waits until every session stands whose answer has left, and listeners have heard of what
+    /// happened so far (10 s at most). Requests go on as with [`Wait::ForOwners`]; listeners hear
+    /// nothing any more. Leaving the cluster does it for each of its applications.
+    pub async fn stop(&self) {
+        self.inner.window.close();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        if let Some(events) = &self.inner.events {
+            events.stop().await;
+        }
     }
 
     pub(super) fn checkouts(&self) -> Checkouts<'_> {
@@ -143,8 +197,12 @@ impl Sessions {
         Checkouts { engine, map, wait: settings.lock_wait, hold: settings.longest_request }
     }
 
-    fn parse(&self, entries: &Entries) -> Result<Option<(Metadata, Attributes)>, SessionError> {
-        plan::parse(entries, self.inner.settings.granularity)
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub(crate) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(|inner| Self { inner })
     }
 }
 
@@ -163,38 +221,25 @@ impl fmt::Debug for Sessions {
     }
 }
 
-// === impl ReadSession ===
+// === impl Inner ===
 
-impl ReadSession {
-    /// Its id, without a route.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// An attribute.
-    ///
-    /// # Errors
-    /// When it is of another type.
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
-        self.attributes.get(name)
-    }
-
-    /// The names of its attributes.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.attributes.names()
-    }
-
-    /// When it was created.
-    #[must_use]
-    pub fn created(&self) -> std::time::SystemTime {
-        self.metadata.created()
-    }
-
-    /// When its last request began.
-    #[must_use]
-    pub fn last_accessed(&self) -> std::time::SystemTime {
-        self.metadata.accessed()
+impl Inner {
+    /// A session has ended: what it was.
+    pub(super) fn ended<'e>(
+        &self,
+        group: &[u8],
+        was: impl IntoIterator<Item = (&'e Bytes, &'e Bytes)>,
+        end: End,
+    ) {
+        let Ok(Some(Parsed { metadata, attributes, .. })) = plan::parse(was) else { return };
+        let lifetime_ms = now_ms().saturating_sub(metadata.created_ms);
+        match end {
+            End::Invalidated => self.counted.invalidated(lifetime_ms),
+            End::Expired => self.counted.expired(lifetime_ms),
+        }
+        if let Some(events) = &self.events {
+            let id = String::from_utf8_lossy(group).into_owned();
+            events.ended(ReadSession { id, metadata, attributes }, end);
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::attributes::Attributes;
 use super::error::SessionError;
 use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
-use super::plan;
+use super::plan::{self, Form, Parsed};
 use crate::engine::map::{Batch, MapError, Read};
 
 /// How often a write is tried that met another one, or whose answer was lost.
@@ -69,6 +69,7 @@ struct Kept {
     rev: Rev,
     metadata: Metadata,
     attributes: Attributes,
+    form: Form,
 }
 
 // === impl Records ===
@@ -221,10 +222,10 @@ impl Records {
         }
         let inner = &self.sessions.inner;
         let entries = inner.map.get(id.as_bytes(), Read::Confirmed).await?;
-        let parsed = plan::parse(&entries, inner.settings.granularity)?;
-        let Some((metadata, attributes)) = parsed else { return Ok(None) };
+        let Some(parsed) = plan::parse_group(&entries)? else { return Ok(None) };
         let Some(rev) = plan::metadata_rev(&entries) else { return Ok(None) };
-        Ok(Some(Kept { entries, rev, metadata, attributes }))
+        let Parsed { metadata, attributes, form } = parsed;
+        Ok(Some(Kept { entries, rev, metadata, attributes, form }))
     }
 
     /// Writes over what is kept, while that is what is there: whether it has.
@@ -236,15 +237,18 @@ impl Records {
         metadata: Metadata,
     ) -> Result<bool, SessionError> {
         let settings = &self.sessions.inner.settings;
-        let (rev, mut attributes) = match kept {
-            Some(kept) => (Some(kept.rev), kept.attributes),
+        let (there, mut attributes) = match kept {
+            Some(kept) => (Some((kept.rev, kept.form)), kept.attributes),
             None => (None, Attributes::default()),
         };
         if let Some(values) = values {
             attributes.become_these(values, settings.most_bytes)?;
         }
-        let ops = plan::write(&metadata, &attributes, settings.granularity, rev.is_none())?;
-        self.happens(id, guarded(ops, rev)).await
+        let ops = match there {
+            Some((_, form)) => plan::write(&metadata, &attributes, settings.granularity, form),
+            None => plan::create(&metadata, &attributes, settings.granularity),
+        };
+        self.happens(id, guarded(ops, there.map(|(rev, _)| rev))).await
     }
 
     /// Whether it happened. When not, or when nobody can tell, what is there says what to do.

@@ -9,13 +9,17 @@ use super::attributes::Attributes;
 use super::commit;
 use super::error::SessionError;
 use super::handle::Session;
-use super::manager::{Found, ReadSession, Sessions};
+use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
+use super::plan::{self, Form, Parsed};
+use super::read::{self, ReadSession};
 use super::to_the_end::ToTheEnd;
 use crate::checkouts::Held;
+use crate::engine::MapError;
 
-/// One request's session. Clones are the same one. Dropping the last one without
-/// [`SessionRequest::finish`] gives the session back unchanged.
+/// One request's session. Clones are the same one. When the last one is dropped without
+/// [`SessionRequest::finish`], because the client has gone or the handler has panicked, the session
+/// is given back unchanged.
 #[derive(Clone, Debug)]
 pub struct SessionRequest {
     pub(super) inner: Arc<Inner>,
@@ -24,8 +28,9 @@ pub struct SessionRequest {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) sessions: Sessions,
-    /// The ids that the request shows.
+    /// The ids that the request shows, of those that can be one.
     asked: Vec<Bytes>,
+    was_asked: bool,
     /// The first touch is one: the others wait for it.
     opening: tokio::sync::Mutex<()>,
     pub(super) state: Mutex<State>,
@@ -42,12 +47,25 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Open {
     /// What was found under the id that was asked for, and is still to be written or removed.
-    pub(super) found: Option<Held>,
+    pub(super) found: Option<Found>,
     /// The id under which it will be: none while there is none.
     pub(super) id: Option<Bytes>,
     pub(super) is_new: bool,
+    /// How often it was ended in this request.
+    pub(super) ended: u32,
+    /// When the request before this one began.
+    pub(super) before_ms: u64,
     pub(super) metadata: Metadata,
     pub(super) attributes: Attributes,
+}
+
+/// A session that was there.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) held: Held,
+    /// The commit that wrote it.
+    pub(super) commit: u64,
+    pub(super) form: Form,
 }
 
 /// What a request has done to its session: what its answer must tell the client.
@@ -72,19 +90,25 @@ pub enum Finished {
 
 impl SessionRequest {
     pub(super) fn new<'a>(sessions: &Sessions, asked: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut was_asked = false;
+        let asked = asked.into_iter().inspect(|_| was_asked = true);
+        let asked = asked.filter(|id| is_possible(id)).map(|id| id.as_bytes().into()).collect();
         let inner = Inner {
             sessions: sessions.clone(),
-            asked: asked.into_iter().map(|id| id.as_bytes().into()).collect(),
+            asked,
+            was_asked,
             opening: tokio::sync::Mutex::default(),
             state: Mutex::new(State::Untouched),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// The session, which is this request's from now on: waits while another request has it.
+    /// The session, which is this request's from now on: waits while another request has it, at
+    /// most as long as [`lock_wait`](super::SessionsBuilder::lock_wait).
     ///
     /// # Errors
-    /// See [`SessionError`].
+    /// [`SessionError::Busy`] when it waited in vain, [`SessionError::Committed`] after
+    /// [`SessionRequest::finish`]; otherwise no owner could be asked.
     pub async fn session(&self) -> Result<Session, SessionError> {
         let _one = self.inner.opening.lock().await;
         match &*self.inner.state.lock() {
@@ -97,14 +121,17 @@ impl SessionRequest {
         Ok(Session::new(self))
     }
 
-    /// The session as it is, without its lock; none where there is none.
+    /// The session as it stands, without its lock; none where there is none. What a request that
+    /// has it has changed is not seen before its commit. It counts as a request of the session: it
+    /// does not end while it is read.
     ///
     /// # Errors
-    /// See [`SessionError`].
+    /// When no owner could be asked, or what is kept cannot be read.
     pub async fn read(&self) -> Result<Option<ReadSession>, SessionError> {
-        for id in self.inner.asked.iter().filter_map(|id| std::str::from_utf8(id).ok()) {
-            if let Some(session) = self.inner.sessions.read(id).await? {
-                return Ok(Some(session));
+        for id in &self.inner.asked {
+            if let Some(read) = read::read(&self.inner.sessions, id).await? {
+                read::keep_alive(&self.inner.sessions, id, &read);
+                return Ok(Some(read));
             }
         }
         Ok(None)
@@ -118,24 +145,37 @@ impl SessionRequest {
     /// Writes what has changed, before the head of the answer is sent. Afterwards the session is
     /// another request's, and what is done by a [`Session`] left over is an error.
     ///
+    /// Dropped half way, it goes on to its end.
+    ///
     /// # Errors
     /// See [`SessionError`]: then the answer must not be sent, for it tells of what was not
-    /// written.
+    /// written. [`SessionError::Borrowed`] when an [`AttributeMut`](super::AttributeMut) is still
+    /// held: nothing was written then, for what it holds would be lost without a word.
     pub async fn finish(&self) -> Result<Finished, SessionError> {
         let _one = self.inner.opening.lock().await;
         let state = std::mem::replace(&mut *self.inner.state.lock(), State::Finished);
         match state {
             State::Open(open) => {
-                let sessions = self.inner.sessions.clone();
-                let was_asked = !self.inner.asked.is_empty();
+                let (sessions, was_asked) = (self.inner.sessions.clone(), self.inner.was_asked);
+                let counted = sessions.inner.tasks.token();
                 // A client that goes away stops it nowhere: an old id would outlive its rotation.
-                let commit = async move { commit::commit(&sessions, *open, was_asked).await };
-                ToTheEnd::new(commit).await
+                ToTheEnd::new(async move {
+                    let _counted = counted;
+                    commit::commit(&sessions, open, was_asked).await
+                })
+                .await
             }
             State::Untouched => Ok(Finished::Untouched),
             State::Finished => Err(SessionError::Committed),
         }
     }
+}
+
+/// Whether the manager could have made it: hexadecimal digits, 128 bits at least. Nothing else is
+/// asked for anywhere, whatever a client shows.
+pub(super) fn is_possible(id: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (32..=64).contains(&id.len()) && id.bytes().all(is_digit)
 }
 
 // === impl Inner ===
@@ -144,68 +184,61 @@ impl Inner {
     async fn open(&self) -> Result<Open, SessionError> {
         let now = now_ms();
         for id in &self.asked {
-            let Some(found) = self.sessions.check_out(id).await? else { continue };
-            let Found { held, mut metadata, attributes } = found;
-            metadata.accessed_ms = now;
-            let id = Some(id.clone());
-            return Ok(Open { found: Some(held), id, is_new: false, metadata, attributes });
+            let checked_out = check_out(&self.sessions, id).await?;
+            let Some((found, metadata, attributes)) = checked_out else { continue };
+            let before_ms = metadata.accessed_ms;
+            // A member whose clock is behind does not move it back.
+            let metadata = Metadata { accessed_ms: now.max(before_ms), ..metadata };
+            let (id, found) = (Some(id.clone()), Some(found));
+            return Ok(Open {
+                found,
+                id,
+                is_new: false,
+                ended: 0,
+                before_ms,
+                metadata,
+                attributes,
+            });
         }
         let metadata = Metadata::new(now, self.sessions.inner.settings.max_inactive);
-        let attributes = Attributes::default();
-        Ok(Open { found: None, id: None, is_new: true, metadata, attributes })
+        Ok(Open {
+            found: None,
+            id: None,
+            is_new: true,
+            ended: 0,
+            before_ms: now,
+            metadata,
+            attributes: Attributes::default(),
+        })
     }
+}
+
+/// Checks a session out; none where there is none of that id.
+async fn check_out(
+    sessions: &Sessions,
+    id: &Bytes,
+) -> Result<Option<(Found, Metadata, Attributes)>, SessionError> {
+    let held = sessions.checkouts().check_out(id).await;
+    if let Err(MapError::Locked | MapError::Busy) = held {
+        sessions.inner.counted.rejected();
+    }
+    let held = held?;
+    let parsed = plan::parse_group(held.entries())?;
+    Ok(parsed.map(|Parsed { metadata, attributes, form }| {
+        (Found { held, commit: metadata.commit, form }, metadata, attributes)
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Granularity;
 
-    fn sessions(granularity: Granularity) -> Sessions {
-        Sessions::builder("shop").granularity(granularity).start().unwrap()
-    }
-
-    async fn count(sessions: &Sessions, asked: Option<&str>) -> (Finished, u64) {
-        let request = sessions.request(asked);
-        let session = request.session().await.unwrap();
-        let count = session.get::<u64>("count").unwrap().unwrap_or(0) + 1;
-        session.set("count", &count).unwrap();
-        (request.finish().await.unwrap(), count)
-    }
-
-    #[tokio::test]
-    async fn a_session_counts_its_requests_with_either_granularity() {
-        for granularity in [Granularity::Session, Granularity::Attribute] {
-            let sessions = sessions(granularity);
-            let (first, _) = count(&sessions, None).await;
-            let Finished::New(id) = first else { panic!("{first:?}") };
-            assert_eq!(count(&sessions, Some(&id)).await, (Finished::Same(id.clone()), 2));
-            let (other, _) = count(&sessions, Some("unknown")).await;
-            assert!(matches!(other, Finished::New(new) if new != "unknown"));
+    #[test]
+    fn only_what_the_manager_could_have_made_is_looked_for() {
+        assert!(is_possible(&"0a".repeat(16)) && is_possible(&"9f".repeat(18)));
+        let long = "0".repeat(65);
+        for id in ["", "unknown", &"A".repeat(32), &"g".repeat(32), &long, "../../etc/passwd"] {
+            assert!(!is_possible(id), "{id}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_rotated_session_is_there_under_its_new_id_only() {
-        let sessions = sessions(Granularity::Session);
-        let (Finished::New(old), _) = count(&sessions, None).await else { panic!("no session") };
-        let request = sessions.request(Some(&old));
-        let new = request.session().await.unwrap().rotate_id().unwrap();
-        assert_eq!(request.finish().await, Ok(Finished::New(new.clone())));
-        assert!(sessions.read(&old).await.unwrap().is_none());
-        assert_eq!(count(&sessions, Some(&new)).await, (Finished::Same(new.clone()), 2));
-        assert_eq!(sessions.invalidate(&new).await, Ok(true));
-        assert!(sessions.read(&new).await.unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn what_is_touched_after_the_commit_is_an_error() {
-        let sessions = sessions(Granularity::Session);
-        let request = sessions.request(None);
-        let session = request.session().await.unwrap();
-        session.set("a", &1).unwrap();
-        request.finish().await.unwrap();
-        assert_eq!(session.set("a", &2), Err(SessionError::Committed));
-        assert_eq!(request.session().await.unwrap_err(), SessionError::Committed);
     }
 }

@@ -1,13 +1,19 @@
 //! What an application may choose for its sessions.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::events::{Events, SessionListener};
 use super::manager::Sessions;
 use crate::Cluster;
 use crate::engine::{Engine, EngineError, Local, MapSpec, Mode};
+
+/// Bytes of a session at most: as one unit it must fit into a value of 8 MiB, with room for the
+/// lengths of its parts.
+const MOST_BYTES: usize = (8 << 20) - (128 << 10);
 
 /// What is written again when one attribute has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,23 +31,31 @@ pub enum Wait {
     /// When every owner has the session: what a client has seen is never lost with one node.
     #[default]
     ForOwners,
-    /// At once. The session stays locked until it is written, so that the next request sees it;
-    /// what was answered in the window before a crash is lost.
+    /// At once. The session stays locked until it is written, so that the next request sees what
+    /// this one wrote, on whatever node it comes to. **What a client was answered is lost** when
+    /// this member ends before it stands with the owners, or when the write fails (logged, and
+    /// counted as [`SessionStats::lost_after_answer`](super::SessionStats)): of each session at most
+    /// the last request, of all sessions of this member at most `window` requests. An orderly end
+    /// ([`Sessions::stop`], [`Cluster::leave`]) waits for them. A session's first commit, its end
+    /// and its new id are waited for in any case, so that nobody holds an id that is not there yet
+    /// or was believed to be gone.
     Not {
-        /// Commits under way at most; more wait as if it were [`Wait::ForOwners`].
+        /// Commits under way at most, 1 to 65536; more wait as if it were [`Wait::ForOwners`].
         window: usize,
     },
 }
 
 /// Settings of one application's sessions; [`Sessions::builder`] begins.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct SessionsBuilder {
-    pub(super) application: String,
+    application: String,
     cluster: Option<Cluster>,
     is_distributable: bool,
     mode: Mode,
     pub(super) settings: Settings,
+    listeners: Vec<Arc<dyn SessionListener>>,
+    listener_queue: usize,
 }
 
 /// What holds for every session of an application.
@@ -71,6 +85,17 @@ pub enum CreateSessionsError {
         /// What would be right.
         why: &'static str,
     },
+    /// This process serves an application of that name already, in the same cluster.
+    #[error("application {0:?} has its sessions in this process already")]
+    Taken(String),
+    /// The system gives no thread for its listeners.
+    #[error("application {application:?} gets no thread for its listeners: {why}")]
+    NoThread {
+        /// The application.
+        application: String,
+        /// Why.
+        why: String,
+    },
     /// The engine does not give the map.
     #[error("application {application:?} gets no sessions")]
     Engine {
@@ -99,6 +124,8 @@ impl SessionsBuilder {
                 longest_request: Duration::from_secs(5 * 60),
                 most_bytes: 1 << 20,
             },
+            listeners: Vec::new(),
+            listener_queue: 4096,
         }
     }
 
@@ -145,8 +172,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// After so long a request's session is another's to take, and its commit is refused.
-    /// Default: 5 minutes.
+    /// After so long a request's session is another's to take; its commit is refused when another
+    /// has committed meanwhile. Default: 5 minutes.
     pub fn longest_request(mut self, longest: Duration) -> Self {
         self.settings.longest_request = longest;
         self
@@ -158,23 +185,57 @@ impl SessionsBuilder {
         self
     }
 
+    /// Somebody who hears what happens to the sessions. Several may.
+    pub fn listener(mut self, listener: impl SessionListener) -> Self {
+        self.listeners.push(Arc::new(listener));
+        self
+    }
+
+    /// Events that listeners may be behind before they miss some. Default: 4,096.
+    pub fn listener_queue(mut self, most: usize) -> Self {
+        self.listener_queue = most;
+        self
+    }
+
     /// The sessions. It must be called within a tokio runtime.
     ///
     /// # Errors
-    /// See [`CreateSessionsError`].
+    /// See [`CreateSessionsError`]: nothing runs then.
     pub fn start(self) -> Result<Sessions, CreateSessionsError> {
         self.check()?;
-        let application = self.application.clone();
-        let engine: Arc<dyn Engine> = match (&self.cluster, self.is_distributable) {
-            (Some(cluster), true) => cluster.engine().clone(),
-            (None, true) => return Err(CreateSessionsError::NoCluster(application)),
-            (_, false) => Arc::new(Local::new(&application)),
-        };
-        let mode = if self.is_distributable { self.mode } else { Mode::Local };
+        match (self.cluster.clone(), self.is_distributable) {
+            (Some(cluster), true) => {
+                let application = self.application.clone();
+                let start = || self.over(cluster.engine().clone());
+                let taken = || Err(CreateSessionsError::Taken(application.clone()));
+                cluster.add_sessions(&application, start).unwrap_or_else(taken)
+            }
+            (None, true) => Err(CreateSessionsError::NoCluster(self.application)),
+            (_, false) => {
+                let engine = Arc::new(Local::new(&self.application));
+                self.over(engine)
+            }
+        }
+    }
+
+    fn over(self, engine: Arc<dyn Engine>) -> Result<Sessions, CreateSessionsError> {
+        let Self { application, is_distributable, mode, settings, .. } = self;
+        let mode = if is_distributable { mode } else { Mode::Local };
         let spec = MapSpec::new(&format!("web/{application}"), mode);
-        let engine_says = |error| CreateSessionsError::Engine { application, error };
-        let map = engine.map(spec).map_err(engine_says)?;
-        Ok(Sessions::over(engine, map, self))
+        let map = match engine.map(spec) {
+            Ok(map) => map,
+            Err(error) => return Err(CreateSessionsError::Engine { application, error }),
+        };
+        let events = match self.listeners.is_empty() {
+            true => None,
+            false => Some(Events::start(&application, self.listeners, self.listener_queue)),
+        };
+        match events.transpose() {
+            Ok(events) => Ok(Sessions::over(engine, map, application, settings, events)),
+            Err(error) => {
+                Err(CreateSessionsError::NoThread { application, why: error.to_string() })
+            }
+        }
     }
 
     fn check(&self) -> Result<(), CreateSessionsError> {
@@ -189,10 +250,30 @@ impl SessionsBuilder {
         if self.settings.longest_request.is_zero() {
             return bad("longest_request", "0".to_owned(), "it is longer than nothing");
         }
-        if !(1..=8 << 20).contains(&self.settings.most_bytes) {
+        if let Wait::Not { window } = self.settings.wait
+            && !(1..=65_536).contains(&window)
+        {
+            return bad("window", window.to_string(), "it is 1 to 65536");
+        }
+        if !(1..=1 << 20).contains(&self.listener_queue) {
+            let value = self.listener_queue.to_string();
+            return bad("listener_queue", value, "it is 1 to 1048576");
+        }
+        if !(1..=MOST_BYTES).contains(&self.settings.most_bytes) {
             let value = self.settings.most_bytes.to_string();
-            return bad("most_bytes", value, "it is 1 to 8388608");
+            return bad("most_bytes", value, "it is 1 to 8257536");
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for SessionsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("application", &self.application)
+            .field("is_distributable", &self.is_distributable)
+            .field("mode", &self.mode)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
