@@ -69,6 +69,8 @@ struct Inner {
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
     management: Mutex<Option<Management>>,
+    /// Whether components are, where they do not say so themselves.
+    is_passivation_capable: bool,
     closed: CancellationToken,
 }
 
@@ -106,13 +108,14 @@ impl Cluster {
     /// A cluster over an engine that is running already. It must be called within a tokio runtime.
     #[must_use]
     pub fn over(engine: Arc<dyn Engine>) -> Self {
-        Self::with(engine, None, None)
+        Self::with(engine, None, None, true)
     }
 
     fn with(
         engine: Arc<dyn Engine>,
         finding: impl Into<Option<Finding>>,
         management: Option<Management>,
+        is_passivation_capable: bool,
     ) -> Self {
         let closed = CancellationToken::new();
         let services = ServiceRegistry::start(&*engine, closed.clone());
@@ -124,6 +127,7 @@ impl Cluster {
             sessions: Mutex::default(),
             finding: Mutex::new(finding.into()),
             management: Mutex::new(management),
+            is_passivation_capable,
             closed,
         };
         Self { inner: Arc::new(inner) }
@@ -274,6 +278,13 @@ impl Cluster {
         if let Some(management) = management {
             management.stop().await;
         }
+    }
+
+    /// Whether stateful components are kept by other members too, where they do not say so
+    /// themselves.
+    #[must_use]
+    pub fn is_passivation_capable(&self) -> bool {
+        self.inner.is_passivation_capable
     }
 
     pub(crate) fn caches(&self) -> &Mutex<HashMap<String, Arc<CacheCore>>> {

@@ -51,6 +51,7 @@ pub struct ClusterBuilder {
     finders: Option<Vec<Finder>>,
     manage: Manage,
     patience: Duration,
+    is_passivation_capable: bool,
 }
 
 /// Where the cluster's secret stands.
@@ -130,6 +131,7 @@ impl ClusterBuilder {
             finders: None,
             manage: Manage::default(),
             patience: Duration::from_secs(60),
+            is_passivation_capable: true,
         }
     }
 
@@ -203,6 +205,14 @@ impl ClusterBuilder {
 // === impl ClusterBuilder: data ===
 
 impl ClusterBuilder {
+    /// Whether stateful components are kept by other members too and may be passivated, where they
+    /// do not say so themselves ([`crate::component::ComponentsBuilder::passivation_capable`]).
+    /// Default: yes.
+    pub fn passivation_capable(mut self, is_capable: bool) -> Self {
+        self.is_passivation_capable = is_capable;
+        self
+    }
+
     /// How many members must agree before a view stands and anything is written: more than half of
     /// those that will ever be. Then two sides of a split never both serve. It counts for a cluster
     /// that this member founds; a change of it is an operator's wish. Default: none.
@@ -298,7 +308,8 @@ impl ClusterBuilder {
             node = self.name,
             "not clustered: caches of every mode are kept in this process alone"
         );
-        Cluster::over(Arc::new(Local::new(&self.name)))
+        let engine = Arc::new(Local::new(&self.name));
+        Cluster::with(engine, None, None, self.is_passivation_capable)
     }
 
     /// Starts a member and returns when it is in a view: in that of the others, or, when it has
@@ -331,7 +342,8 @@ impl ClusterBuilder {
         match tokio::time::timeout(self.patience, engine.joined()).await {
             Ok(Ok(())) => {
                 let leaving = engine.leaving();
-                let cluster = Cluster::with(engine, finding, management);
+                let is_capable = self.is_passivation_capable;
+                let cluster = Cluster::with(engine, finding, management, is_capable);
                 cluster.stop_finding_when(leaving);
                 Ok(cluster)
             }

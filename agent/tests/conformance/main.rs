@@ -6,6 +6,7 @@
 mod cables;
 mod caches;
 mod clusters;
+mod components;
 mod dispatch;
 mod fixture;
 mod joining;
@@ -100,6 +101,15 @@ macro_rules! every {
                     a_later_releases_value_is_an_error_that_says_so,
                     a_name_is_one_cache_of_one_kind,
                 ];
+                components: [
+                    every_call_of_a_component_counts_whichever_member_makes_it,
+                    a_component_that_is_checked_out_keeps_other_calls_waiting,
+                    what_the_hooks_change_is_kept,
+                    a_component_without_passivation_is_its_members_own,
+                    a_component_goes_when_it_is_removed_or_idle,
+                    a_call_that_cannot_be_written_changes_nothing,
+                    a_handle_is_kept_in_a_session,
+                ];
             }
             apart {
                 views: [
@@ -109,6 +119,7 @@ macro_rules! every {
                 dispatch: [who_leaves_during_a_call_is_answered_for_at_once];
                 leases: [a_lease_ends_with_its_engine];
                 clusters: [who_leaves_takes_its_services_along_and_listeners_hear_of_it];
+                components: [a_component_goes_on_when_a_member_leaves];
             }
         }
     };

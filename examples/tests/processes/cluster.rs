@@ -85,3 +85,16 @@ fn clustered_processes_do_each_others_commands() {
         assert!(node.ends().success());
     }
 }
+
+#[test]
+fn a_cart_goes_on_when_the_member_that_made_it_breaks_off() {
+    let expected = [
+        "node1: 1 pieces, 7 in all",
+        "node2: 2 pieces, 9 in all",
+        "both: 102 pieces",
+        "node1 is gone",
+        "node2: 103 pieces, 113 in all",
+        "node2: the cart was removed",
+    ];
+    assert_eq!(said(env!("CARGO_BIN_EXE_components")), expected);
+}
