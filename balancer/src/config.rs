@@ -14,6 +14,7 @@
 
 pub mod advertise;
 pub mod ajp;
+mod asked;
 pub mod cluster;
 pub mod drain;
 mod fault;

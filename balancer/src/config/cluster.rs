@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use muster_protocol::signature::{BadSecret, Secret};
+use muster_protocol::signature::Secret;
 
+use super::asked::Asked;
+use super::mcmp::show_secret;
 use super::peers::url_like;
-use super::reader::{Section, duration, flag, text};
-use super::tls::{file, show_path};
-use super::{SECOND, mcmp::show_secret};
+use super::reader::{Section, flag};
+use super::tls::show_path;
 
 /// Most members that are named.
 const MAX_MEMBERS: usize = 16;
@@ -59,23 +60,11 @@ impl Default for Cluster {
 impl Cluster {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Cluster {
         let default = Cluster::default();
-        let secret =
-            |text: &str| text.parse::<Secret>().map_err(|error: BadSecret| error.to_string());
-        let hour = SECOND / 10..=3600 * SECOND;
-        let minute = SECOND / 100..=60 * SECOND;
         let url = |text: &str| url_like(text, "a management", "http://10.0.0.1:7790");
-        let cluster = Cluster {
-            members: section.list("members", Vec::new(), 0..=MAX_MEMBERS, url),
-            follow: section.read("follow", default.follow, flag),
-            secret: section.maybe("secret", |value| secret(text(value)?)),
-            secret_file: section.maybe("secret_file", file),
-            interval: section.read("interval", default.interval, duration(hour)),
-            timeout: section.read("timeout", default.timeout, duration(minute)),
-            ca: section.maybe("ca", file),
-        };
-        if cluster.secret.is_some() && cluster.secret_file.is_some() {
-            section.fault("secret_file", "there is a secret already");
-        }
-        cluster
+        let Asked { secret, secret_file, interval, timeout, ca } =
+            Asked::read(section, default.interval, default.timeout);
+        let members = section.list("members", Vec::new(), 0..=MAX_MEMBERS, url);
+        let follow = section.read("follow", default.follow, flag);
+        Cluster { members, follow, secret, secret_file, interval, timeout, ca }
     }
 }

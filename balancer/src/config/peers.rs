@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
-use muster_protocol::signature::{BadSecret, Secret};
+use muster_protocol::signature::Secret;
 
-use super::reader::{Section, duration, text};
-use super::tls::{file, show_path};
-use super::{SECOND, mcmp::show_secret};
+use super::asked::Asked;
+use super::mcmp::show_secret;
+use super::reader::{Section, text};
+use super::tls::show_path;
 
 /// Most peers.
 const MAX_PEERS: usize = 16;
@@ -64,33 +65,18 @@ impl Default for Peers {
 impl Peers {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Peers {
         let default = Peers::default();
-        let secret =
-            |text: &str| text.parse::<Secret>().map_err(|error: BadSecret| error.to_string());
         let name = |name: &str| match name.len() {
             1..=MAX_NAME => Ok(name.to_owned()),
             length => Err(format!("a name has 1 to {MAX_NAME} bytes, not {length}")),
         };
-        let peers = Peers {
-            name: section.maybe("name", |value| name(text(value)?)),
-            urls: section.list("urls", Vec::new(), 0..=MAX_PEERS, url),
-            secret: section.maybe("secret", |value| secret(text(value)?)),
-            secret_file: section.maybe("secret_file", file),
-            interval: section.read(
-                "interval",
-                default.interval,
-                duration(SECOND / 10..=3600 * SECOND),
-            ),
-            timeout: section.read("timeout", default.timeout, duration(SECOND / 100..=60 * SECOND)),
-            ca: section.maybe("ca", file),
-        };
-        match (peers.urls.is_empty(), &peers.secret, &peers.secret_file) {
-            (false, None, None) => {
-                section.fault("secret", "it is missing: peers believe only who knows it");
-            }
-            (_, Some(_), Some(_)) => section.fault("secret_file", "there is a secret already"),
-            _ => {}
+        let Asked { secret, secret_file, interval, timeout, ca } =
+            Asked::read(section, default.interval, default.timeout);
+        let name = section.maybe("name", |value| name(text(value)?));
+        let urls = section.list("urls", Vec::new(), 0..=MAX_PEERS, url);
+        if !urls.is_empty() && secret.is_none() && secret_file.is_none() {
+            section.fault("secret", "it is missing: peers believe only who knows it");
         }
-        peers
+        Peers { name, urls, secret, secret_file, interval, timeout, ca }
     }
 }
 
