@@ -40,6 +40,8 @@ mod system {
     mod sticky;
     mod succession;
     mod support;
+    #[cfg(feature = "system")]
+    mod tabs;
     mod tls_front;
     mod vectors;
     #[cfg(feature = "system")]

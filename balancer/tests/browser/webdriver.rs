@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::exchange;
+use super::http::exchange;
 
 /// Longest wait for something that the page is about to show.
 const PATIENCE: Duration = Duration::from_secs(60);
