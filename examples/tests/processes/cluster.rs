@@ -3,11 +3,18 @@
 use super::*;
 
 /// One process of a cluster of this name; the first one there is told of nobody.
-fn node(program: &str, name: &str, others: Option<&str>) -> (Program, String) {
-    let cluster = format!("examples-{}-{}", std::process::id(), program.len());
+pub(super) fn node(
+    program: &str,
+    name: &str,
+    others: Option<&str>,
+    more: &[&str],
+) -> (Program, String) {
+    let (_, file) = program.rsplit_once('/').expect("a path");
+    let cluster = format!("{}-{}", file.replace('_', "-"), std::process::id());
     let mut args = vec!["--clustered", "--node-name", name, "--cluster-port", "0"];
     args.extend(["--cluster-name", &cluster]);
     args.extend(others.iter().flat_map(|others| ["--cluster-member", others]));
+    args.extend(more);
     let mut program = Program::start(program, &args);
     let line = program.line();
     let address = line.strip_prefix(&format!("member {name} at ")).expect("its first words");
@@ -58,11 +65,11 @@ fn commands_reach_one_all_or_the_others_and_nobody_waits_for_who_has_left() {
 #[test]
 fn clustered_processes_count_each_other_in_the_caches_that_are_shared() {
     let modes = env!("CARGO_BIN_EXE_cache_modes");
-    let (mut one, address) = node(modes, "one", None);
+    let (mut one, address) = node(modes, "one", None, &[]);
     for mode in ["Local", "Invalidated", "Distributed", "Replicated"] {
         assert_eq!(one.line(), format!("{mode}: 1 counted"));
     }
-    let (mut two, _) = node(modes, "two", Some(&address));
+    let (mut two, _) = node(modes, "two", Some(&address), &[]);
     let counted = [("Local", 1), ("Invalidated", 1), ("Distributed", 2), ("Replicated", 2)];
     for (mode, counted) in counted {
         assert_eq!(two.line(), format!("{mode}: {counted} counted"));
@@ -76,9 +83,9 @@ fn clustered_processes_count_each_other_in_the_caches_that_are_shared() {
 #[test]
 fn clustered_processes_do_each_others_commands() {
     let dispatcher = env!("CARGO_BIN_EXE_dispatcher");
-    let (mut one, address) = node(dispatcher, "one", None);
+    let (mut one, address) = node(dispatcher, "one", None, &[]);
     assert_eq!(one.line(), "all: one 10");
-    let (mut two, _) = node(dispatcher, "two", Some(&address));
+    let (mut two, _) = node(dispatcher, "two", Some(&address), &[]);
     assert_eq!(two.line(), "all: one 20, two 10");
     for node in [&mut one, &mut two] {
         node.terminate();

@@ -1,5 +1,6 @@
 //! The examples as real processes, asked over real connections.
 
+mod adapters;
 mod cluster;
 mod counter;
 mod counters;
