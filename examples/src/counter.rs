@@ -33,7 +33,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 const CONTEXT: &str = "/counter";
 
 /// Bytes of a session's attributes at most.
-const MOST_SESSION_BYTES: usize = 8 << 20;
+const MOST_SESSION_BYTES: usize = 7 << 20;
 
 /// A back end at /counter that counts the requests of each session
 #[derive(Debug, Clone, Parser)]
