@@ -8,7 +8,7 @@
 //! | `extract` | what axum's handlers ask for |
 
 mod asked;
-mod cookie;
+pub(crate) mod cookie;
 mod extract;
 
 use std::pin::Pin;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use muster_grid::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -22,7 +22,7 @@ use super::settings::{SessionsBuilder, Settings, Wait};
 use super::stats::{Counted, SessionStats};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Watch;
-use crate::engine::{Engine, Map};
+use crate::engine::{Engine, Map, Mode};
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
 /// nothing.
@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(super) settings: Settings,
     pub(super) events: Option<Events>,
     pub(super) counted: Counted,
+    /// Somebody of ours who must know of each end.
+    on_end: Mutex<Option<OnEnd>>,
     place: RwLock<Arc<Place>>,
     /// Commits whose answers have left, at the same time; closed when the sessions are stopped.
     pub(super) window: Arc<Semaphore>,
@@ -65,6 +67,9 @@ pub(crate) struct Inner {
     /// Ends who follows what expires.
     _following: DropGuard,
 }
+
+/// Is told of each session that has ended here, as listeners are.
+type OnEnd = Arc<dyn Fn(&ReadSession, End) + Send + Sync>;
 
 // === impl Sessions ===
 
@@ -94,6 +99,7 @@ impl Sessions {
             settings,
             events,
             counted: Counted::default(),
+            on_end: Mutex::default(),
             place: RwLock::default(),
             window: Arc::new(Semaphore::new(most)),
             keeping: Arc::new(Semaphore::new(MOST_KEEPING)),
@@ -197,6 +203,21 @@ impl Sessions {
         Checkouts { engine, map, wait: settings.lock_wait, hold: settings.longest_request }
     }
 
+    /// Whether other members have them too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.map.spec().mode != Mode::Local
+    }
+
+    /// Somebody of ours listens, or listens no more. Whether that is so: one may.
+    pub(crate) fn on_end(&self, hook: Option<OnEnd>) -> bool {
+        let mut on_end = self.inner.on_end.lock();
+        let is_free = on_end.is_none() || hook.is_none();
+        if is_free {
+            *on_end = hook;
+        }
+        is_free
+    }
+
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
@@ -237,9 +258,17 @@ impl Inner {
             End::Invalidated => self.counted.invalidated(lifetime_ms),
             End::Expired => self.counted.expired(lifetime_ms),
         }
+        let on_end = self.on_end.lock().clone();
+        if on_end.is_none() && self.events.is_none() {
+            return;
+        }
+        let id = String::from_utf8_lossy(group).into_owned();
+        let session = ReadSession { id, metadata, attributes };
+        if let Some(on_end) = on_end {
+            on_end(&session, end);
+        }
         if let Some(events) = &self.events {
-            let id = String::from_utf8_lossy(group).into_owned();
-            events.ended(ReadSession { id, metadata, attributes }, end);
+            events.ended(session, end);
         }
     }
 }

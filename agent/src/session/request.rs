@@ -173,7 +173,7 @@ impl SessionRequest {
 
 /// Whether the manager could have made it: hexadecimal digits, 128 bits at least. Nothing else is
 /// asked for anywhere, whatever a client shows.
-pub(super) fn is_possible(id: &str) -> bool {
+pub(crate) fn is_possible(id: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (32..=64).contains(&id.len()) && id.bytes().all(is_digit)
 }

@@ -9,6 +9,7 @@ mod clusters;
 mod components;
 mod dispatch;
 mod fixture;
+mod identities;
 mod joining;
 mod leases;
 mod maps;
@@ -110,6 +111,14 @@ macro_rules! every {
                     a_call_that_cannot_be_written_changes_nothing,
                     a_handle_is_kept_in_a_session,
                 ];
+                identities: [
+                    who_logs_in_once_is_known_everywhere_until_a_logout,
+                    a_session_that_is_ended_is_a_logout_and_a_new_id_is_not,
+                    a_session_whose_time_is_over_leaves_and_the_last_one_ends_it,
+                    an_identity_that_nobody_asks_for_ends,
+                    a_session_of_somebody_else_is_not_handed_on,
+                    an_application_that_nobody_serves_leaves_identities,
+                ];
             }
             apart {
                 views: [
@@ -120,6 +129,7 @@ macro_rules! every {
                 leases: [a_lease_ends_with_its_engine];
                 clusters: [who_leaves_takes_its_services_along_and_listeners_hear_of_it];
                 components: [a_component_goes_on_when_a_member_leaves];
+                identities: [an_identity_stands_when_the_member_that_took_the_login_leaves];
             }
         }
     };

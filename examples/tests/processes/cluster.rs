@@ -105,3 +105,17 @@ fn a_cart_goes_on_when_the_member_that_made_it_breaks_off() {
     ];
     assert_eq!(said(env!("CARGO_BIN_EXE_components")), expected);
 }
+
+#[test]
+fn who_has_logged_in_once_is_known_on_both_hosts_until_a_logout() {
+    let expected = [
+        "node1, shop.example.com: nobody",
+        "node1, shop.example.com: welcome, ann",
+        "node2, bank.example.com: ann",
+        "node1, which took the login, is gone",
+        "node3, shop.example.com: ann",
+        "node3, bank.example.com: goodbye",
+        "node2, shop.example.com: nobody",
+    ];
+    assert_eq!(said(env!("CARGO_BIN_EXE_sso")), expected);
+}

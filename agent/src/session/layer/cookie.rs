@@ -27,13 +27,13 @@ pub enum Secure {
 
 /// The attributes of a session's cookie.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Attributes {
-    pub(super) path: Option<ContextPath>,
-    pub(super) domain: Option<NodeHost>,
-    pub(super) secure: Secure,
-    pub(super) same_site: SameSite,
-    pub(super) is_http_only: bool,
-    pub(super) max_age: Option<Duration>,
+pub(crate) struct Attributes {
+    pub(crate) path: Option<ContextPath>,
+    pub(crate) domain: Option<NodeHost>,
+    pub(crate) secure: Secure,
+    pub(crate) same_site: SameSite,
+    pub(crate) is_http_only: bool,
+    pub(crate) max_age: Option<Duration>,
 }
 
 // === impl Attributes ===
@@ -53,7 +53,7 @@ impl Default for Attributes {
 
 impl Attributes {
     /// The header that has a client keep this id.
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &self,
         name: &StickyName,
         value: &str,
@@ -69,7 +69,7 @@ impl Attributes {
     }
 
     /// The header that has a client forget its id.
-    pub(super) fn forget(
+    pub(crate) fn forget(
         &self,
         name: &StickyName,
         context: Option<&ContextPath>,
@@ -99,7 +99,7 @@ impl Attributes {
     }
 
     /// Whether a request's cookie is for TLS only.
-    pub(super) fn is_secure(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_secure(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         match self.secure {
             Secure::Always => true,
             Secure::Never => false,

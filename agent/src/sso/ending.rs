@@ -1,0 +1,160 @@
+//! Ends the sessions of an identity, wherever they are.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use muster_cluster::MemberId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::error::SsoError;
+use super::manager::{Act, Applications, Ended, Inner};
+use super::record::Record;
+use crate::cluster::Command;
+use crate::engine::Targets;
+use crate::session::{End, SessionError, Sessions};
+
+/// How often sessions that could not be ended are tried again, and after how long.
+const TRIES: u32 = 60;
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Tells a member to end sessions of an application that it serves.
+#[derive(Serialize, Deserialize)]
+pub(super) struct EndSessions {
+    application: String,
+    sessions: Vec<String>,
+}
+
+impl Command for EndSessions {
+    type Context = Arc<Applications>;
+    type Reply = ();
+
+    async fn execute(self, here: &Arc<Applications>, _from: MemberId) -> Result<(), String> {
+        let sessions = here.lock().get(&self.application).map(|here| here.sessions.clone());
+        match sessions {
+            Some(sessions) => end_here(&sessions, &self.sessions).await,
+            None => Ok(()),
+        }
+        .map_err(|error| error.to_string())
+    }
+}
+
+async fn end_here(sessions: &Sessions, ids: &[String]) -> Result<(), SessionError> {
+    for id in ids {
+        sessions.invalidate(id).await?;
+    }
+    Ok(())
+}
+
+/// Follows the sessions that end on this member, for as long as there is somebody to log in.
+pub(super) async fn follow(sso: Weak<Inner>, mut ended: mpsc::Receiver<Ended>) {
+    while let Some(ended) = ended.recv().await {
+        let Some(inner) = sso.upgrade() else { return };
+        if let Err(error) = inner.ended(&ended).await {
+            let application = ended.application;
+            tracing::warn!(%error, application, "an identity keeps a session that has ended");
+        }
+    }
+}
+
+impl Inner {
+    /// A session has ended. By its time: it leaves its identity, which ends with its last one. By a
+    /// caller: that is a logout.
+    async fn ended(self: &Arc<Self>, ended: &Ended) -> Result<(), SsoError> {
+        let Ended { identity, application, session, end } = ended;
+        match end {
+            End::Expired => {
+                let leave = |record: &mut Record| {
+                    if record.is_ended || !record.drop_session(application, session) {
+                        return Act::Leave;
+                    }
+                    if record.sessions.is_empty() { Act::Remove } else { Act::Write }
+                };
+                self.update(identity, leave).await.map(drop)
+            }
+            End::Invalidated => {
+                let record = self.read(identity).await?;
+                match record.is_some_and(|record| record.has(application, session)) {
+                    true => self.log_out(identity, Some((application, session))).await,
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Ends an identity, then its sessions but the one that the caller ends. Waits a while for those
+    /// that requests have; then they are ended in the background.
+    pub(super) async fn log_out(
+        self: &Arc<Self>,
+        id: &str,
+        own: Option<(&str, &str)>,
+    ) -> Result<(), SsoError> {
+        let mut was_ended = false;
+        let end = |record: &mut Record| {
+            was_ended = std::mem::replace(&mut record.is_ended, true);
+            if let Some((application, session)) = own {
+                record.drop_session(application, session);
+            }
+            if was_ended { Act::Leave } else { Act::Write }
+        };
+        match self.update(id, end).await? {
+            Some(record) if !was_ended => self.end_all(id, record).await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions of an identity that has ended, and removes it.
+    pub(super) async fn end_all(self: &Arc<Self>, id: &str, record: Record) {
+        let (inner, id) = (self.clone(), id.to_owned());
+        let task = tokio::spawn(async move {
+            let mut ends = JoinSet::new();
+            for (application, sessions) in record.sessions {
+                let inner = inner.clone();
+                ends.spawn(async move { inner.end(&application, &sessions).await });
+            }
+            ends.join_all().await;
+            if let Err(error) = inner.update(&id, |_| Act::Remove).await {
+                tracing::warn!(%error, "an identity that has ended stays until its time is over");
+            }
+        });
+        let _ = tokio::time::timeout(self.settings.logout_wait, task).await;
+    }
+
+    /// Ends sessions of one application, however long that takes.
+    pub(super) async fn end(&self, application: &str, sessions: &[String]) {
+        let mut last = None;
+        for _ in 0..TRIES {
+            match self.try_end(application, sessions).await {
+                Ok(()) => return,
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        let error = last.unwrap_or_default();
+        tracing::error!(%error, application, "sessions outlive the logout of their identity");
+    }
+
+    async fn try_end(&self, application: &str, sessions: &[String]) -> Result<(), String> {
+        let here = self.applications.lock().get(application).map(|here| here.sessions.clone());
+        if let Some(here) = &here {
+            end_here(here, sessions).await.map_err(|error| error.to_string())?;
+            // Whoever shares them has ended them for all.
+            if here.is_shared() {
+                return Ok(());
+            }
+        }
+        let me = self.cluster.me().id;
+        let providers = self.cluster.services().providers(&self.service(application));
+        let others = providers.iter().map(|member| member.id).filter(|id| *id != me).collect();
+        let (application, sessions) = (application.to_owned(), sessions.to_vec());
+        let command = EndSessions { application, sessions };
+        let replies = self.dispatcher.execute_on(Targets::Some(others), &command).await;
+        let replies = replies.map_err(|error| error.to_string())?;
+        for (_, reply) in replies.all().await {
+            reply.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
