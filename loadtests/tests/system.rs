@@ -34,6 +34,7 @@ mod system {
     mod refusals;
     mod reload;
     mod restart;
+    mod services;
     mod shares;
     mod slow_clients;
     mod soak;

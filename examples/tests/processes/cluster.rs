@@ -119,3 +119,16 @@ fn who_has_logged_in_once_is_known_on_both_hosts_until_a_logout() {
     ];
     assert_eq!(said(env!("CARGO_BIN_EXE_sso")), expected);
 }
+
+#[test]
+fn axum_login_knows_its_user_when_the_node_of_the_login_is_gone() {
+    let expected = [
+        "node1: 401 Unauthorized",
+        "node1: welcome, ann",
+        "node1 is gone",
+        "node2: ann",
+        "node2: goodbye",
+        "node2: nobody",
+    ];
+    assert_eq!(said(env!("CARGO_BIN_EXE_login")), expected);
+}
