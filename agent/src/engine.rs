@@ -35,7 +35,8 @@ pub use group::{Group, Member, View};
 pub use leases::{Lease, LeaseError, Leases, Token};
 pub use local::Local;
 pub use map::{
-    Batch, Changes, Checkout, Ending, Map, MapError, MapSpec, MapStats, Merging, Mode, Read,
+    Batch, Changes, Checkout, Ending, Map, MapError, MapSpec, MapStats, Memory, MemoryChange,
+    Merging, Mode, Read, Shelf, ShelfError,
 };
 pub use queue::{Delivery, Queue, QueueError, QueueSpec, QueueStats};
 pub use sites::{SiteStatus, Sites};

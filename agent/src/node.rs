@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_cluster::membership::Standing as CoreStanding;
 use muster_cluster::{Config, MemberId, Moment, NodeId};
-use muster_grid::{Core, Event, Grid, Reply, Request, Rev, Rules, Space, Watched};
+use muster_grid::{Core, Event, Grid, Memory, Reply, Request, Rev, Rules, Space, Watched};
 use parking_lot::{Mutex, RwLock};
 use rand::Rng as _;
 use slab::Slab;
@@ -65,7 +65,7 @@ use crate::channel::secure::Security;
 use crate::channel::told::Told;
 use crate::channel::{Lane, NotSent, service};
 use crate::failure::Detector;
-use changes::{ChangeHandler, ChangeHandlers};
+use changes::{ChangeHandler, ChangeHandlers, ShelfHandler};
 use disk::Disk;
 use inner::{Flush, Inner};
 use shared::{Numbers, Shared};
@@ -230,6 +230,13 @@ impl Node {
     pub(crate) fn on_changes(&self, space: Space, watched: Watched, handler: ChangeHandler) {
         self.shared.changed.set(space, handler);
         self.with_grid_mut(|grid, _| grid.watch(space, watched));
+    }
+
+    /// From now on a cache's memory is bounded, and what its shelf does goes to this handler, under
+    /// the lock of the core: it must not block, and ask nothing of the node.
+    pub(crate) fn set_memory(&self, space: Space, memory: Memory, handler: ShelfHandler) {
+        self.shared.changed.set_shelf(space, handler);
+        self.with_grid_mut(|grid, now| grid.set_memory(space, memory, now));
     }
 
     /// Leases that could not be renewed in time: name and token.

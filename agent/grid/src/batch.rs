@@ -231,6 +231,20 @@ impl Request {
         }
     }
 
+    /// The group that it is about.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        match self {
+            Self::Get(group)
+            | Self::GetLocal(group)
+            | Self::Checkout { group, .. }
+            | Self::Release(group, _)
+            | Self::Merge { group, .. } => Some(group),
+            Self::Write(batch) => Some(&batch.group),
+            Self::Lease { .. } | Self::Scan { .. } => None,
+        }
+    }
+
     /// Whether it may be done twice without harm. A checkout may when its primary is gone, and the
     /// lock with it.
     #[must_use]

@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::placement::Rendezvous;
 use crate::rules::Rules;
 use crate::segment::Bytes;
+use crate::shelf::Shelved;
 use crate::watch::Changes;
 use muster_cluster::config::ConfigError;
 use muster_cluster::{
@@ -84,6 +85,9 @@ pub enum Action {
     },
     /// A group of a watched cache has changed.
     Changed(Changes),
+    /// A copy's values went to the shelf or came back, or the shelf failed: the last is to be told
+    /// loudly.
+    Shelved(Shelved),
     /// Rows that begin empty although they had owners: to be told loudly.
     Lost(RowSet),
     /// This member cannot come in.
@@ -159,6 +163,7 @@ impl Core {
                 self.grid.request(id, request, deadline, now);
             }
         }
+        self.grid.make_room(now);
         self.drain(now);
     }
 
@@ -194,6 +199,7 @@ impl Core {
                 self.actions.push_back(Action::LeaseLost { name, token });
             }
             Out::Changed(changes) => self.actions.push_back(Action::Changed(changes)),
+            Out::Shelved(shelved) => self.actions.push_back(Action::Shelved(shelved)),
         }
     }
 

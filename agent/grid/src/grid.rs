@@ -13,6 +13,7 @@ mod limits;
 mod merging;
 mod near;
 mod offer;
+mod passivate;
 mod primary;
 mod scan;
 mod seen;
@@ -27,6 +28,8 @@ use crate::merge::Policy;
 use crate::message::Message;
 use crate::rules::Rules;
 use crate::segment::{Bytes, Space};
+use crate::shelf::Shelved;
+use crate::shelves::Shelves;
 use crate::store::{Effect, Store};
 use crate::watch::{Changes, Watched};
 use ask::Ask;
@@ -66,6 +69,8 @@ pub enum Out {
     },
     /// A group of a watched cache has changed.
     Changed(Changes),
+    /// A copy's values went to the shelf or came back, or the shelf failed.
+    Shelved(Shelved),
 }
 
 /// Lives that are known to have ended, remembered at most.
@@ -82,6 +87,7 @@ pub struct Grid {
     promised: Epoch,
     is_quorate: bool,
     rows: Vec<RowState>,
+    shelves: Shelves,
     /// The rows that are whole.
     complete: RowSet,
     /// Rows with something that time brings about.
@@ -115,6 +121,7 @@ impl Grid {
             promised,
             is_quorate: false,
             rows: Vec::new(),
+            shelves: Shelves::default(),
             complete: RowSet::default(),
             active: RowSet::default(),
             fills: fill::Fills::default(),

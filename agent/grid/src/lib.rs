@@ -19,6 +19,7 @@
 //! | `grid` | the state machine, and a file for each of its stories |
 //! | `lock`, `lease` | who may write a group now; who is the one for a name |
 //! | `merge` | what becomes of two values of one key when two sides of a split meet |
+//! | `shelf`, `shelves` | where values go that are not kept in memory: the port, and who goes when |
 //! | `watch` | changes as they are told to listeners |
 //! | `core` | membership and grid together |
 //! | `wire`, `bounds` | messages and what stands on disk, as bytes, and what those may not exceed |
@@ -36,6 +37,8 @@ pub mod mode;
 pub mod placement;
 pub mod rules;
 pub mod segment;
+pub mod shelf;
+pub mod shelves;
 pub mod store;
 pub mod topology;
 pub mod watch;
@@ -49,5 +52,6 @@ pub use mode::{Kept, Mode};
 pub use placement::Rendezvous;
 pub use rules::Rules;
 pub use segment::{Bytes, Group, Place, Space};
+pub use shelf::{Memory, Shelf, ShelfError, ShelfStats, Shelved};
 pub use topology::Topology;
 pub use watch::{Changes, Kind, Watched};

@@ -86,9 +86,9 @@ impl Locks {
         }
     }
 
-    /// Ends a checkout. False when it was not this one.
-    pub fn release(&mut self, place: Place, fence: Fence) -> bool {
-        let is_it = self.held.get(&place).is_some_and(|lock| lock.fence == fence);
+    /// Ends a checkout. False when it was not this one, or over already.
+    pub fn release(&mut self, place: Place, fence: Fence, now: Moment) -> bool {
+        let is_it = self.of(place, now).is_some_and(|lock| lock.fence == fence);
         if is_it {
             self.held.remove(&place);
         }
@@ -115,7 +115,7 @@ mod tests {
         assert!(!locks.allows(group, (Fence { epoch: 5, number: 1 }, rev), rev, now));
         let fence = locks.give(group, MemberId::default(), Moment::from_secs(1));
         assert!(fence > old);
-        assert!(locks.release(group, fence) && !locks.release(group, fence));
+        assert!(locks.release(group, fence, now) && !locks.release(group, fence, now));
         assert!(!locks.allows(group, (old, rev), rev, now));
         assert!(locks.allows(other, (old, rev), rev, now));
     }

@@ -1,17 +1,24 @@
 //! The entries of one row, their digest, and when they expire.
 
+mod cold;
 mod count;
 mod entry;
 mod key;
+mod shelving;
 
+pub use cold::{Record, RecordEntry, RecordKey};
 pub use count::Count;
 pub use entry::Entry;
+pub(crate) use key::Key;
 
 use crate::batch::{Entries, Put, Rev};
 use crate::segment::{Bytes, Group, Place};
+use crate::shelf::ShelfError;
+use crate::shelves::Shelves;
+use cold::{Cold, Stub};
 use count::Counts;
 use entry::Held;
-use key::{Key, Named};
+use key::Named;
 use muster_cluster::Moment;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -48,10 +55,16 @@ pub struct WholeGroup {
     pub entries: Vec<(Bytes, Rev, Put)>,
 }
 
-/// The entries of one row.
+/// What of which cache could not be read from its shelf.
+pub type Unread = (u32, ShelfError);
+
+/// The entries of one row. Those of groups whose values are on a shelf are found there: what is said
+/// of one group here is about those in memory, what is said of all counts both.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     groups: BTreeMap<Key, Held>,
+    /// For the rows that ever put something on a shelf.
+    cold: Option<Box<Cold>>,
     deadlines: BTreeSet<(Moment, Key)>,
     counts: Counts,
     digest: u64,
@@ -68,13 +81,13 @@ impl Store {
     /// How many groups there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.groups.len()
+        self.groups.len() + self.cold.as_ref().map_or(0, |cold| cold.len())
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.len() == 0
     }
 
     /// What there is of one cache.
@@ -125,42 +138,69 @@ impl Store {
 
     /// All groups whole, in order, as another member gets them. Those after a place where one is
     /// given.
-    pub fn whole_after(
-        &self,
+    /// What cannot be read from its shelf is an error in its place.
+    pub fn whole_after<'s>(
+        &'s self,
         table: u8,
         after: Option<Place>,
+        shelves: &'s Shelves,
         now: Moment,
-    ) -> impl Iterator<Item = WholeGroup> + use<'_> {
-        self.after(after).map(move |(key, held)| {
-            let entries = (held.entries.iter())
-                .map(|(key, entry)| (key.clone(), entry.rev, entry.sent(now)))
-                .collect();
-            let group = Group::at(table, key.place, key.name.clone());
-            WholeGroup { group, rev: held.rev, token: held.token, entries }
+    ) -> impl Iterator<Item = Result<WholeGroup, Unread>> + use<'s> {
+        self.from(begin(after)).map(move |found| match found {
+            Found::Hot(key, held) => Ok(held.whole(table, key, now)),
+            Found::Cold(place, stub) => {
+                let (key, held) = self.look(place, stub, shelves).map_err(|e| (place.cache, e))?;
+                Ok(held.whole(table, &key, now))
+            }
         })
     }
 
-    /// Names and entries of a cache's groups after a place, in order, but for what is over.
-    pub fn page(
+    /// Those groups whole that are in memory.
+    pub(crate) fn whole_in_memory(
         &self,
+        table: u8,
+        now: Moment,
+    ) -> impl Iterator<Item = WholeGroup> + use<'_> {
+        self.groups.iter().map(move |(key, held)| held.whole(table, key, now))
+    }
+
+    /// Names and entries of a cache's groups after a place, in order, but for what is over. What
+    /// cannot be read from its shelf is an error in its place.
+    pub fn page<'s>(
+        &'s self,
         cache: u32,
         after: Option<Place>,
+        shelves: &'s Shelves,
         now: Moment,
-    ) -> impl Iterator<Item = (Place, Bytes, Entries)> + use<'_> {
-        let begin = Place { cache, hash: 0 };
-        let from = after.map_or(Some(begin), Place::next);
-        (self.from(from).take_while(move |(key, _)| key.place.cache == cache))
-            .map(move |(key, held)| (key.place, key.name.clone(), held.entries(Some(now))))
+    ) -> impl Iterator<Item = Result<(Place, Bytes, Entries), Unread>> + use<'s> {
+        let from = after.map_or(Some(Place { cache, hash: 0 }), Place::next);
+        (self.from(from).take_while(move |found| found.place().cache == cache)).map(move |found| {
+            match found {
+                Found::Hot(key, held) => Ok((key.place, key.name.clone(), held.entries(Some(now)))),
+                Found::Cold(place, stub) => {
+                    let (key, held) =
+                        self.look(place, stub, shelves).map_err(|e| (place.cache, e))?;
+                    Ok((place, key.name, held.entries(Some(now))))
+                }
+            }
+        })
     }
 
-    fn after(&self, after: Option<Place>) -> impl Iterator<Item = (&Key, &Held)> + use<'_> {
-        self.from(after.map_or(Some(Place { cache: 0, hash: 0 }), Place::next))
-    }
-
-    /// From a place on; none: nothing is left.
-    fn from(&self, from: Option<Place>) -> impl Iterator<Item = (&Key, &Held)> + use<'_> {
+    /// From a place on, in order; none: nothing is left.
+    fn from(&self, from: Option<Place>) -> impl Iterator<Item = Found<'_>> + use<'_> {
         let begin = from.map(|place| Key { place, name: Bytes::default() });
-        begin.into_iter().flat_map(|begin| self.groups.range(begin..))
+        let mut hot = (begin.into_iter())
+            .flat_map(|begin| self.groups.range(begin..))
+            .map(|(key, held)| Found::Hot(key, held))
+            .peekable();
+        let cold = from.and_then(|from| Some(self.cold.as_ref()?.from(from)));
+        let mut cold =
+            cold.into_iter().flatten().map(|(place, stub)| Found::Cold(place, stub)).peekable();
+        std::iter::from_fn(move || match (hot.peek(), cold.peek()) {
+            (Some(one), Some(other)) if other.place() < one.place() => cold.next(),
+            (Some(_), _) => hot.next(),
+            (None, _) => cold.next(),
+        })
     }
 
     /// Does what a batch did.
@@ -196,6 +236,7 @@ impl Store {
         }
         held.rev = effect.rev;
         held.token = held.token.max(effect.token);
+        held.is_shelved = false;
         let expires = |put: &Option<Put>| put.as_ref().is_some_and(Put::expires);
         let may_expire = held.due.is_some() || effect.puts.iter().any(|(_, put)| expires(put));
         let due = if may_expire { held.first_deadline() } else { None };
@@ -221,24 +262,32 @@ impl Store {
         }
     }
 
-    /// Makes the groups in (after, to] exactly these.
-    pub fn replace(
+    /// Makes the groups in (after, to] exactly these. The records of those that were there come
+    /// back: nobody needs them any more.
+    pub(crate) fn replace(
         &mut self,
         after: Option<Place>,
         to: Option<Place>,
         groups: &[WholeGroup],
         now: Moment,
-    ) {
-        let old: Vec<Key> = (self.after(after).map(|(key, _)| key))
-            .take_while(|key| to.is_none_or(|to| key.place <= to))
-            .cloned()
-            .collect();
-        for key in old {
-            self.remove(&key);
+    ) -> Vec<(u32, RecordKey)> {
+        let (mut hot, mut cold) = (Vec::new(), Vec::new());
+        let is_in = |found: &Found<'_>| to.is_none_or(|to| found.place() <= to);
+        for found in self.from(begin(after)).take_while(is_in) {
+            match found {
+                Found::Hot(key, _) => hot.push(key.clone()),
+                Found::Cold(place, _) => cold.push(place),
+            }
         }
+        let places = hot.iter().map(|key| key.place).chain(cold.iter().copied());
+        let records = places.filter_map(|place| Some((place.cache, self.record_key(place)?)));
+        let records = records.collect();
+        hot.iter().for_each(|key| self.remove(key));
+        cold.iter().for_each(|place| self.drop_cold(*place));
         for whole in groups {
             self.insert(whole, now);
         }
+        records
     }
 
     fn remove(&mut self, key: &Key) {
@@ -279,6 +328,7 @@ impl Store {
         }
         let Some(held) = self.groups.get_mut(group as &dyn Named) else { return };
         if held.touch(now) {
+            held.is_shelved = false;
             let due = held.first_deadline();
             let old = std::mem::replace(&mut held.due, due);
             self.move_deadline(Key::of(group), old, due);
@@ -305,8 +355,28 @@ impl Store {
     /// Whether anything in it will expire.
     #[must_use]
     pub fn has_deadlines(&self) -> bool {
-        !self.deadlines.is_empty()
+        !self.deadlines.is_empty() || self.cold.as_ref().is_some_and(|cold| cold.has_deadlines())
     }
+}
+
+/// A group of a row, in memory or on the shelf.
+enum Found<'s> {
+    Hot(&'s Key, &'s Held),
+    Cold(Place, &'s Stub),
+}
+
+impl Found<'_> {
+    fn place(&self) -> Place {
+        match self {
+            Self::Hot(key, _) => key.place,
+            Self::Cold(place, _) => *place,
+        }
+    }
+}
+
+/// The first place after one; none when nothing can come after it.
+fn begin(after: Option<Place>) -> Option<Place> {
+    after.map_or(Some(Place { cache: 0, hash: 0 }), Place::next)
 }
 
 #[cfg(test)]
@@ -332,10 +402,15 @@ mod tests {
         }
     }
 
+    fn all(store: &Store) -> Vec<WholeGroup> {
+        let none = Shelves::default();
+        store.whole_after(0, None, &none, Moment::ZERO).map(Result::unwrap).collect()
+    }
+
     /// Everything that is counted, counted anew.
     fn counted(store: &Store) -> (Count, u64, usize) {
         let mut copy = Store::default();
-        let all: Vec<_> = store.whole_after(0, None, Moment::ZERO).collect();
+        let all = all(store);
         copy.replace(None, None, &all, Moment::ZERO);
         (copy.count(3), copy.digest(), copy.deadlines.len())
     }
@@ -383,7 +458,7 @@ mod tests {
         let rev = Rev { epoch: 1, seq: 1 };
         let effect = Effect { group: group.clone(), rev, token: 0, is_expiry: false, puts };
         store.apply(&effect, Moment::ZERO);
-        let whole: Vec<_> = store.whole_after(0, None, Moment::ZERO).collect();
+        let whole = all(&store);
         let mut copy = Store::default();
         copy.replace(None, None, &whole, Moment::ZERO);
         for store in [store, copy] {
@@ -408,9 +483,12 @@ mod tests {
             ..effect(0, 1, Some(1), 10, 0)
         };
         store.apply(&other, Moment::ZERO);
-        let all: Vec<_> = store.page(3, None, Moment::ZERO).collect();
+        let none = Shelves::default();
+        let page = |after| {
+            store.page(3, after, &none, Moment::ZERO).map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let all = page(None);
         assert_eq!(all.len(), 9);
-        let rest: Vec<_> = store.page(3, Some(all[5].0), Moment::ZERO).collect();
-        assert_eq!(rest, all[6..]);
+        assert_eq!(page(Some(all[5].0)), all[6..]);
     }
 }

@@ -86,6 +86,9 @@ pub struct Case {
     pub is_weighted: bool,
     /// Browsers with sessions. A seed has none by itself, so that its story stays what it was.
     pub browsers: usize,
+    /// Members keep few groups in memory, and the others on shelves that fail now and then. None by
+    /// itself either.
+    pub has_shelves: bool,
     /// A rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -114,6 +117,7 @@ impl Case {
             wipes: rng.bool(),
             is_weighted: rng.u8(0..3) == 0,
             browsers: 0,
+            has_shelves: false,
             mutation: None,
         }
     }
@@ -122,6 +126,12 @@ impl Case {
     #[must_use]
     pub fn with_sessions(self) -> Self {
         Self { browsers: BROWSERS, ..self }
+    }
+
+    /// The same with little memory.
+    #[must_use]
+    pub fn with_shelves(self) -> Self {
+        Self { has_shelves: true, ..self }
     }
 
     /// The same without quorum.

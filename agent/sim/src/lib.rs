@@ -11,6 +11,7 @@
 //! | `faults` | what goes wrong, and when it may |
 //! | `client` | what is asked of the cluster, and the histories of that |
 //! | `session` | browsers whose sessions the members keep, as a balancer would send them |
+//! | `shelf` | where members with little memory keep the rest; it fails now and then |
 //! | `linear` | whether a group's history can be put in one order |
 //! | `judge` | leases, locks, expiry, convergence |
 //! | `run` | one schedule, from its seed to its verdict |
@@ -24,6 +25,7 @@ pub mod linear;
 pub mod network;
 pub mod run;
 pub mod session;
+pub mod shelf;
 pub mod world;
 
 pub use case::{Case, Kind, Mutation};

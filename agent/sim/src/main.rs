@@ -23,6 +23,9 @@ struct Arguments {
     /// Adds browsers with sessions.
     #[arg(long)]
     sessions: bool,
+    /// Members have little memory, and shelves that fail now and then.
+    #[arg(long)]
+    shelves: bool,
     /// Tells the story of each schedule.
     #[arg(long)]
     trace: bool,
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
         }
         if arguments.sessions {
             case = case.with_sessions();
+        }
+        if arguments.shelves {
+            case = case.with_shelves();
         }
         case.mutation = arguments.mutation;
         let mut verdict = run(&case, arguments.trace);

@@ -44,6 +44,8 @@ impl Verdict {
         sum.views += more.views;
         sum.leaves += more.leaves;
         sum.renewals += more.renewals;
+        sum.passivations += more.passivations;
+        sum.shelf_errors += more.shelf_errors;
         sum.grid = sum.grid.plus(more.grid);
     }
 

@@ -2,11 +2,13 @@
 //! chance comes from one generator: a seed is a story.
 
 use crate::case::{Case, Kind};
+use crate::client::CACHE;
 use crate::happening::Happening;
 use crate::network::Weather;
+use crate::shelf::memory;
 use fastrand::Rng;
 use muster_cluster::{Config, Copies, Durable, MemberId, Moment, NodeId};
-use muster_grid::{Action, Changes, Core, Event, Limits, Reply};
+use muster_grid::{Action, Changes, Core, Event, Limits, Reply, Shelved, Space};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
@@ -60,8 +62,20 @@ pub struct Counts {
     pub leaves: u64,
     /// Members that began a new life without a restart.
     pub renewals: u64,
+    /// Groups that went to a shelf, and came back.
+    pub passivations: u64,
+    /// What shelves did not do.
+    pub shelf_errors: u64,
     /// From the grids of processes that are gone.
     pub grid: muster_grid::Stats,
+}
+
+/// Bounds what a member has in memory of the clients' cache and of that of sessions.
+fn bound(core: &mut Core, seed: u64, at: usize, now: Moment) {
+    for cache in [CACHE, CACHE + 1] {
+        let memory = memory(seed.wrapping_mul(31) + at as u64);
+        core.grid_mut().set_memory(Space { table: 0, cache }, memory, now);
+    }
 }
 
 /// All of it.
@@ -224,7 +238,12 @@ impl World {
         slot.dies_after = None;
         slot.frozen_until = 0;
         match core {
-            Ok(core) => slot.core = Some(core),
+            Ok(mut core) => {
+                if case.has_shelves {
+                    bound(&mut core, case.seed, at, now);
+                }
+                slot.core = Some(core);
+            }
             Err(error) => return self.wrong.push(format!("m{} does not start: {error}", at + 1)),
         }
         let boot = slot.boot;
@@ -255,6 +274,11 @@ impl World {
 
     fn keep_counts(&mut self, core: &Core) {
         self.counts.grid = self.counts.grid.plus(core.grid().stats());
+        for cache in [CACHE, CACHE + 1] {
+            let stats = core.grid().shelf_stats(Space { table: 0, cache }).unwrap_or_default();
+            self.counts.passivations += stats.passivations;
+            self.counts.shelf_errors += stats.errors;
+        }
     }
 
     /// Adds what the living have counted.
@@ -345,7 +369,14 @@ impl World {
                 format!("m{} lost lease {} {token:?}", at + 1, String::from_utf8_lossy(&name))
             }),
             Action::Changed(changes) => self.told.push((at, changes)),
+            Action::Shelved(shelved) => self.shelved(at, &shelved),
             Action::NotGranted(why) => self.tell(|| format!("m{} is not granted: {why}", at + 1)),
+        }
+    }
+
+    fn shelved(&mut self, at: usize, shelved: &Shelved) {
+        if let Shelved::Failed { error, .. } = shelved {
+            self.tell(|| format!("m{}'s shelf: {error}", at + 1));
         }
     }
 

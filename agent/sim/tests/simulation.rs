@@ -51,6 +51,15 @@ fn no_schedule_of_1500_breaks_a_promise() {
     }
 }
 
+#[test]
+fn no_schedule_of_500_breaks_a_promise_with_little_memory_and_a_shelf_that_fails() {
+    let verdict = run_all(1, 500, |seed| Case::of(seed, None, None).with_sessions().with_shelves());
+    println!("{}", verdict.line());
+    assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    assert!(verdict.counts.passivations >= 10_000, "{}", verdict.counts.passivations);
+    assert!(verdict.counts.grid.writes >= 10_000, "{}", verdict.line());
+}
+
 fn with_sessions(seed: u64) -> Case {
     Case::of(seed, None, None).with_sessions()
 }

@@ -14,7 +14,7 @@ use super::error::CacheError;
 use super::{Cache, CacheCore, Key, MapHandle, Value};
 use crate::cluster::{Cluster, OfferError, codec};
 use crate::engine::EngineError;
-use crate::engine::map::{MapSpec, Merging, Mode};
+use crate::engine::map::{MapSpec, Memory, Merging, Mode};
 
 /// Bytes of a cache's name at most.
 const MOST_NAME: usize = 128;
@@ -39,6 +39,7 @@ pub struct CacheBuilder<K, V> {
     merging: Option<Merging>,
     deadline: Option<Duration>,
     watch_capacity: Option<usize>,
+    memory: Option<Memory>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -99,6 +100,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
             merging: None,
             deadline: None,
             watch_capacity: None,
+            memory: None,
             types: PhantomData,
         }
     }
@@ -150,6 +152,13 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
         self
     }
 
+    /// How many entries and key groups this member keeps in memory, and where the values of the rest
+    /// go: see [`MapSpec::memory`]. Default: all are in memory.
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
     /// This process's cache of that name, created if there is none; the cluster's members share
     /// what they have under one name.
     ///
@@ -197,6 +206,7 @@ impl<K: Key, V: Value> CacheBuilder<K, V> {
             merging: self.merging.unwrap_or(rest.merging),
             deadline: self.deadline.unwrap_or(rest.deadline),
             watch_capacity: self.watch_capacity.unwrap_or(rest.watch_capacity),
+            memory: self.memory.clone().or_else(|| rest.memory.clone()),
         }
     }
 

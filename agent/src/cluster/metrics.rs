@@ -25,7 +25,7 @@ struct Shown {
 type Number = (&'static str, &'static str, fn(&MapStats) -> u64);
 
 /// What only rises.
-const COUNTERS: [Number; 10] = [
+const COUNTERS: [Number; 13] = [
     ("cache_hits", "Reads that found something", |stats| stats.hits),
     ("cache_misses", "Reads that did not", |stats| stats.misses),
     ("cache_puts", "Values written", |stats| stats.puts),
@@ -35,13 +35,20 @@ const COUNTERS: [Number; 10] = [
     ("cache_rpc_failures", "Calls to other members that failed", |stats| stats.rpc_failures),
     ("cache_prepares", "Checkouts", |stats| stats.prepares),
     ("cache_commits", "Commits", |stats| stats.commits),
+    ("cache_passivations", "Groups whose values went to the shelf", |stats| stats.passivations),
+    ("cache_activations", "Groups whose values came back", |stats| stats.activations),
+    ("cache_shelf_errors", "What the shelf did not do", |stats| stats.shelf_errors),
     ("cache_rollbacks", "Checkouts that ended without a commit", |stats| stats.rollbacks),
 ];
 
 /// What there is.
-const GAUGES: [Number; 3] = [
+const GAUGES: [Number; 5] = [
     ("cache_entries", "Entries in copies kept here", |stats| stats.entries),
     ("cache_primary_entries", "Entries whose primary this is", |stats| stats.primary_entries),
+    ("cache_groups_in_memory", "Groups in memory, where that is bounded", |stats| {
+        stats.groups_in_memory
+    }),
+    ("cache_groups_on_shelf", "Groups whose values are on the shelf", |s| s.groups_on_shelf),
     ("cache_bytes", "Bytes of keys and values kept here", |stats| stats.bytes),
 ];
 

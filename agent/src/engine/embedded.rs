@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::local::LocalMap;
+use super::local::{LocalMap, refuse_memory};
 use super::map::{Map, MapSpec, Mode};
 use super::queue::{Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
@@ -115,6 +115,9 @@ impl Embedded {
         let own = |spec: MapSpec| {
             LocalMap::start(spec, self.group.clone(), self.closed.clone(), &self.runtime)
         };
+        if matches!(spec.mode, Mode::Local | Mode::Invalidated) {
+            refuse_memory(&spec)?;
+        }
         Ok(match spec.mode {
             Mode::Local => own(spec),
             Mode::Invalidated => stale::StaleMap::start(own(spec), self.stale.clone()),

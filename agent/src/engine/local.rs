@@ -77,6 +77,17 @@ impl Local {
     }
 }
 
+/// A map of one process alone keeps all in memory.
+///
+/// # Errors
+/// Where that is to be bounded.
+pub(crate) fn refuse_memory(spec: &MapSpec) -> Result<(), EngineError> {
+    match spec.memory {
+        Some(_) => Err(EngineError::Unsupported { engine: "local", what: "bounded memory" }),
+        None => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Engine for Local {
     fn name(&self) -> &'static str {
@@ -106,6 +117,7 @@ impl Engine for Local {
     fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
         self.open()?;
         spec.check()?;
+        refuse_memory(&spec)?;
         let mut maps = self.maps.lock();
         if let Some(map) = spec.found(&maps)? {
             return Ok(map);

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use super::EngineError;
 use super::group::Member;
 use super::leases::Token;
-pub use muster_grid::{Mode, Resolve};
+pub use muster_grid::{Memory, Mode, Resolve, Shelf, ShelfError};
 
 /// What a map is. Every member that has it must say the same.
 #[derive(Clone, Debug)]
@@ -30,6 +30,11 @@ pub struct MapSpec {
     pub deadline: Duration,
     /// Changes that a slow watcher may be behind before it misses some. Default: 4,096.
     pub watch_capacity: usize,
+    /// How many groups this member keeps in memory, copies of others' groups among them, and where the
+    /// values of the rest go. The least recently used one goes when another needs its room, never
+    /// because it is idle or while it is checked out; whatever is asked of it brings it back. Members
+    /// may differ. Default: all are in memory.
+    pub memory: Option<Memory>,
 }
 
 impl MapSpec {
@@ -42,6 +47,7 @@ impl MapSpec {
             merging: Merging::default(),
             deadline: Duration::from_secs(10),
             watch_capacity: 4096,
+            memory: None,
         }
     }
 }
@@ -95,8 +101,9 @@ impl fmt::Display for MapSpec {
             Merging::Latest => "latest",
             Merging::Custom(_) => "custom",
         };
-        let Self { name, mode, deadline, watch_capacity, .. } = self;
-        write!(f, "{name}: {mode:?}, merging {merging}, {deadline:?}, {watch_capacity} changes")
+        let Self { name, mode, deadline, watch_capacity, memory, .. } = self;
+        write!(f, "{name}: {mode:?}, merging {merging}, {deadline:?}, {watch_capacity} changes")?;
+        memory.as_ref().map_or(Ok(()), |memory| write!(f, ", {memory:?}"))
     }
 }
 
@@ -294,6 +301,18 @@ pub enum Watch {
 /// is told how many; changes that a new copy was filled with are not told.
 pub type Changes = broadcast::Receiver<Change>;
 
+/// What happened to this member's copy of a group, which is as it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MemoryChange {
+    /// Its values went to the shelf.
+    Passivated(Bytes),
+    /// They came back.
+    Activated(Bytes),
+}
+
+/// Changes of what is in memory here, as they happen. One that is far behind misses some.
+pub type MemoryChanges = broadcast::Receiver<MemoryChange>;
+
 /// What a map has done on this member, in numbers that only rise, and what it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MapStats {
@@ -307,6 +326,16 @@ pub struct MapStats {
     pub primary_groups: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
+    /// Groups whose values are in memory, where [`MapSpec::memory`] bounds them.
+    pub groups_in_memory: u64,
+    /// Groups whose values are on the shelf alone.
+    pub groups_on_shelf: u64,
+    /// Groups whose values went to the shelf.
+    pub passivations: u64,
+    /// Groups whose values came back.
+    pub activations: u64,
+    /// What the shelf did not do: it is full or broken.
+    pub shelf_errors: u64,
     /// Reads that found something.
     pub hits: u64,
     /// Reads that did not.
@@ -408,6 +437,12 @@ pub trait Map: Send + Sync {
 
     /// Changes from now on.
     fn watch(&self, watch: Watch) -> Changes;
+
+    /// What goes to the shelf and comes back here from now on: nothing where
+    /// [`MapSpec::memory`] is none.
+    fn watch_memory(&self) -> MemoryChanges {
+        broadcast::channel(1).1
+    }
 
     /// Some of the entries, from a place on; begin with the default one. Entries that are there all
     /// the while come exactly once; others may or may not.

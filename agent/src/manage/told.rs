@@ -162,6 +162,11 @@ fn numbers(stats: &MapStats) -> CacheMember {
     let MapStats {
         groups: _,
         primary_groups: _,
+        groups_in_memory: _,
+        groups_on_shelf: _,
+        passivations: _,
+        activations: _,
+        shelf_errors: _,
         entries,
         primary_entries,
         bytes,

@@ -147,6 +147,7 @@ impl Shared {
             }
             // No cache is watched here yet.
             Action::Changed(changes) => self.changed.tell(changes),
+            Action::Shelved(shelved) => self.changed.tell_shelved(shelved),
             Action::Lost(rows) => {
                 warn!(rows = rows.len(), "rows begin empty: all their owners are gone");
                 self.state.send_modify(|state| state.lost_rows += rows.len() as u64);

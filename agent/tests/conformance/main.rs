@@ -13,6 +13,7 @@ mod identities;
 mod joining;
 mod leases;
 mod maps;
+mod memory;
 mod queues;
 mod splits;
 mod topics;
@@ -58,6 +59,11 @@ macro_rules! every {
                     a_name_stands_for_one_specification,
                     a_local_map_is_each_members_own,
                     a_change_of_an_invalidated_map_drops_the_copies_of_the_others,
+                ];
+                memory: [
+                    no_more_groups_are_in_memory_than_may_be,
+                    a_shelf_that_is_full_loses_nothing,
+                    what_cannot_be_read_is_an_error_and_comes_back,
                 ];
                 watching: [
                     in_the_whole_cluster_a_change_is_seen_by_one_primary,

@@ -127,9 +127,11 @@ impl Grid {
             && view.epoch == self.promised
             && self.is_complete(row)
         {
-            let entries = self.store(row).map(|store| store.entries_at(group, now));
-            let entries = entries.unwrap_or_default();
-            return self.finish(&ask, Reply::Entries(entries));
+            let (group, is_warm) = (group.clone(), self.warm(row, group, now).is_ok());
+            if is_warm {
+                let entries = self.store(row).map(|store| store.entries_at(&group, now));
+                return self.finish(&ask, Reply::Entries(entries.unwrap_or_default()));
+            }
         }
         let Some(primary) = primary else {
             self.asks.insert(attempt, ask);

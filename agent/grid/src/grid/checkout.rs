@@ -33,6 +33,10 @@ impl Grid {
     /// The group is this asker's.
     fn give(&mut self, row: RowId, queued: Queued, now: Moment) {
         let Queued { asker, group, hold, confirm, .. } = queued;
+        // It may have gone to the shelf while its asker waited.
+        if self.warm(row, &group, now).is_err() {
+            return self.answer(asker, Reply::Retry, now);
+        }
         self.expire(row, &group, now);
         let Some((primary, store)) = self.primary_of(row) else { return };
         store.touch(&group, now);
@@ -82,7 +86,8 @@ impl Grid {
         now: Moment,
     ) {
         let place = group.place();
-        let released = self.primary_of(row).is_some_and(|(p, _)| p.locks.release(place, fence));
+        let released =
+            self.primary_of(row).is_some_and(|(p, _)| p.locks.release(place, fence, now));
         let reply = if released { Reply::Released } else { Reply::Fenced };
         self.answer(asker, reply, now);
         if released {

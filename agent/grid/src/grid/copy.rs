@@ -57,12 +57,13 @@ impl Grid {
         now: Moment,
     ) {
         let (most_kept, follows) = (self.limits.most_log, self.rules.follows);
-        let Self { rows, watched, out, .. } = self;
+        let Self { rows, watched, out, shelves, .. } = self;
         let Some(state) = rows.get_mut(usize::from(row)) else { return };
         let super::Role::Copy(copy) = &mut state.role else { return };
         if !follows(copy.primary, from.node) || !copy.is_started {
             return;
         }
+        let mut is_unread = false;
         for (seq, item) in (first..).zip(items) {
             if seq != copy.applied + 1 {
                 continue;
@@ -71,23 +72,41 @@ impl Grid {
                 match &mut copy.content {
                     Content::Unknown => return,
                     Content::Whole => {
+                        if shelves.warm(row, &mut state.store, &effect.group, now).is_err() {
+                            is_unread = true;
+                            break;
+                        }
                         if !watched.is_empty()
                             && watched.get(&effect.group.space) == Some(&Watched::All)
                         {
                             let changes = Changes::of(effect, &state.store, false);
                             out.extend(changes.map(Out::Changed));
                         }
-                        state.store.apply(effect, now);
+                        // It is in memory: it cannot fail.
+                        let _ = shelves.apply(row, &mut state.store, effect, now);
                     }
                     Content::Filling(filling) if filling.keeps() >= most_kept => break,
-                    Content::Filling(filling) => filling.effect(seq, effect, &mut state.store, now),
+                    Content::Filling(filling) => {
+                        let with = (row, &mut state.store, &mut *shelves);
+                        if filling.effect(seq, effect, with, now).is_err() {
+                            break;
+                        }
+                    }
                 }
             }
             copy.applied = seq;
         }
+        if is_unread {
+            // The primary has what the shelf does not give. Until it is here, the write is not taken.
+            copy.content = Content::Filling(Box::new(Filling::new(true, now)));
+            self.stats.refills += 1;
+        }
         let (upto, is_synced) = (copy.applied, copy.is_synced);
         let is_filling = matches!(copy.content, Content::Filling(_));
         out.push_back(Out::Send { to: from.node, message: Message::Appended { epoch, row, upto } });
+        if is_unread {
+            self.go_on_filling(row, now);
+        }
         if is_filling || !is_synced {
             self.tell_synced(row, now);
         }

@@ -42,6 +42,10 @@ impl Grid {
             }
             Some(_) => {}
         }
+        // What cannot be read is not "nothing": it did not happen, and may be asked again.
+        if request.group().is_some_and(|group| self.warm(row, group, now).is_err()) {
+            return self.answer(asker, Reply::Retry, now);
+        }
         match request {
             Request::Get(group) | Request::GetLocal(group) => self.read(asker, row, group, now),
             Request::Write(batch) => self.write(asker, row, batch, now),
@@ -97,7 +101,7 @@ impl Grid {
             return self.confirm(asker, row, Reply::Conflict { at }, now);
         }
         let ends = batch.under.filter(|_| batch.release);
-        let ended = ends.is_some_and(|(fence, _)| primary.locks.release(place, fence));
+        let ended = ends.is_some_and(|(fence, _)| primary.locks.release(place, fence, now));
         let puts: Puts = batch.ops.iter().map(|op| (op.key.clone(), op.put.clone())).collect();
         self.change(asker, row, &batch.group, puts, batch.token.unwrap_or(0), now);
         if ended {

@@ -9,6 +9,8 @@ use super::state::{Content, CopyRow, Role};
 use super::{Grid, RowState};
 use crate::message::{Chunk, Message};
 use crate::segment::Place;
+use crate::shelf::ShelfError;
+use crate::shelves::Shelves;
 use crate::store::{Effect, Store, WholeGroup};
 use muster_cluster::{MemberId, Moment, RowId};
 use std::collections::{BTreeSet, VecDeque};
@@ -69,40 +71,48 @@ impl Filling {
         self.kept.len()
     }
 
-    /// A write comes while the copy is being filled.
+    /// A write comes while the copy is being filled. One whose group cannot be read from the shelf is
+    /// not taken: a chunk brings the group.
     pub(super) fn effect(
         &mut self,
         seq: u64,
         effect: &Arc<Effect>,
-        store: &mut Store,
+        (row, store, shelves): (RowId, &mut Store, &mut Shelves),
         now: Moment,
-    ) {
+    ) -> Result<(), ShelfError> {
+        let mut apply = || shelves.apply(row, store, effect, now);
         let place = effect.group.place();
         let covers = |to: &Option<Place>| to.is_none_or(|to| place <= to);
         // The ends rise.
         let at = self.covered.partition_point(|(to, _)| !covers(to));
         match self.covered.get(at) {
-            Some((_, as_of)) if seq > *as_of => store.apply(effect, now),
-            Some(_) => {}
+            Some((_, as_of)) if seq > *as_of => apply(),
+            Some(_) => Ok(()),
             None => {
+                if self.is_repair {
+                    apply()?;
+                }
                 // Before the chunk is asked for, the write is in it anyway.
                 if self.is_asked {
                     self.kept.push((seq, effect.clone()));
                 }
-                if self.is_repair {
-                    store.apply(effect, now);
-                }
+                Ok(())
             }
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk, store: &mut Store, now: Moment) {
+    fn chunk(
+        &mut self,
+        chunk: &Chunk,
+        (row, store, shelves): (RowId, &mut Store, &mut Shelves),
+        now: Moment,
+    ) {
         let Chunk { after, to, as_of, ref groups } = *chunk;
-        store.replace(after, to, groups, now);
+        shelves.replace(row, store, (after, to), groups, now);
         for (seq, effect) in std::mem::take(&mut self.kept) {
             let is_here = to.is_none_or(|to| effect.group.place() <= to);
             if is_here && seq > as_of {
-                store.apply(&effect, now);
+                let _ = shelves.apply(row, store, &effect, now);
             }
             // The others are in the next chunk, which is made only after it was asked for.
         }
@@ -122,12 +132,25 @@ impl Grid {
     pub(super) fn pull(&mut self, from: MemberId, row: RowId, after: Option<Place>, now: Moment) {
         let (most, table) = (self.limits.chunk, self.table_of(row));
         let Some(epoch) = self.epoch() else { return };
-        let Some((primary, store)) = self.primary_of(row) else { return };
+        let Self { rows, shelves, .. } = self;
+        let Some(RowState { role: Role::Primary(primary), store, .. }) =
+            rows.get_mut(usize::from(row))
+        else {
+            return;
+        };
         let as_of = primary.last;
         let Some(peer) = primary.peer(from.node) else { return };
         peer.progress_at = now;
         let (mut size, mut groups, mut to) = (0, Vec::<WholeGroup>::new(), None);
-        for whole in store.whole_after(table, after, now) {
+        let mut unread = None;
+        for whole in store.whole_after(table, after, shelves, now) {
+            let whole = match whole {
+                Ok(whole) => whole,
+                Err((cache, error)) => {
+                    unread = Some((cache, error));
+                    break;
+                }
+            };
             let place = whole.group.place();
             let last = groups.last().map(|last| last.group.place());
             // Groups of one place stay together.
@@ -138,18 +161,29 @@ impl Grid {
             size += size_of_group(&whole);
             groups.push(whole);
         }
+        if let Some((cache, error)) = unread {
+            // A chunk without it would say that it is not there. It is asked for again.
+            return self.shelves.failed(cache, &error, now);
+        }
         let chunk = Box::new(Chunk { after, to, as_of, groups });
         self.send(from.node, Message::Chunk { epoch, row, chunk });
     }
 
     pub(super) fn chunk(&mut self, from: MemberId, row: RowId, chunk: &Chunk, now: Moment) {
-        let Some((copy, store)) = self.copy_of(row, from.node) else { return };
+        let Self { rows, shelves, .. } = self;
+        let Some(RowState { role: Role::Copy(copy), store, .. }) = rows.get_mut(usize::from(row))
+        else {
+            return;
+        };
+        if copy.primary != from.node {
+            return;
+        }
         let Content::Filling(filling) = &mut copy.content else { return };
         let is_on_the_way = chunk.to.is_none_or(|to| chunk.after.is_none_or(|after| to > after));
         if !copy.is_started || filling.is_done || filling.after != chunk.after || !is_on_the_way {
             return;
         }
-        filling.chunk(chunk, store, now);
+        filling.chunk(chunk, (row, store, shelves), now);
         if !filling.is_done {
             self.ask_for_chunk(row, now);
         }

@@ -3,7 +3,6 @@
 use super::state::{CopyRow, Role, Told, Waiter};
 use super::{Grid, RowState};
 use crate::batch::Reply;
-use crate::store::Store;
 use muster_cluster::{MemberId, Moment, NodeId, Row, RowId, RowSet, View};
 use std::sync::Arc;
 
@@ -45,7 +44,7 @@ impl Grid {
         let me = self.me.node;
         let mut state = std::mem::take(&mut self.rows[usize::from(id)]);
         if row.fresh {
-            state.store = Store::default();
+            self.shelves.forget(&std::mem::take(&mut state.store), false);
         }
         let old = std::mem::replace(&mut state.role, Role::Nobody);
         let mut dropped = Vec::new();
@@ -80,6 +79,7 @@ impl Grid {
             dropped.extend(unanswered(old));
         } else {
             // Whoever owns a row no more drops its data.
+            self.shelves.forget(&state.store, false);
             state = RowState::default();
             dropped.extend(unanswered(old));
         }
@@ -104,12 +104,14 @@ impl Grid {
         let mut rows = std::mem::take(&mut self.rows);
         for (at, row) in (0..).zip(&mut rows) {
             let role = std::mem::replace(&mut row.role, Role::Nobody);
-            if offer && matches!(role, Role::Primary(_)) {
+            let is_offered = offer && matches!(role, Role::Primary(_));
+            if is_offered {
                 let table = view.as_ref().map_or(0, |view| view.table_of(at));
                 self.keep_offers(table, &row.store, now);
             }
             dropped.extend(unanswered(role));
             if offer {
+                self.shelves.forget(&row.store, is_offered);
                 *row = RowState::default();
             }
         }

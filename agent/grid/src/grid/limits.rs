@@ -77,6 +77,8 @@ pub struct Stats {
     pub epoch_refusals: u64,
     /// Copies that were found to differ and repaired.
     pub repairs: u64,
+    /// Copies that their primary filled again because the shelf did not give a group.
+    pub refills: u64,
     /// Groups taken from the other side of a split.
     pub merged: u64,
     /// Values of the other side that did not stay, or took the place of ours.
@@ -103,6 +105,7 @@ impl Stats {
             resumed: self.resumed + other.resumed,
             epoch_refusals: self.epoch_refusals + other.epoch_refusals,
             repairs: self.repairs + other.repairs,
+            refills: self.refills + other.refills,
             merged: self.merged + other.merged,
             overridden: self.overridden + other.overridden,
             not_offered: self.not_offered + other.not_offered,

@@ -1,4 +1,4 @@
-//! What a member knows without asking anybody. Nothing here allocates.
+//! What a member knows without asking anybody. Nothing here allocates, but for a look at a shelf.
 
 use super::Grid;
 use super::state::Role;
@@ -17,7 +17,7 @@ impl Grid {
         name: &[u8],
         key: &[u8],
         now: Moment,
-    ) -> Option<Option<&Bytes>> {
+    ) -> Option<Option<Bytes>> {
         let view = self.view.as_ref().filter(|view| view.epoch == self.promised)?;
         let place = Place::of(space, name);
         let row = self.rows.get(usize::from(place.row(space.table, view)))?;
@@ -25,7 +25,11 @@ impl Grid {
             return None;
         }
         let entry = row.store.peek(place, name, key, now);
-        Some(entry.map(|entry| &entry.value))
+        if entry.is_none() && row.store.is_cold(place) {
+            // What cannot be read here is asked of the primary.
+            return row.store.peek_cold(place, name, key, &self.shelves, now).ok();
+        }
+        Some(entry.map(|entry| entry.value.clone()))
     }
 
     /// Whether this member takes the reads and writes of a group of this name: its checkout costs

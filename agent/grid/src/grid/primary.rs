@@ -18,7 +18,7 @@ impl Grid {
     pub(super) fn append(&mut self, row: RowId, effect: Option<Effect>, now: Moment) -> u64 {
         let Some(epoch) = self.epoch() else { return 0 };
         let is_watched = effect.as_ref().is_some_and(|effect| self.is_watched(effect));
-        let Self { rows, out, active, .. } = self;
+        let Self { rows, out, active, shelves, .. } = self;
         let Some(state) = rows.get_mut(usize::from(row)) else { return 0 };
         let super::Role::Primary(primary) = &mut state.role else { return 0 };
         active.insert(row);
@@ -29,7 +29,8 @@ impl Grid {
             let changes = if is_watched { Changes::of(effect, &state.store, true) } else { None };
             let told = changes.map(|changes| Waiter { point: seq, told: Told::Listeners(changes) });
             primary.waiters.extend(told);
-            state.store.apply(effect, now);
+            // Whatever was asked has brought the group into memory: it cannot fail.
+            let _ = shelves.apply(row, &mut state.store, effect, now);
         }
         if primary.peers.is_empty() {
             return seq;

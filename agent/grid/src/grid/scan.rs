@@ -21,13 +21,23 @@ impl Grid {
         let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
         let is_its_table = self.table_of(row) == space.table;
         let after = after.map(|name| Place::of(space, name));
-        let Some((_, store)) = self.primary_of(row) else { return };
+        let Self { rows, shelves, .. } = self;
+        let Some(state) = rows.get(usize::from(row)) else { return };
         let (mut groups, mut size, mut is_last) = (Vec::new(), 0, true);
-        let mut last = None;
-        let all = store.page(space.cache, after, now);
-        // What only remembers a token, or is over, is nothing to see.
-        let seen = all.filter(|(.., entries)| is_its_table && !entries.entries.is_empty());
-        for (place, name, entries) in seen {
+        let (mut last, mut unread) = (None, None);
+        let all = state.store.page(space.cache, after, shelves, now);
+        for found in all.take_while(|_| is_its_table) {
+            let (place, name, entries) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    unread = Some(error);
+                    break;
+                }
+            };
+            // What only remembers a token, or is over, is nothing to see.
+            if entries.entries.is_empty() {
+                continue;
+            }
             // Groups of one place come together: the next page begins after it.
             if (groups.len() >= most || size >= chunk) && last != Some(place) {
                 is_last = false;
@@ -36,6 +46,11 @@ impl Grid {
             last = Some(place);
             size += name.len() + size_of(&entries);
             groups.push((name, entries));
+        }
+        if let Some((cache, error)) = unread {
+            // A page without it would say that it is not there.
+            self.shelves.failed(cache, &error, now);
+            return self.answer(asker, Reply::Retry, now);
         }
         self.confirm(asker, row, Reply::Groups { groups, is_last }, now);
     }

@@ -1,5 +1,6 @@
 //! What time brings about. Rows in which nothing is due are not looked at.
 
+use super::state::Role;
 use super::{Grid, Out};
 use crate::message::Message;
 use crate::segment::Group;
@@ -31,6 +32,8 @@ impl Grid {
         }
         self.compare_some(now);
         self.offer(now);
+        self.shelves.remove_waste(now);
+        self.make_room(now);
     }
 
     /// Sends again what was not answered, tells of members that hold up the writes, lets entries
@@ -85,6 +88,7 @@ impl Grid {
     /// Lets go what is over in a row.
     pub(super) fn expire_due(&mut self, row: RowId, now: Moment) {
         let table = self.table_of(row);
+        self.wake_due(row, now);
         let Some((primary, store)) = self.primary_of(row) else { return };
         if store.has_deadlines() {
             let is_free = |group: &Group| primary.locks.of(group.place(), now).is_none();
@@ -96,6 +100,15 @@ impl Grid {
             }
         }
         self.settle(row, now);
+    }
+
+    /// What is over on the shelf comes back into memory, to expire like anything else.
+    fn wake_due(&mut self, row: RowId, now: Moment) {
+        let Self { rows, shelves, .. } = self;
+        let Some(state) = rows.get_mut(usize::from(row)) else { return };
+        if !shelves.is_empty() && matches!(state.role, Role::Primary(_)) {
+            shelves.wake_due(row, &mut state.store, MOST_EXPIRED, now);
+        }
     }
 
     /// Asks the backups of some rows whether they still have what this member has.

@@ -5,6 +5,8 @@
 pub struct Count {
     /// Groups, those that only remember a token among them.
     pub groups: u64,
+    /// Of those, groups whose values are on the shelf.
+    pub on_shelf: u64,
     /// Entries.
     pub entries: u64,
     /// Bytes of their keys and values.
@@ -17,6 +19,7 @@ impl Count {
     pub fn plus(self, other: Self) -> Self {
         Self {
             groups: self.groups + other.groups,
+            on_shelf: self.on_shelf + other.on_shelf,
             entries: self.entries + other.entries,
             bytes: self.bytes + other.bytes,
         }

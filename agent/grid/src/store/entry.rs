@@ -1,7 +1,9 @@
 //! One entry, and one group of them as a row holds it.
 
+use super::WholeGroup;
+use super::key::Key;
 use crate::batch::{Entries, Put, Rev};
-use crate::segment::{Bytes, Place};
+use crate::segment::{Bytes, Group, Place};
 use muster_cluster::Moment;
 use std::time::Duration;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -43,6 +45,27 @@ impl Entry {
         });
         let sum = entry_sum(place, key, &put.value, rev);
         Self { value: put.value.clone(), rev, stamp: put.stamp, sum, time }
+    }
+
+    /// An entry that was put earlier, and goes as it was known then.
+    pub(super) fn timed(
+        place: Place,
+        key: &[u8],
+        put: &Put,
+        rev: Rev,
+        ends: Option<Moment>,
+        idle_ends: Option<Moment>,
+    ) -> Self {
+        let mut entry = Self::new(place, key, put, rev, Moment::ZERO);
+        if let Some(time) = &mut entry.time {
+            (time.ends, time.idle_ends) = (ends, idle_ends);
+        }
+        entry
+    }
+
+    /// When its time is over, and when it is idle.
+    pub(super) fn ends(&self) -> (Option<Moment>, Option<Moment>) {
+        self.time.as_ref().map_or((None, None), |time| (time.ends, time.idle_ends))
     }
 
     /// When it goes, if it does.
@@ -102,6 +125,10 @@ pub(super) struct Held {
     pub(super) token: u128,
     /// The earliest deadline of its entries, as it stands among the row's.
     pub(super) due: Option<Moment>,
+    /// When it was used last, where its cache is bounded: a number that rises.
+    pub(super) used: u32,
+    /// A record on the shelf is as it is.
+    pub(super) is_shelved: bool,
 }
 
 impl Held {
@@ -184,6 +211,15 @@ impl Held {
             }
         }
         entries
+    }
+
+    /// As another member gets it.
+    pub(super) fn whole(&self, table: u8, key: &Key, now: Moment) -> WholeGroup {
+        let entries = (self.entries.iter())
+            .map(|(key, entry)| (key.clone(), entry.rev, entry.sent(now)))
+            .collect();
+        let group = Group::at(table, key.place, key.name.clone());
+        WholeGroup { group, rev: self.rev, token: self.token, entries }
     }
 
     /// Bytes of its keys and values.

@@ -6,13 +6,13 @@ use std::cmp::Ordering;
 
 /// A group's name as the key of a row: in the order of places.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Key {
-    pub(super) place: Place,
-    pub(super) name: Bytes,
+pub(crate) struct Key {
+    pub(crate) place: Place,
+    pub(crate) name: Bytes,
 }
 
 impl Key {
-    pub(super) fn of(group: &Group) -> Self {
+    pub(crate) fn of(group: &Group) -> Self {
         Self { place: group.place(), name: group.name.clone() }
     }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
-use muster_grid::{Bytes, Fence, Op, Policy, Reply, Request, Rev, Space, Watched};
+use muster_grid::{Bytes, Fence, Grid, Op, Policy, Reply, Request, Rev, Shelved, Space, Watched};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use super::seen::{Seen, member};
 use crate::engine::group::{Group, Member};
 use crate::engine::map::{
     Batch, Change, Changes, Checkout, Cursor, Ending, Kind, Map, MapError, MapSpec, MapStats,
-    Merging, Mode, Page, Read, Watch, clear, mint,
+    MemoryChange, MemoryChanges, Merging, Mode, Page, Read, Watch, clear, mint,
 };
 use crate::node::Node;
 
@@ -41,6 +42,7 @@ struct Told {
     primary: broadcast::Sender<Change>,
     copies: broadcast::Sender<Change>,
     ends: broadcast::Sender<Change>,
+    memory: broadcast::Sender<MemoryChange>,
     expired: AtomicU64,
 }
 
@@ -79,9 +81,15 @@ impl SharedMap {
             primary: broadcast::Sender::new(spec.watch_capacity),
             copies: broadcast::Sender::new(spec.watch_capacity),
             ends: broadcast::Sender::new(spec.watch_capacity),
+            memory: broadcast::Sender::new(spec.watch_capacity),
             expired: AtomicU64::new(0),
         });
         let (space, counted) = (Space { table, cache }, Counted::default());
+        if let Some(memory) = spec.memory.clone() {
+            let (name, told) = (spec.name.clone(), told.clone());
+            let handler = Arc::new(move |shelved| told.tell_shelved(&name, shelved));
+            node.set_memory(space, memory, handler);
+        }
         Arc::new(Self { spec, node, space, group, told, counted, closed })
     }
 
@@ -182,6 +190,22 @@ impl Told {
     }
 }
 
+impl Told {
+    fn tell_shelved(&self, map: &str, shelved: Shelved) {
+        let change = match shelved {
+            Shelved::Passivated(group) => MemoryChange::Passivated(group.name),
+            Shelved::Activated(group) => MemoryChange::Activated(group.name),
+            Shelved::Failed { error, .. } => {
+                error!(map, %error, "the shelf of a map failed: what is in memory stays there, what \
+                    cannot be read is asked for again");
+                return;
+            }
+        };
+        // Nobody may be listening.
+        let _ = self.memory.send(change);
+    }
+}
+
 /// A checkout on its way: whoever stops waiting for it gives it back when it arrives.
 struct Arriving {
     reply: Option<Pin<Box<dyn Future<Output = Reply> + Send>>>,
@@ -242,9 +266,7 @@ impl Map for SharedMap {
         if self.closed.is_cancelled() {
             return None;
         }
-        let look = |grid: &muster_grid::Grid, now| {
-            grid.peek(self.space, group, key, now).map(|value| value.cloned())
-        };
+        let look = |grid: &Grid, now| grid.peek(self.space, group, key, now);
         let value = self.node.with_grid(look)?;
         self.found(value.is_some());
         Some(value)
@@ -350,6 +372,12 @@ impl Map for SharedMap {
         changes
     }
 
+    fn watch_memory(&self) -> MemoryChanges {
+        let changes = self.told.memory.subscribe();
+        self.node.with_grid_mut(|grid, _| grid.watch_memory(self.space, true));
+        changes
+    }
+
     async fn scan(&self, cursor: Cursor) -> Result<Page, MapError> {
         if self.closed.is_cancelled() {
             return Err(MapError::Closed);
@@ -389,7 +417,9 @@ impl Map for SharedMap {
     }
 
     fn stats(&self) -> MapStats {
-        let (all, led) = self.node.with_grid(|grid, _| grid.count(self.space));
+        let look = |grid: &Grid, _| (grid.count(self.space), grid.shelf_stats(self.space));
+        let ((all, led), shelf) = self.node.with_grid(look);
+        let shelf = shelf.unwrap_or_default();
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counted = &self.counted;
         MapStats {
@@ -398,6 +428,11 @@ impl Map for SharedMap {
             groups: all.groups,
             primary_groups: led.groups,
             bytes: all.bytes,
+            groups_in_memory: shelf.in_memory,
+            groups_on_shelf: shelf.on_shelf,
+            passivations: shelf.passivations,
+            activations: shelf.activations,
+            shelf_errors: shelf.errors,
             hits: load(&counted.hits),
             misses: load(&counted.misses),
             puts: load(&counted.puts),

@@ -22,7 +22,8 @@ use crate::engine::dispatch::{CallError, Dispatch, Handler, Targets};
 use crate::engine::group::Member;
 use crate::engine::local::LocalMap;
 use crate::engine::map::{
-    Batch, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, Page, Read, Watch,
+    Batch, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, MemoryChanges,
+    Page, Read, Watch,
 };
 
 /// Under this name members tell each other what is stale.
@@ -176,6 +177,10 @@ impl Map for StaleMap {
 
     fn watch(&self, watch: Watch) -> Changes {
         self.own.watch(watch)
+    }
+
+    fn watch_memory(&self) -> MemoryChanges {
+        self.own.watch_memory()
     }
 
     async fn scan(&self, cursor: Cursor) -> Result<Page, MapError> {

@@ -1,0 +1,114 @@
+//! What a member does not keep in memory: the groups that were used longest ago go to the shelf when
+//! others need their room, never because they are idle.
+
+use super::state::Role;
+use super::{Grid, Out, RowState};
+use crate::segment::{Group, Space};
+use crate::shelf::{Memory, ShelfError, ShelfStats};
+use crate::shelves::Use;
+use crate::store::Key;
+use muster_cluster::{Moment, RowId};
+
+impl Grid {
+    /// Bounds how many groups of a cache are in memory here. What is more goes to the shelf: the
+    /// groups that were used longest ago and are not checked out. Whatever is asked of a group brings
+    /// it back. Each member says this for itself. Once for each cache.
+    pub fn set_memory(&mut self, space: Space, memory: Memory, now: Moment) {
+        self.shelves.bound(space, memory);
+        let Self { rows, shelves, .. } = self;
+        for (row, state) in (0..).zip(rows) {
+            let keys: Vec<Key> = state.store.keys(space.cache).cloned().collect();
+            keys.iter().for_each(|key| shelves.count_in(row, &mut state.store, key));
+        }
+        self.make_room(now);
+    }
+
+    /// Whether it is told ([`Out::Shelved`]) which copies of a bounded cache go to the shelf and come
+    /// back. That the shelf failed is always told.
+    pub fn watch_memory(&mut self, space: Space, is_watched: bool) {
+        self.shelves.watch(space, is_watched);
+    }
+
+    /// What is in memory and on the shelf of a bounded cache, and what has happened; none for others.
+    #[must_use]
+    pub fn shelf_stats(&self, space: Space) -> Option<ShelfStats> {
+        let stats = self.shelves.stats(space.cache)?;
+        Some(ShelfStats { on_shelf: self.count(space).0.on_shelf, ..stats })
+    }
+
+    /// Moves everything of the bounded caches to their shelves: for a member that ends.
+    pub fn shelve_all(&mut self, now: Moment) {
+        let Self { rows, shelves, .. } = self;
+        let (all, stores, told) = shelves.each();
+        for bounded in all {
+            for Use { row, key, .. } in std::mem::take(bounded.uses()) {
+                let Some(state) = rows.get_mut(usize::from(row)) else { continue };
+                if !bounded.passivate(&mut state.store, &key, stores, told, now) {
+                    break;
+                }
+            }
+        }
+        self.tell_shelved();
+    }
+
+    /// The group is in memory, and used.
+    pub(super) fn warm(
+        &mut self,
+        row: RowId,
+        group: &Group,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        if self.shelves.is_empty() {
+            return Ok(());
+        }
+        let Self { rows, shelves, .. } = self;
+        let Some(state) = rows.get_mut(usize::from(row)) else { return Ok(()) };
+        shelves.warm(row, &mut state.store, group, now)
+    }
+
+    /// Moves what is too much to the shelf. After every event.
+    pub fn make_room(&mut self, now: Moment) {
+        if self.shelves.is_empty() {
+            return;
+        }
+        let Self { rows, shelves, .. } = self;
+        let (all, stores, told) = shelves.each();
+        for bounded in all {
+            let mut left = bounded.uses().len();
+            while bounded.is_full(now) && left > 0 {
+                left -= 1;
+                let Some(used) = bounded.uses().pop_front() else { break };
+                let Some(state) = rows.get_mut(usize::from(used.row)) else { continue };
+                if state.store.used_at(&used.key) != Some(used.tick) {
+                    continue;
+                }
+                if is_checked_out(state, &used.key, now) {
+                    bounded.uses().push_back(used);
+                } else if !bounded.passivate(&mut state.store, &used.key, stores, told, now) {
+                    bounded.uses().push_front(used);
+                }
+            }
+            if bounded.has_old_uses() {
+                bounded.uses().retain(|used| {
+                    let state = rows.get(usize::from(used.row));
+                    state.and_then(|state| state.store.used_at(&used.key)) == Some(used.tick)
+                });
+            }
+        }
+        self.tell_shelved();
+    }
+
+    pub(super) fn tell_shelved(&mut self) {
+        self.out.extend(self.shelves.told().into_iter().map(Out::Shelved));
+    }
+}
+
+fn is_checked_out(state: &mut RowState, key: &Key, now: Moment) -> bool {
+    match &mut state.role {
+        Role::Primary(primary) => primary.locks.of(key.place, now).is_some(),
+        Role::Copy(_) | Role::Nobody => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,431 @@
+//! The caches of a member whose memory is bounded: what of them is in memory, what was used longest
+//! ago, and what their shelves have done.
+
+use crate::segment::{Bytes, Group, Place, Space};
+use crate::shelf::{Memory, Shelf, ShelfError, ShelfStats, Shelved};
+use crate::store::{Effect, Key, RecordKey, Store, WholeGroup};
+use muster_cluster::{Moment, RowId};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// After an error nothing is put for so long, and no other is told.
+const REST: Duration = Duration::from_secs(1);
+/// Records of rows that went are removed so many at a time.
+const MOST_REMOVED: usize = 512;
+/// Uses that are remembered, beyond two of each group in memory.
+const MOST_USES: usize = 1024;
+
+/// The bounded caches of a member.
+#[derive(Debug, Default)]
+pub struct Shelves {
+    all: Vec<Bounded>,
+    /// The number of the last store that put a record: no two share one.
+    stores: u64,
+    /// Records of stores that went.
+    waste: VecDeque<(u32, RecordKey)>,
+    told: Vec<Shelved>,
+}
+
+/// One bounded cache.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    space: Space,
+    memory: Memory,
+    in_memory: u64,
+    tick: u32,
+    /// Uses in their order. One that is not the last of its group counts no more.
+    uses: VecDeque<Use>,
+    /// Nothing is put before, and no failure told.
+    rests_until: Moment,
+    quiet_until: Moment,
+    is_watched: bool,
+    stats: ShelfStats,
+}
+
+/// A use of a group: when, and where the group is.
+pub(crate) struct Use {
+    pub(crate) tick: u32,
+    pub(crate) row: RowId,
+    pub(crate) key: Key,
+}
+
+impl std::fmt::Debug for Use {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.tick)
+    }
+}
+
+/// What a cache's copies are changed with.
+struct With<'s> {
+    bounded: &'s mut Bounded,
+    stores: &'s mut u64,
+    told: &'s mut Vec<Shelved>,
+}
+
+// === impl Shelves ===
+
+impl Shelves {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Bounds a cache.
+    pub(crate) fn bound(&mut self, space: Space, memory: Memory) {
+        self.all.retain(|bounded| bounded.space.cache != space.cache);
+        self.all.push(Bounded {
+            space,
+            memory,
+            in_memory: 0,
+            tick: 0,
+            uses: VecDeque::new(),
+            rests_until: Moment::ZERO,
+            quiet_until: Moment::ZERO,
+            is_watched: false,
+            stats: ShelfStats::default(),
+        });
+    }
+
+    pub(crate) fn watch(&mut self, space: Space, is_watched: bool) {
+        if let Some(With { bounded, .. }) = self.with(space.cache) {
+            bounded.is_watched = is_watched;
+        }
+    }
+
+    /// The shelf of a cache, if it has one.
+    pub(crate) fn shelf(&self, cache: u32) -> Option<&dyn Shelf> {
+        let bounded = self.all.iter().find(|bounded| bounded.space.cache == cache);
+        bounded.map(|bounded| &*bounded.memory.shelf)
+    }
+
+    /// What has happened to a cache here; what is on its shelf is counted by its stores.
+    pub(crate) fn stats(&self, cache: u32) -> Option<ShelfStats> {
+        let bounded = self.all.iter().find(|bounded| bounded.space.cache == cache)?;
+        Some(ShelfStats { in_memory: bounded.in_memory, ..bounded.stats })
+    }
+
+    /// What is to be told.
+    pub(crate) fn told(&mut self) -> Vec<Shelved> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// The bounded caches, and what passivation needs beside them.
+    pub(crate) fn each(&mut self) -> (&mut Vec<Bounded>, &mut u64, &mut Vec<Shelved>) {
+        (&mut self.all, &mut self.stores, &mut self.told)
+    }
+
+    fn with(&mut self, cache: u32) -> Option<With<'_>> {
+        let Self { all, stores, told, .. } = self;
+        let bounded = all.iter_mut().find(|bounded| bounded.space.cache == cache)?;
+        Some(With { bounded, stores, told })
+    }
+
+    /// A group of a row that is there already counts as in memory.
+    pub(crate) fn count_in(&mut self, row: RowId, store: &mut Store, key: &Key) {
+        if let Some(With { bounded, .. }) = self.with(key.place.cache) {
+            bounded.in_memory += 1;
+            bounded.note(row, store, &Group::at(bounded.space.table, key.place, key.name.clone()));
+        }
+    }
+
+    /// Brings a group into memory if it is on the shelf: it is used.
+    ///
+    /// # Errors
+    /// When it cannot be read. It stays on the shelf.
+    pub(crate) fn warm(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        group: &Group,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        let with = self.with(group.space.cache);
+        with.map_or(Ok(()), |mut with| with.warm(row, store, group, now))
+    }
+
+    /// Does what a batch did.
+    ///
+    /// # Errors
+    /// When the group is on the shelf and cannot be read: nothing is done then.
+    pub(crate) fn apply(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        effect: &Effect,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        let Some(mut with) = self.with(effect.group.space.cache) else {
+            store.apply(effect, now);
+            return Ok(());
+        };
+        with.apply(row, store, effect, now)
+    }
+
+    /// Makes the groups of a row in (after, to] exactly these.
+    pub(crate) fn replace(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        (after, to): (Option<Place>, Option<Place>),
+        groups: &[WholeGroup],
+        now: Moment,
+    ) {
+        if self.is_empty() {
+            store.replace(after, to, groups, now);
+            return;
+        }
+        let before: Vec<u64> = self.counted(store);
+        let records = store.replace(after, to, groups, now);
+        let counted = self.counted(store);
+        for (bounded, (before, now)) in self.all.iter_mut().zip(before.iter().zip(counted)) {
+            bounded.in_memory = (bounded.in_memory + now).saturating_sub(*before);
+        }
+        for (cache, record) in records {
+            if let Some(mut with) = self.with(cache) {
+                with.remove(&record, None, now);
+            }
+        }
+        for whole in groups {
+            if let Some(mut with) = self.with(whole.group.space.cache) {
+                with.bounded.note(row, store, &whole.group);
+                with.write_through(store, &whole.group, now);
+            }
+        }
+    }
+
+    fn counted(&self, store: &Store) -> Vec<u64> {
+        self.all.iter().map(|bounded| store.in_memory(bounded.space.cache)).collect()
+    }
+
+    /// A row's data is not kept any more. Its records go some at a time, those of groups that are
+    /// still to be given to others only where `is_kept` is false.
+    pub(crate) fn forget(&mut self, store: &Store, is_kept: bool) {
+        for bounded in &mut self.all {
+            let cache = bounded.space.cache;
+            bounded.in_memory = bounded.in_memory.saturating_sub(store.in_memory(cache));
+            if bounded.memory.write_through {
+                let records = store.keys(cache).filter_map(|key| store.record_key(key.place));
+                self.waste.extend(records.map(|record| (cache, record)));
+            }
+        }
+        if !is_kept && !self.all.is_empty() {
+            let record = |place: Place| Some((place.cache, store.record_key(place)?));
+            self.waste.extend(store.cold_places().filter_map(record));
+        }
+    }
+
+    /// Removes some records of rows that went.
+    pub(crate) fn remove_waste(&mut self, now: Moment) {
+        for _ in 0..MOST_REMOVED {
+            let Some((cache, record)) = self.waste.pop_front() else { return };
+            if let Some(mut with) = self.with(cache) {
+                with.remove(&record, None, now);
+            }
+        }
+    }
+
+    /// A record of a row that went, which is then removed.
+    pub(crate) fn take(
+        &mut self,
+        cache: u32,
+        record: &RecordKey,
+        now: Moment,
+    ) -> Result<Vec<u8>, ShelfError> {
+        let Some(mut with) = self.with(cache) else { return Err(ShelfError("no shelf".into())) };
+        let missing = || ShelfError("a record is missing".to_owned());
+        let found = with.bounded.memory.shelf.get(record).and_then(|r| r.ok_or_else(missing));
+        match found {
+            Ok(found) => {
+                with.remove(record, None, now);
+                Ok(found)
+            }
+            Err(error) => {
+                with.bounded.failed(None, &error, with.told, now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Brings what is over back into memory, where it expires like anything else.
+    pub(crate) fn wake_due(&mut self, row: RowId, store: &mut Store, most: usize, now: Moment) {
+        for place in store.cold_due(now, most) {
+            let Some(mut with) = self.with(place.cache) else { continue };
+            if with.activate(row, store, place, now).is_err() {
+                store.due_again(place, now + REST);
+            }
+        }
+    }
+
+    /// Something that is on a shelf could not be read.
+    pub(crate) fn failed(&mut self, cache: u32, error: &ShelfError, now: Moment) {
+        if let Some(With { bounded, told, .. }) = self.with(cache) {
+            bounded.failed(None, error, told, now);
+        }
+    }
+}
+
+// === impl With ===
+
+impl With<'_> {
+    fn warm(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        group: &Group,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        if store.is_cold(group.place()) && !store.has(group) {
+            self.activate(row, store, group.place(), now)?;
+        }
+        self.bounded.note(row, store, group);
+        Ok(())
+    }
+
+    fn activate(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        place: Place,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        let Self { bounded, told, .. } = self;
+        let (shelf, is_kept) = (bounded.memory.shelf.clone(), bounded.memory.write_through);
+        let name = match store.activate(place, &*shelf, is_kept) {
+            Ok(Some(name)) => name,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                bounded.failed(None, &error, told, now);
+                return Err(error);
+            }
+        };
+        let group = Group::at(bounded.space.table, place, name);
+        bounded.in_memory += 1;
+        bounded.stats.activations += 1;
+        bounded.note(row, store, &group);
+        if bounded.is_watched {
+            told.push(Shelved::Activated(group));
+        }
+        if !is_kept && let Some(record) = store.record_key(place) {
+            self.remove(&record, None, now);
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        effect: &Effect,
+        now: Moment,
+    ) -> Result<(), ShelfError> {
+        self.warm(row, store, &effect.group, now)?;
+        let cache = effect.group.space.cache;
+        let before = store.in_memory(cache);
+        store.apply(effect, now);
+        let bounded = &mut *self.bounded;
+        bounded.in_memory = (bounded.in_memory + store.in_memory(cache)).saturating_sub(before);
+        bounded.note(row, store, &effect.group);
+        self.write_through(store, &effect.group, now);
+        Ok(())
+    }
+
+    /// What cannot be put stays in memory, and an older record goes where that is possible.
+    fn write_through(&mut self, store: &mut Store, group: &Group, now: Moment) {
+        if !self.bounded.memory.write_through {
+            return;
+        }
+        let shelf = self.bounded.memory.shelf.clone();
+        let is_there = store.has(group);
+        let written = store.write_through(group, &*shelf, self.stores, now);
+        if let Err(error) = &written {
+            self.bounded.failed(Some(&group.name), error, self.told, now);
+        }
+        if (!is_there || written.is_err())
+            && let Some(record) = store.record_key(group.place())
+        {
+            self.remove(&record, Some(&group.name), now);
+        }
+    }
+
+    fn remove(&mut self, record: &RecordKey, group: Option<&Bytes>, now: Moment) {
+        if let Err(error) = self.bounded.memory.shelf.remove(record) {
+            self.bounded.failed(group, &error, self.told, now);
+        }
+    }
+}
+
+// === impl Bounded ===
+
+impl Bounded {
+    /// A group is used.
+    fn note(&mut self, row: RowId, store: &mut Store, group: &Group) {
+        let tick = self.tick.wrapping_add(1);
+        let Some(before) = store.used(group, tick) else { return };
+        self.tick = tick;
+        match self.uses.back_mut() {
+            // It was the last that was used.
+            Some(last) if last.tick == before && before == tick.wrapping_sub(1) => {
+                last.tick = tick;
+            }
+            _ => self.uses.push_back(Use { tick, row, key: Key::of(group) }),
+        }
+    }
+
+    fn failed(
+        &mut self,
+        group: Option<&Bytes>,
+        error: &ShelfError,
+        told: &mut Vec<Shelved>,
+        now: Moment,
+    ) {
+        self.stats.errors += 1;
+        if now >= self.quiet_until {
+            self.quiet_until = now + REST;
+            let (space, group, error) = (self.space, group.cloned(), error.clone());
+            told.push(Shelved::Failed { space, group, error });
+        }
+    }
+
+    /// Whether a group must go to the shelf, and may.
+    pub(crate) fn is_full(&self, now: Moment) -> bool {
+        self.in_memory > self.memory.most_groups as u64 && now >= self.rests_until
+    }
+
+    pub(crate) fn uses(&mut self) -> &mut VecDeque<Use> {
+        &mut self.uses
+    }
+
+    /// Whether more uses are remembered than needed.
+    pub(crate) fn has_old_uses(&self) -> bool {
+        self.uses.len() as u64 > 2 * self.in_memory + MOST_USES as u64
+    }
+
+    /// Moves a group to the shelf. False when the shelf failed: then it stays, and for a while nothing
+    /// else is tried.
+    pub(crate) fn passivate(
+        &mut self,
+        store: &mut Store,
+        key: &Key,
+        stores: &mut u64,
+        told: &mut Vec<Shelved>,
+        now: Moment,
+    ) -> bool {
+        let shelf = self.memory.shelf.clone();
+        match store.passivate(key, &*shelf, stores, now) {
+            Ok(true) => {
+                self.in_memory -= 1;
+                self.stats.passivations += 1;
+                if self.is_watched {
+                    let group = Group::at(self.space.table, key.place, key.name.clone());
+                    told.push(Shelved::Passivated(group));
+                }
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                self.rests_until = now + REST;
+                self.failed(Some(&key.name), &error, told, now);
+                false
+            }
+        }
+    }
+}
