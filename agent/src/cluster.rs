@@ -42,6 +42,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{CacheBuilder, CacheCore, Key, Value};
+use crate::component::{ComponentStats, Tally};
 use crate::engine::{Engine, Member, View};
 use crate::finding::Finding;
 use crate::manage::Management;
@@ -66,6 +67,8 @@ struct Inner {
     caches: Mutex<HashMap<String, Arc<CacheCore>>>,
     /// Sessions of the applications that this process serves, by name.
     sessions: Mutex<BTreeMap<String, Weak<session::Inner>>>,
+    /// What is counted of the components that this process has, by the names of their kinds.
+    components: Mutex<BTreeMap<String, Weak<Tally>>>,
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
     management: Mutex<Option<Management>>,
@@ -125,6 +128,7 @@ impl Cluster {
             dispatchers: Names::default(),
             caches: Mutex::default(),
             sessions: Mutex::default(),
+            components: Mutex::default(),
             finding: Mutex::new(finding.into()),
             management: Mutex::new(management),
             is_passivation_capable,
@@ -225,6 +229,26 @@ impl Cluster {
         self.inner.sessions.lock().values().filter_map(Sessions::upgrade).collect()
     }
 
+    /// The kinds of stateful components that this process has in this cluster, by their names, and
+    /// what it has done with them.
+    #[must_use]
+    pub fn components(&self) -> Vec<(String, ComponentStats)> {
+        let all = self.inner.components.lock();
+        let live = |(name, tally): (&String, &Weak<Tally>)| Some((name.clone(), tally.upgrade()?));
+        all.iter().filter_map(live).map(|(name, tally)| (name, tally.stats())).collect()
+    }
+
+    /// What is counted of a kind of component, in one place for all that ask.
+    pub(crate) fn tally(&self, kind: &str, new: impl FnOnce() -> Tally) -> Arc<Tally> {
+        let mut all = self.inner.components.lock();
+        if let Some(tally) = all.get(kind).and_then(Weak::upgrade) {
+            return tally;
+        }
+        let tally = Arc::new(new());
+        all.insert(kind.to_owned(), Arc::downgrade(&tally));
+        tally
+    }
+
     /// Starts an application's sessions; none when there are some of that name already.
     pub(crate) fn add_sessions(
         &self,
@@ -248,11 +272,11 @@ impl Cluster {
         self.inner.management.lock().as_ref().map(Management::address)
     }
 
-    /// This member and its caches in numbers, as OpenMetrics text: for a back end's own `/metrics`.
-    /// The management shows the same.
+    /// This member, its caches and its components in numbers, as OpenMetrics text: for a back end's
+    /// own `/metrics`. The management shows the same but for the components.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::text(&*self.inner.engine)
+        metrics::text(&*self.inner.engine, self.components())
     }
 
     /// What is below.

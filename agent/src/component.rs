@@ -45,3 +45,4 @@ pub use handle::{BadHandle, Handle};
 pub use manager::Components;
 pub use settings::{ComponentsBuilder, CreateComponentsError};
 pub use stats::ComponentStats;
+pub(crate) use stats::Tally;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::component::ComponentStats;
 use crate::engine::{Engine, MapStats, View};
 
 /// What is shown, as it was at one moment.
@@ -19,10 +20,11 @@ struct Shown {
     is_quorate: bool,
     merges: u64,
     caches: Vec<(String, MapStats)>,
+    components: Vec<(String, ComponentStats)>,
 }
 
 /// A number of each cache: its name, what it says, where it stands.
-type Number = (&'static str, &'static str, fn(&MapStats) -> u64);
+type Number<S = MapStats> = (&'static str, &'static str, fn(&S) -> u64);
 
 /// What only rises.
 const COUNTERS: [Number; 13] = [
@@ -52,8 +54,15 @@ const GAUGES: [Number; 5] = [
     ("cache_bytes", "Bytes of keys and values kept here", |stats| stats.bytes),
 ];
 
-/// The text, of this member and its caches.
-pub(crate) fn text(engine: &dyn Engine) -> String {
+/// What only rises, of each kind of component. How many there are, a cache's numbers say.
+const OF_COMPONENTS: [Number<ComponentStats>; 3] = [
+    ("component_created", "Components created", |stats| stats.created),
+    ("component_removed", "Components removed by a caller", |stats| stats.removed),
+    ("component_calls", "Calls of components", |stats| stats.calls),
+];
+
+/// The text, of this member, its caches and its components.
+pub(crate) fn text(engine: &dyn Engine, components: Vec<(String, ComponentStats)>) -> String {
     let view: &View = &engine.group().view();
     let stats =
         |map: &std::sync::Arc<dyn crate::engine::Map>| (map.spec().name.clone(), map.stats());
@@ -63,6 +72,7 @@ pub(crate) fn text(engine: &dyn Engine) -> String {
         is_quorate: view.is_quorate,
         merges: view.merges,
         caches: engine.maps().iter().map(stats).collect(),
+        components,
     }));
     let mut written = String::new();
     // A string takes all that is written to it.
@@ -87,6 +97,15 @@ impl Collector for Shown {
         for (name, help, value) in COUNTERS {
             let of = |stats: &MapStats| ConstCounter::new(value(stats));
             self.of_caches(encoder, (name, help, MetricType::Counter), of)?;
+        }
+        let of_components = if self.components.is_empty() { &[][..] } else { &OF_COMPONENTS };
+        for (name, help, value) in of_components {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (kind, stats) in &self.components {
+                let labels = [("component", kind.as_str())];
+                let counter = ConstCounter::new(value(stats));
+                counter.encode(family.encode_family(&labels)?)?;
+            }
         }
         for (name, help, value) in GAUGES {
             let of =

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::Ordering;
 
 use muster_grid::Expect;
 use serde::Serialize;
@@ -44,7 +43,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> CheckedOut<T> {
         let checkouts = self.components.checkouts();
         let has_stood = |entries: &_| state::is_of(entries, commit);
         checkouts.commit(self.held, vec![op], has_stood).await?;
-        inner.counts.calls.fetch_add(1, Ordering::Relaxed);
+        inner.tally.called();
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use muster_grid::Expect;
 use muster_grid::batch::Entries;
@@ -14,7 +13,7 @@ use super::error::ComponentError;
 use super::handle::Handle;
 use super::settings::{ComponentsBuilder, Settings};
 use super::state;
-use super::stats::{ComponentStats, Counts};
+use super::stats::{ComponentStats, Tally};
 use crate::checkouts::{Checkouts, Held};
 use crate::engine::map::Read;
 use crate::engine::{Engine, Map};
@@ -29,7 +28,7 @@ pub(super) struct Inner<T> {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) map: Arc<dyn Map>,
     pub(super) settings: Settings<T>,
-    pub(super) counts: Counts,
+    pub(super) tally: Arc<Tally>,
 }
 
 // === impl Components ===
@@ -47,14 +46,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Components<T> {
     /// See [`ComponentError`]; after [`ComponentError::Unknown`] one may be there that nobody knows,
     /// until it was idle for too long.
     pub async fn create(&self, mut value: T) -> Result<Handle<T>, ComponentError> {
-        let Inner { map, settings, counts, .. } = &*self.inner;
+        let Inner { map, settings, tally, .. } = &*self.inner;
         self.passivate(&mut value);
         let commit = rand::random();
         let op = state::write(commit, &value, Expect::Absent, settings.idle, settings.most_bytes)?;
         let group = map.mint_local();
         let has_stood = |entries: &_| state::is_of(entries, commit);
         self.checkouts().create(&group, vec![op], has_stood).await?;
-        counts.created.fetch_add(1, Ordering::Relaxed);
+        tally.created();
         Ok(Handle::minted(&group))
     }
 
@@ -113,7 +112,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Components<T> {
     pub(super) async fn remove_held(&self, held: Held) -> Result<(), ComponentError> {
         let has_stood = |entries: &Entries| entries.entries.is_empty();
         self.checkouts().commit(held, vec![state::remove()], has_stood).await?;
-        self.inner.counts.removed.fetch_add(1, Ordering::Relaxed);
+        self.inner.tally.removed();
         Ok(())
     }
 
@@ -136,9 +135,9 @@ impl<T> Components<T> {
         engine: Arc<dyn Engine>,
         map: Arc<dyn Map>,
         settings: Settings<T>,
+        tally: Arc<Tally>,
     ) -> Self {
-        let counts = Counts::default();
-        Self { inner: Arc::new(Inner { name, engine, map, settings, counts }) }
+        Self { inner: Arc::new(Inner { name, engine, map, settings, tally }) }
     }
 
     /// The kind's name.
@@ -150,7 +149,7 @@ impl<T> Components<T> {
     /// What this member has done with them, and how many there are.
     #[must_use]
     pub fn stats(&self) -> ComponentStats {
-        self.inner.counts.with(self.inner.map.stats())
+        self.inner.tally.stats()
     }
 
     pub(super) fn checkouts(&self) -> Checkouts<'_> {

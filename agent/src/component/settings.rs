@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::manager::Components;
+use super::stats::Tally;
 use crate::Cluster;
 use crate::engine::map::Watch;
 use crate::engine::{Engine, EngineError, Local, MapSpec, Mode};
@@ -163,7 +164,11 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> ComponentsBuilder<T> {
         let map = map.map_err(engine_says)?;
         // A map counts what is over for those who watch, and goes on when they do not any more.
         drop(map.watch(Watch::Ends));
-        Ok(Components::over(self.name, engine, map, self.settings))
+        let tally = match &self.cluster {
+            Some(cluster) => cluster.tally(&self.name, || Tally::new(&map)),
+            None => Arc::new(Tally::new(&map)),
+        };
+        Ok(Components::over(self.name, engine, map, self.settings, tally))
     }
 
     fn check(&self) -> Result<(), CreateComponentsError> {

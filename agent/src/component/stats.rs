@@ -1,8 +1,9 @@
 //! What has been done with the components of one kind, in numbers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::MapStats;
+use crate::engine::Map;
 
 /// What this member has done with the components of one kind, in numbers that only rise, and how
 /// many there are. How they are kept (reads, calls to other members, checkouts, commits) is told by
@@ -23,19 +24,37 @@ pub struct ComponentStats {
     pub copies: u64,
 }
 
-/// What is counted as it happens.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) created: AtomicU64,
-    pub(super) removed: AtomicU64,
-    pub(super) calls: AtomicU64,
+/// What is counted as it happens, of all that this process has of a kind.
+pub(crate) struct Tally {
+    map: Arc<dyn Map>,
+    created: AtomicU64,
+    removed: AtomicU64,
+    calls: AtomicU64,
 }
 
-// === impl Counts ===
+// === impl Tally ===
 
-impl Counts {
-    pub(super) fn with(&self, map: MapStats) -> ComponentStats {
+impl Tally {
+    pub(super) fn new(map: &Arc<dyn Map>) -> Self {
+        let [created, removed, calls] = Default::default();
+        Self { map: map.clone(), created, removed, calls }
+    }
+
+    pub(super) fn created(&self) {
+        self.created.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn removed(&self) {
+        self.removed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn called(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> ComponentStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let map = self.map.stats();
         ComponentStats {
             created: load(&self.created),
             removed: load(&self.removed),

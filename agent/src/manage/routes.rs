@@ -125,7 +125,8 @@ async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
 )]
 async fn metrics(State(ground): Shared) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], crate::cluster::metrics::text(&*ground.engine)).into_response()
+    ([(header::CONTENT_TYPE, kind)], crate::cluster::metrics::text(&*ground.engine, Vec::new()))
+        .into_response()
 }
 
 /// Another quorum, or none.

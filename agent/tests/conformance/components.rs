@@ -110,7 +110,10 @@ pub(crate) async fn a_component_without_passivation_is_its_members_own(cluster: 
 
 pub(crate) async fn a_component_goes_when_it_is_removed_or_idle(cluster: &Cluster) {
     let idle = Some(Duration::from_millis(300));
-    let carts = carts(cluster, "idle", |builder| builder.idle_timeout(idle));
+    let members: Vec<Member> =
+        cluster.engines.iter().map(|engine| Member::over(Arc::clone(engine))).collect();
+    let of = |member| Components::<Cart>::builder("idle").cluster(member).idle_timeout(idle);
+    let carts: Vec<_> = members.iter().map(|member| of(member).start().unwrap()).collect();
     let (first, last) = (&carts[0], &carts[carts.len() - 1]);
     let cart = first.create(Cart::default()).await.unwrap();
     assert_eq!(last.remove(&cart).await, Ok(true));
@@ -122,6 +125,8 @@ pub(crate) async fn a_component_goes_when_it_is_removed_or_idle(cluster: &Cluste
     let expired = || async { carts.iter().map(|carts| carts.stats().expired).sum::<u64>() == 1 };
     eventually("it is counted", expired).await;
     assert_eq!((first.stats().created, last.stats().removed), (2, 1));
+    let told = members[0].metrics();
+    assert!(told.contains("muster_component_created_total{component=\"idle\"} 2"), "{told}");
     let unknown: Handle<Cart> = "00000000000000000000000000000000".parse().unwrap();
     assert_eq!(last.read(&unknown).await, Err(ComponentError::NotFound));
 }
