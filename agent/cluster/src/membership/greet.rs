@@ -78,10 +78,14 @@ impl Membership {
     }
 
     /// A member of our view has a later one without us. With a quorum, views are in one line, and
-    /// we were dropped. Without one it is on the other side of a split, and we go on without it.
+    /// we were dropped. Without one it is on the other side of a split, and we go on without it;
+    /// but when this process has not run for a while, it is no side: the others have served its
+    /// clients, and what it would acknowledge alone now would be lost when it meets them.
     pub(super) fn went_without_us(&mut self, from: MemberId, mine: &Arc<View>, now: Moment) {
         if mine.electorate.quorum.is_some() {
             self.renew(false, now);
+        } else if self.ran_late(now) {
+            self.renew(true, now);
         } else {
             self.suspects.insert(from);
         }

@@ -76,6 +76,11 @@ impl Membership {
         }
     }
 
+    /// Whether this process has not run for a while, and what it knows is old.
+    pub(super) fn ran_late(&self, now: Moment) -> bool {
+        now < self.doubt_until || now.saturating_sub(self.last_tick) > LATE_TICK
+    }
+
     pub(super) fn redial(&mut self, id: MemberId) {
         if self.redialing.len() < self.config.most && self.redialing.insert(id) {
             self.actions.push_back(Action::Redial(id));
