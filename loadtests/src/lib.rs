@@ -10,4 +10,5 @@ pub mod hostile;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod sessions;
 pub mod testkit;

@@ -35,6 +35,7 @@ mod system {
     mod reload;
     mod restart;
     mod services;
+    mod sessions;
     mod shares;
     mod slow_clients;
     mod soak;

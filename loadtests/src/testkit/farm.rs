@@ -110,8 +110,13 @@ impl Farm {
     /// Starts a balancer with the shipped defaults and whatever the TOML text changes; its
     /// listeners are on free ports, and a restart finds them again.
     pub async fn balancer(&self, toml: &str) -> Result<Balancer, FarmError> {
+        self.balancer_at(toml, free_address()?).await
+    }
+
+    /// The same; nodes register at this address, where others than this machine's may reach it.
+    pub async fn balancer_at(&self, toml: &str, mcmp: SocketAddr) -> Result<Balancer, FarmError> {
         let name = "muster".to_owned();
-        let [http, mcmp, manager] = [free_address()?, free_address()?, free_address()?];
+        let [http, manager] = [free_address()?, free_address()?];
         let file = self.folder().join(format!("muster-{}.toml", http.port()));
         fs::write(&file, toml)?;
         let mut arguments = vec!["run".to_owned(), "-c".to_owned(), file.display().to_string()];

@@ -170,6 +170,12 @@ impl Process {
         self.await_listening().await
     }
 
+    /// From its next start on it is another program, with the same arguments. In a namespace the
+    /// program that enters it stays.
+    pub fn set_program(&mut self, program: PathBuf) {
+        self.spec.program = program;
+    }
+
     /// What it wrote to standard output in this life.
     pub fn output(&self) -> String {
         read(&self.spec.file(self.life, "out"))

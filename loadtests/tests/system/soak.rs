@@ -22,7 +22,7 @@ const MEMORY_SLACK_KIB: u64 = 48 * 1024;
 const FILES_SLACK: usize = 64;
 
 /// How long it goes on: `MUSTER_MINUTES`, and some seconds in the plain run.
-fn lasts() -> Duration {
+pub(crate) fn lasts() -> Duration {
     let minutes = std::env::var("MUSTER_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     minutes.map_or(Duration::from_secs(15), |minutes: u64| Duration::from_secs(minutes * 60))
 }

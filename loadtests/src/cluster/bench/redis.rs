@@ -45,6 +45,28 @@ impl Redis {
         Ok(redis)
     }
 
+    /// Starts one alone, without files, and waits until it listens.
+    ///
+    /// # Errors
+    /// When there is no `redis-server`, or it does not listen in time.
+    pub fn alone(folder: &Path) -> io::Result<Redis> {
+        let master = free_address()?;
+        let redis = Redis { servers: vec![server(folder, master, None)?], master };
+        let began = Instant::now();
+        while let Err(error) = TcpStream::connect(master) {
+            if began.elapsed() > START {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(redis)
+    }
+
+    /// Where the master is.
+    pub fn address(&self) -> SocketAddr {
+        self.master
+    }
+
     /// The processes.
     pub fn pids(&self) -> Vec<u32> {
         self.servers.iter().map(Child::id).collect()

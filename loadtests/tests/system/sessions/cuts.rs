@@ -1,0 +1,66 @@
+//! A node whose cables are cut, from everybody or from the other nodes alone.
+
+use std::time::Duration;
+
+use muster_loadtests::sessions::judge::Hurt;
+use muster_loadtests::sessions::nodes::QUICK;
+use muster_loadtests::sessions::{Nodes, NodesPlan};
+use tokio::time::Instant;
+
+use super::{BEFORE, FEW, MayFail, World, rounds};
+use crate::system::support::quiet_machine;
+
+/// A cable is cut so long: longer than it takes until the others go on without it.
+const CUT_FOR: Duration = Duration::from_secs(6);
+const SESSIONS: usize = 40;
+
+fn apart() -> NodesPlan {
+    NodesPlan { is_apart: true, quorum: Some(2), toml: QUICK.to_owned(), ..NodesPlan::three() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_cut_off_from_everybody_costs_at_most_the_requests_it_had() {
+    let _quiet = quiet_machine().await;
+    let nodes = Nodes::start(&apart()).await.unwrap();
+    let mut world = World::of(nodes, SESSIONS).await;
+    for round in 0..rounds(FEW) as usize {
+        tokio::time::sleep(BEFORE).await;
+        let name = world.nodes.nodes[round % 3].name.clone();
+        let net = world.nodes.net.as_ref().unwrap();
+        let at = Instant::now();
+        net.isolate(round % 3 + 1).unwrap();
+        tokio::time::sleep(CUT_FOR).await;
+        net.heal().unwrap();
+        world.nodes.await_whole().await.unwrap();
+        world.judge(
+            &format!("{round}, {name} alone"),
+            Hurt { victim: &name, at },
+            MayFail::OnceAtVictim,
+        );
+    }
+    world.end("cuts").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_cut_off_from_the_other_nodes_alone_refuses_its_requests_and_loses_nothing() {
+    let _quiet = quiet_machine().await;
+    let nodes = Nodes::start(&apart()).await.unwrap();
+    let mut world = World::of(nodes, SESSIONS).await;
+    for round in 0..rounds(FEW) as usize {
+        tokio::time::sleep(BEFORE).await;
+        let (name, one) = (world.nodes.nodes[round % 3].name.clone(), round % 3 + 1);
+        let others: Vec<usize> = (1..=3).filter(|other| *other != one).collect();
+        let net = world.nodes.net.as_ref().unwrap();
+        let at = Instant::now();
+        net.cut(&[one], &others).unwrap();
+        tokio::time::sleep(CUT_FOR).await;
+        net.heal().unwrap();
+        world.nodes.await_whole().await.unwrap();
+        world.judge(
+            &format!("{round}, no cable from {name} to the others"),
+            Hurt { victim: &name, at },
+            MayFail::AtVictim,
+        );
+    }
+    world.end("cuts between nodes").await;
+}
