@@ -15,6 +15,7 @@ mod leases;
 mod maps;
 mod memory;
 mod queues;
+mod sessions;
 mod splits;
 mod topics;
 mod views;
