@@ -57,6 +57,7 @@ pub use immutable::Immutable;
 pub use layer::{SameSite, Secure, SessionLayer, SessionService};
 pub(crate) use manager::Inner;
 pub use manager::Sessions;
+pub use muster_agent_derive::Immutable;
 pub(crate) use place::Place;
 pub use read::ReadSession;
 pub use records::{BadRevision, Record, Records, Revision, Values};

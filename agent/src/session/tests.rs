@@ -15,12 +15,12 @@ use super::*;
 /// Longer than anything takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn sessions(set: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Sessions {
+pub(super) fn sessions(set: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Sessions {
     set(Sessions::builder("shop")).start().unwrap()
 }
 
 /// A request that does one thing and ends well.
-async fn request<R>(
+pub(super) async fn request<R>(
     sessions: &Sessions,
     asked: Option<&str>,
     act: impl FnOnce(&Session) -> Result<R, SessionError>,
@@ -32,7 +32,7 @@ async fn request<R>(
 }
 
 /// A session with one attribute. Its id.
-async fn create(sessions: &Sessions) -> String {
+pub(super) async fn create(sessions: &Sessions) -> String {
     let (finished, ()) = request(sessions, None, |session| session.set("count", &1_u64)).await;
     let Finished::New(id) = finished else { panic!("{finished:?}") };
     id

@@ -28,8 +28,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionRequest {
     }
 }
 
-/// The session as it is, for handlers that change nothing: no lock, no commit, and it does not
-/// keep the session alive.
+/// The session as it is, for handlers that change nothing: no lock, no commit. It counts as a
+/// request of the session, which therefore stays alive.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for ReadSession {
     type Rejection = SessionError;
 
