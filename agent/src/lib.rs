@@ -49,6 +49,7 @@ mod node;
 mod registrar;
 mod roster;
 pub mod session;
+mod shelf;
 pub mod sso;
 mod status;
 mod tls;
@@ -65,6 +66,7 @@ pub use engine::{Member, Mode, Targets, View};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
 pub use session::{Session, SessionError, SessionLayer, SessionRequest, Sessions};
+pub use shelf::FileShelf;
 pub use sso::{Identity, Principal, Sso, SsoError};
 pub use status::{
     BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,
