@@ -40,7 +40,8 @@ use crate::engine::{Engine, Map, Mode};
 /// let next = sessions.request(Some(&id));
 /// *next.session().await?.get_mut::<u32>("visits")?.expect("it was set") += 1;
 /// assert_eq!(next.finish().await?, Finished::Same(id.clone()));
-/// assert_eq!(sessions.read(&id).await?.expect("it is there").get("visits")?, Some(2));
+/// let read = sessions.read(&id).await?.expect("it is there");
+/// assert_eq!(read.get::<u32>("visits")?, Some(2));
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
