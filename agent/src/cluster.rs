@@ -45,7 +45,7 @@ use crate::cache::{CacheBuilder, CacheCore, Key, Value};
 use crate::component::{ComponentStats, Tally};
 use crate::engine::{Engine, Member, View};
 use crate::finding::Finding;
-use crate::manage::Management;
+use crate::manage::{self, Management};
 use crate::session::{self, CreateSessionsError, Sessions};
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
@@ -246,6 +246,12 @@ impl Cluster {
         }
         let tally = Arc::new(new());
         all.insert(kind.to_owned(), Arc::downgrade(&tally));
+        let counted = Arc::downgrade(&tally);
+        self.count(&format!("bean/{kind}"), move || {
+            let stats = counted.upgrade()?.stats();
+            let ComponentStats { created, removed: invalidated, expired, .. } = stats;
+            Some(manage::Tally { created, invalidated, expired })
+        });
         tally
     }
 
@@ -262,8 +268,20 @@ impl Cluster {
         let started = start();
         if let Ok(sessions) = &started {
             all.insert(application.to_owned(), sessions.downgrade());
+            self.count(&format!("web/{application}"), sessions.tally());
         }
         Some(started)
+    }
+
+    /// What a deployment counts, for the management to show; by the name of its map.
+    pub(crate) fn count(
+        &self,
+        map: &str,
+        ask: impl Fn() -> Option<manage::Tally> + Send + Sync + 'static,
+    ) {
+        if let Some(management) = &*self.inner.management.lock() {
+            management.count(map, ask);
+        }
     }
 
     /// Where this member's management listens, if it has one: see [`crate::manage`].

@@ -14,6 +14,7 @@
 //! | `inside` | what only the engine of the members themselves knows |
 //! | `told` | what one member says of itself when another one asks |
 //! | `gather` | from what all said to one report |
+//! | `lives` | what deployments count beside their maps |
 //! | `warn` | what is wrong, in words |
 //! | `history` | the last changes of the view |
 //! | `act` | what operators may want |
@@ -23,6 +24,7 @@ mod act;
 mod gather;
 mod history;
 mod inside;
+mod lives;
 mod lock;
 mod routes;
 mod server;
@@ -43,6 +45,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::{Engine, View};
 use crate::finding::Unusable;
 pub use inside::Inside;
+pub(crate) use lives::{Tallies, Tally};
 pub use tls::{BadTls, Tls};
 
 /// The port, where nothing else is said.
@@ -140,6 +143,7 @@ pub enum StartError {
 pub struct Management {
     address: SocketAddr,
     scheme: &'static str,
+    tallies: Arc<Tallies>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -150,6 +154,7 @@ struct Ground {
     engine: Arc<dyn Engine>,
     /// None for an engine that is not kept by the members themselves.
     inside: Option<Arc<dyn Inside>>,
+    tallies: Arc<Tallies>,
     history: parking_lot::Mutex<history::History>,
     started: Instant,
     /// What was gathered last, so that many who ask at once ask the others once.
@@ -172,7 +177,9 @@ pub async fn start(
     let address = listener.local_addr().map_err(bind)?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let tallies = Arc::new(Tallies::default());
     let ground = Arc::new(Ground {
+        tallies: tallies.clone(),
         history: parking_lot::Mutex::default(),
         started: Instant::now(),
         gathered: tokio::sync::Mutex::default(),
@@ -185,7 +192,7 @@ pub async fn start(
     tasks.spawn(history::keep(ground.clone(), stop.clone()));
     tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
     tracing::info!(%address, scheme, cluster = ground.settings.cluster, "management");
-    Ok(Management { address, scheme, stop, tasks })
+    Ok(Management { address, scheme, tallies, stop, tasks })
 }
 
 // === impl Management ===
@@ -195,6 +202,11 @@ impl Management {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A deployment of this process, by the name of its map, is asked like this from now on.
+    pub(crate) fn count(&self, map: &str, ask: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
+        self.tallies.add(map, ask);
     }
 
     /// The same as a URL, for balancers.

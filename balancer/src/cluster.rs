@@ -17,7 +17,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use muster_protocol::cluster::report::{CachesReport, ClusterReport};
+use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
 use muster_protocol::signature::Secrets;
 use utoipa::ToSchema;
 
@@ -44,6 +44,10 @@ pub(crate) struct Cluster {
     /// Its caches.
     #[schema(value_type = Option<CachesReport>)]
     pub(crate) caches: Option<Arc<CachesReport>>,
+    /// Its applications with sessions and its stateful components; none where its members' release
+    /// does not tell.
+    #[schema(value_type = Option<DeploymentsReport>)]
+    pub(crate) deployments: Option<Arc<DeploymentsReport>>,
     /// The nodes of this balancer that are its members, by their routes.
     pub(crate) nodes: Vec<String>,
 }

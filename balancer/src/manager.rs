@@ -167,6 +167,8 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .route("/topology", get(view_of))
         .route("/caches", get(view_of))
         .route("/caches/{cluster}/{cache}", get(view_of))
+        .route("/sessions", get(view_of))
+        .route("/sessions/{cluster}/{deployment}", get(view_of))
         .route("/events", get(view_of))
         .route("/config", get(view_of))
         .route("/live", get(live::stream))
@@ -313,6 +315,8 @@ impl ManagerState {
             | View::Contexts
             | View::Topology
             | View::Caches
+            | View::Sessions
+            | View::Deployment { .. }
             | View::Cache { .. } => render::view(page, &viewer, of, look),
         }
     }

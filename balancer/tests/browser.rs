@@ -420,6 +420,7 @@ fn every_tab_can_be_reached_and_found_by_its_address() {
         ("Contexts", "/contexts", "/wiki"),
         ("Topology", "/topology", "mycluster"),
         ("Caches", "/caches", "No cluster is known"),
+        ("Sessions", "/sessions", "No cluster is known"),
         ("Events", "/events", "ENABLE-APP"),
         ("Config", "/config", "max_streams = 32"),
         ("Nodes", "/", "LBGroup"),

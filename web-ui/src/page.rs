@@ -15,7 +15,10 @@ mod series;
 
 use serde::Serialize;
 
-pub use cluster::{Cache, CacheMember, Change, Cluster, ClusterWarning, Member, MemberState};
+pub use cluster::{
+    Cache, CacheMember, Change, Cluster, ClusterWarning, Deployment, DeploymentMember, Member,
+    MemberState,
+};
 pub use coverage::{Coverage, Place};
 pub use drain::{Drain, PastDrain};
 pub use event::{Event, Level};

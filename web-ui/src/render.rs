@@ -20,11 +20,13 @@ use crate::action::{Form, Verb};
 use crate::attention::{Attention, attention};
 use crate::curl::{Reach, command};
 use crate::effect::{Consequence, effect};
-use crate::page::{Cache, Cluster, ContextState, Event, Level, Node, NodeState, Page, Window};
+use crate::page::{
+    Cache, Cluster, ContextState, Deployment, Event, Level, Node, NodeState, Page, Window,
+};
 use crate::text;
 use crate::view::{Look, Only, View};
 use charts::{Tile, tiles};
-use rows::{Cut, Groups, Realm, caches_of, contexts_of, nodes_of, realms};
+use rows::{Cut, Groups, Realm, caches_of, contexts_of, deployments_of, nodes_of, realms};
 
 /// Most contexts that a page of nodes shows with their verbs.
 pub const CONTEXTS_SHOWN: usize = 120;
@@ -119,6 +121,15 @@ pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Optio
             let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
             let cache = cluster.caches.iter().find(|known| known.name == *cache)?;
             written(&CacheHtml { cluster, cache, frame })
+        }
+        View::Sessions => {
+            let (deployments, cut) = deployments_of(page, look);
+            written(&SessionsHtml { deployments, cut, frame })
+        }
+        View::Deployment { cluster, deployment } => {
+            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
+            let deployment = cluster.deployments.iter().find(|known| known.key() == *deployment)?;
+            written(&DeploymentHtml { cluster, deployment, frame })
         }
         View::Events => return Some(events(page, viewer, look, &[])),
         View::Config => return Some(config(page, viewer, "")),
@@ -261,6 +272,22 @@ struct CacheHtml<'a> {
     frame: Frame<'a>,
     cluster: &'a Cluster,
     cache: &'a Cache,
+}
+
+#[derive(Template)]
+#[template(path = "sessions.html", whitespace = "minimize")]
+struct SessionsHtml<'a> {
+    frame: Frame<'a>,
+    deployments: Vec<(&'a Cluster, &'a Deployment)>,
+    cut: Cut,
+}
+
+#[derive(Template)]
+#[template(path = "deployment.html", whitespace = "minimize")]
+struct DeploymentHtml<'a> {
+    frame: Frame<'a>,
+    cluster: &'a Cluster,
+    deployment: &'a Deployment,
 }
 
 #[derive(Template)]

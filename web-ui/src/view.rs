@@ -17,6 +17,9 @@ pub const CONTEXTS_PER_PAGE: usize = 100;
 /// Caches of one page.
 pub const CACHES_PER_PAGE: usize = 100;
 
+/// Deployments of one page.
+pub const DEPLOYMENTS_PER_PAGE: usize = 100;
+
 /// Most bytes of a search.
 pub const MAX_SEARCH: usize = 200;
 
@@ -44,6 +47,15 @@ pub enum View {
         cluster: String,
         /// Its name.
         cache: String,
+    },
+    /// Sessions and stateful components of all clusters, in counts.
+    Sessions,
+    /// Those of one deployment.
+    Deployment {
+        /// Its cluster.
+        cluster: String,
+        /// Its kind and name: `web/shop`.
+        deployment: String,
     },
     /// What happened.
     Events,
@@ -80,8 +92,15 @@ pub enum Only {
 
 impl View {
     /// The tabs.
-    pub const TABS: [View; 6] =
-        [View::Nodes, View::Contexts, View::Topology, View::Caches, View::Events, View::Config];
+    pub const TABS: [View; 7] = [
+        View::Nodes,
+        View::Contexts,
+        View::Topology,
+        View::Caches,
+        View::Sessions,
+        View::Events,
+        View::Config,
+    ];
 
     /// Its path.
     pub fn path(&self) -> String {
@@ -93,6 +112,10 @@ impl View {
             View::Caches => "/caches".to_owned(),
             View::Cache { cluster, cache } => {
                 format!("/caches/{}/{}", text::encoded(cluster), text::encoded(cache))
+            }
+            View::Sessions => "/sessions".to_owned(),
+            View::Deployment { cluster, deployment } => {
+                format!("/sessions/{}/{}", text::encoded(cluster), text::encoded(deployment))
             }
             View::Events => "/events".to_owned(),
             View::Config => "/config".to_owned(),
@@ -106,11 +129,11 @@ impl View {
             return (!route.is_empty()).then(|| View::Node(route.into_owned()));
         }
         if let Some(of) = path.strip_prefix("/caches/") {
-            let (cluster, cache) = of.split_once('/')?;
-            let read = |part: &str| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
-            let (cluster, cache) = (read(cluster)?, read(cache)?);
-            let is_one = !cluster.is_empty() && !cache.is_empty();
-            return is_one.then_some(View::Cache { cluster, cache });
+            return of_cluster(of).map(|(cluster, cache)| View::Cache { cluster, cache });
+        }
+        if let Some(of) = path.strip_prefix("/sessions/") {
+            let one = |(cluster, deployment)| View::Deployment { cluster, deployment };
+            return of_cluster(of).map(one);
         }
         View::TABS.into_iter().find(|view| view.path() == path)
     }
@@ -124,6 +147,8 @@ impl View {
             View::Topology => "Topology",
             View::Caches => "Caches",
             View::Cache { .. } => "Cache",
+            View::Sessions => "Sessions",
+            View::Deployment { .. } => "Sessions",
             View::Events => "Events",
             View::Config => "Config",
         }
@@ -139,9 +164,19 @@ impl View {
         self == tab
             || matches!(
                 (self, tab),
-                (View::Node(_), View::Nodes) | (View::Cache { .. }, View::Caches)
+                (View::Node(_), View::Nodes)
+                    | (View::Cache { .. }, View::Caches)
+                    | (View::Deployment { .. }, View::Sessions)
             )
     }
+}
+
+/// A cluster and what is in it: two encoded parts of a path, neither of them empty.
+fn of_cluster(path: &str) -> Option<(String, String)> {
+    let (cluster, one) = path.split_once('/')?;
+    let read = |part: &str| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
+    let (cluster, one) = (read(cluster)?, read(one)?);
+    (!cluster.is_empty() && !one.is_empty()).then_some((cluster, one))
 }
 
 // === impl Look ===
@@ -265,7 +300,10 @@ mod tests {
     #[test]
     fn every_view_has_an_address_of_its_own() {
         let cache = View::Cache { cluster: "a/b".to_owned(), cache: "c d".to_owned() };
-        for view in View::TABS.into_iter().chain([View::Node("a/b c".to_owned()), cache]) {
+        let sessions =
+            View::Deployment { cluster: "a/b".to_owned(), deployment: "web/c d".to_owned() };
+        let ones = [View::Node("a/b c".to_owned()), cache, sessions];
+        for view in View::TABS.into_iter().chain(ones) {
             assert_eq!(View::from_path(&view.path()), Some(view));
         }
         assert_eq!(View::from_path("/nodes/"), None);
@@ -273,7 +311,7 @@ mod tests {
         for bad in ["/caches/", "/caches/a", "/caches//b", "/caches/a/", "/caches/a/%ff"] {
             assert_eq!(View::from_path(bad), None, "{bad}");
         }
-        assert_eq!(View::from_path("/sessions"), None);
+        assert_eq!(View::from_path("/session"), None);
     }
 
     #[test]

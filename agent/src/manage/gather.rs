@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_cluster::{Copies, MemberId, NodeId};
 use muster_protocol::cluster::report::{
-    CacheMember, CacheReport, CachesReport, ClusterReport, MemberReport, MemberState, QuorumReport,
+    CacheMember, CacheReport, CachesReport, ClusterReport, DeploymentKind, DeploymentMember,
+    DeploymentReport, DeploymentsReport, Lives, MemberReport, MemberState, QuorumReport,
     SegmentReport, SegmentsReport, TableReport,
 };
 use serde::de::DeserializeOwned;
 
+use super::lives::deployment;
 use super::told::{Ask, Rows, SERVICE, Told};
 use super::{Ground, view_name, warn};
 use crate::engine::{Member, Targets, View};
@@ -74,6 +76,10 @@ impl Ground {
 
     pub(super) async fn caches(&self) -> CachesReport {
         self.gather().await.caches()
+    }
+
+    pub(super) async fn deployments(&self) -> DeploymentsReport {
+        self.gather().await.deployments()
     }
 
     pub(super) async fn segments(&self) -> SegmentsReport {
@@ -211,6 +217,42 @@ impl Gathered {
         }
         CachesReport { caches: caches.into_values().collect(), silent }
     }
+
+    fn deployments(&self) -> DeploymentsReport {
+        let mut deployments = BTreeMap::new();
+        let mut silent = Vec::new();
+        for member in &self.view.members {
+            let name = member.name.to_string();
+            let Some(Ok(told)) = self.told.get(&member.id) else {
+                silent.push(name);
+                continue;
+            };
+            for cache in &told.caches {
+                if let (Some(key), Some(lives)) = (deployment(&cache.name), cache.lives) {
+                    let report = deployments.entry(key).or_insert_with(|| new(key, &cache.mode));
+                    add(report, &name, lives, &cache.numbers);
+                }
+            }
+        }
+        DeploymentsReport { deployments: deployments.into_values().collect(), silent }
+    }
+}
+
+fn new((kind, name): (DeploymentKind, &str), mode: &str) -> DeploymentReport {
+    let (name, mode) = (name.to_owned(), mode.to_owned());
+    let (view, members) = (Vec::new(), Vec::new());
+    DeploymentReport { kind, name, mode, active: 0, bytes: 0, view, members }
+}
+
+/// What one more member says.
+fn add(report: &mut DeploymentReport, member: &str, lives: Lives, numbers: &CacheMember) {
+    let CacheMember { member: _, distribution, operations, rpc, batches } = numbers.clone();
+    report.active += lives.active;
+    report.bytes += distribution.bytes;
+    report.view.push(member.to_owned());
+    let member = member.to_owned();
+    let told = DeploymentMember { member, lives, distribution, operations, rpc, batches };
+    report.members.push(told);
 }
 
 /// A member's share of the rows.

@@ -10,7 +10,8 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use muster_protocol::cluster::report::{
-    CacheReport, CachesReport, ClusterReport, Done, NodeWish, NotDone, QuorumWish, SegmentsReport,
+    CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done, NodeWish,
+    NotDone, QuorumWish, SegmentsReport,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +58,8 @@ fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
         .routes(routes!(segments))
         .routes(routes!(caches))
         .routes(routes!(cache))
+        .routes(routes!(deployments))
+        .routes(routes!(deployment))
         .routes(routes!(metrics))
         .routes(routes!(quorum))
         .routes(routes!(forget))
@@ -111,6 +114,38 @@ async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
     match caches.iter().find(|cache| cache.name == name) {
         Some(cache) => shown(cache),
         None => refused(StatusCode::NOT_FOUND, format!("there is no cache {name:?}")),
+    }
+}
+
+/// Applications with sessions and kinds of stateful components, with what each member counts.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/deployments",
+    responses((status = 200, body = DeploymentsReport), (status = 403, body = NotDone))
+)]
+async fn deployments(State(ground): Shared) -> Response {
+    shown(&ground.deployments().await)
+}
+
+/// One of them.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/deployments/{kind}/{name}",
+    params(
+        ("kind" = String, Path, description = "`web` or `bean`"),
+        ("name" = String, Path, description = "Its name")
+    ),
+    responses(
+        (status = 200, body = DeploymentReport),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone)
+    )
+)]
+async fn deployment(State(ground): Shared, Path((kind, name)): Path<(String, String)>) -> Response {
+    let all = ground.deployments().await.deployments;
+    match all.iter().find(|one| one.kind.word() == kind && one.name == name) {
+        Some(one) => shown(one),
+        None => refused(StatusCode::NOT_FOUND, format!("there is no deployment {kind} {name:?}")),
     }
 }
 

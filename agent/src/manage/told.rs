@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use muster_cluster::{MemberId, RowId};
 use muster_protocol::cluster::report::{
-    Batches, CacheMember, Distribution, Operations, Rpc, ViewChange,
+    Batches, CacheMember, Distribution, Lives, Operations, Rpc, ViewChange,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ pub(super) struct CacheTold {
     pub(super) mode: String,
     /// Its numbers; the member's name is that of whoever told.
     pub(super) numbers: CacheMember,
+    /// Where it is a deployment's.
+    #[serde(default)]
+    pub(super) lives: Option<Lives>,
 }
 
 /// Rows with their key groups.
@@ -107,8 +110,18 @@ impl Ground {
             lost_rows: inside.map_or(0, |inside| inside.lost_rows()),
             overridden: inside.map_or(0, |inside| inside.overridden()),
             merges: view.merges,
-            caches: self.engine.maps().iter().map(|map| CacheTold::of(&**map)).collect(),
+            caches: self.engine.maps().iter().map(|map| self.cache_told(&**map)).collect(),
             history: self.history.lock().latest_first(),
+        }
+    }
+
+    fn cache_told(&self, map: &dyn Map) -> CacheTold {
+        let (spec, stats) = (map.spec(), map.stats());
+        CacheTold {
+            name: spec.name.clone(),
+            mode: mode(spec.mode).to_owned(),
+            numbers: numbers(&stats),
+            lives: self.tallies.lives(&spec.name, &stats),
         }
     }
 
@@ -143,19 +156,6 @@ impl Ground {
 
 /// Time for the answer to go out: once it has left nobody hears it.
 const LEAVE_AFTER: Duration = Duration::from_millis(100);
-
-// === impl CacheTold ===
-
-impl CacheTold {
-    fn of(map: &dyn Map) -> CacheTold {
-        let (spec, stats) = (map.spec(), map.stats());
-        CacheTold {
-            name: spec.name.clone(),
-            mode: mode(spec.mode).to_owned(),
-            numbers: numbers(&stats),
-        }
-    }
-}
 
 fn numbers(stats: &MapStats) -> CacheMember {
     // Whole, so that whoever adds a number decides where it is shown.

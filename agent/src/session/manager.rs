@@ -23,6 +23,7 @@ use super::stats::{Counted, SessionStats};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Watch;
 use crate::engine::{Engine, Map, Mode};
+use crate::manage::Tally;
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
 /// nothing.
@@ -217,6 +218,15 @@ impl Sessions {
             *on_end = hook;
         }
         is_free
+    }
+
+    /// What they count, as long as they are there.
+    pub(crate) fn tally(&self) -> impl Fn() -> Option<Tally> + Send + Sync + 'static {
+        let inner = self.downgrade();
+        move || {
+            let SessionStats { created, invalidated, expired, .. } = Self::upgrade(&inner)?.stats();
+            Some(Tally { created, invalidated, expired })
+        }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {

@@ -17,9 +17,12 @@ use muster_grid::{Expect, Op, Rev};
 
 use super::attributes::Attributes;
 use super::error::SessionError;
+use super::events::{End, Written};
 use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
 use super::plan::{self, Form, Parsed};
+use super::read::ReadSession;
+use crate::checkouts::Stood;
 use crate::engine::map::{Batch, MapError, Read};
 
 /// How often a write is tried that met another one, or whose answer was lost.
@@ -129,6 +132,7 @@ impl Records {
             let metadata = written(None, own, ttl);
             let has_stood = self.write(&id, None, Some(values), metadata.clone()).await?;
             if has_stood || self.is_confirmed(&id, metadata).await? {
+                self.sessions.inner.counted.created();
                 let digest = self.digests.hash_one(values);
                 return Ok((id, Revision { seen: own.get(), own, digest }));
             }
@@ -199,6 +203,8 @@ impl Records {
         for _ in 0..TRIES {
             let Some(kept) = self.kept(id).await? else { return Ok(false) };
             if self.happens(id, guarded(plan::remove(&kept.entries), Some(kept.rev))).await? {
+                let was = kept.entries.entries.iter().map(|(key, (value, _))| (key, value));
+                self.sessions.inner.ended(id.as_bytes(), was, End::Invalidated);
                 return Ok(true);
             }
         }
@@ -248,7 +254,15 @@ impl Records {
             Some((_, form)) => plan::write(&metadata, &attributes, settings.granularity, form),
             None => plan::create(&metadata, &attributes, settings.granularity),
         };
-        self.happens(id, guarded(ops, there.map(|(rev, _)| rev))).await
+        let has_happened = self.happens(id, guarded(ops, there.map(|(rev, _)| rev))).await?;
+        if has_happened {
+            self.sessions.inner.counted.stood(&Ok(Stood::Written));
+            if let (Some(_), Some(events)) = (values, &self.sessions.inner.events) {
+                let session = ReadSession { id: id.to_owned(), metadata, attributes };
+                events.written(session, there.map_or(Written::Created, |_| Written::Changed));
+            }
+        }
+        Ok(has_happened)
     }
 
     /// Whether it happened. When not, or when nobody can tell, what is there says what to do.
@@ -486,6 +500,18 @@ mod tests {
         session.set_raw("a", Bytes::from_static(b"2")).unwrap();
         assert_eq!(request.finish().await, Ok(Finished::Same(id.clone())));
         assert_eq!(records.load(&id).await.unwrap().unwrap().values, these(&[("a", "2")]));
+    }
+
+    #[tokio::test]
+    async fn records_are_counted_as_all_sessions_are() {
+        let records = records(Granularity::Session);
+        let (id, created) = records.create(|| records.mint(), &these(&[]), LONG).await.unwrap();
+        records.save(&id, Some(created), &these(&[("a", "1")]), LONG).await.unwrap();
+        let stats = records.sessions().stats();
+        assert_eq!((stats.active, stats.created, stats.commits), (1, 1, 2));
+        records.delete(&id).await.unwrap();
+        let stats = records.sessions().stats();
+        assert_eq!((stats.active, stats.created, stats.invalidated), (0, 1, 1));
     }
 
     #[test]

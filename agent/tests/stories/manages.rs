@@ -1,18 +1,19 @@
 //! The management of a member, over real sockets.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use muster_agent::Cluster;
 use muster_agent::engine::local::Local;
 use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
 use muster_agent::manage::{self, Management, Settings};
+use muster_agent::session::Finished;
+use muster_agent::{Cluster, Components, Sessions};
 use muster_protocol::cluster::report::{
-    CacheReport, CachesReport, ClusterReport, MemberReport, MemberState, SegmentsReport,
-    WarningKind,
+    CacheReport, CachesReport, ClusterReport, DeploymentKind, DeploymentReport, DeploymentsReport,
+    Lives, MemberReport, MemberState, SegmentsReport, WarningKind,
 };
 use muster_protocol::signature::{
     Answer, Field, Message, Nonce, Purpose, Secrets, Stamp, sign, verify_answer,
@@ -106,6 +107,12 @@ impl Asked<'_> {
     async fn caches(&self) -> CachesReport {
         let address = self.0.management().unwrap();
         let said = send(address, "GET /v1/cluster/caches", "Host: localhost\r\n", "").await;
+        serde_json::from_str(&said.body).unwrap()
+    }
+
+    async fn deployments(&self) -> DeploymentsReport {
+        let address = self.0.management().unwrap();
+        let said = send(address, "GET /v1/cluster/deployments", "Host: localhost\r\n", "").await;
         serde_json::from_str(&said.body).unwrap()
     }
 
@@ -210,11 +217,13 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
 }
 
 /// What is asked for each operation of the document, and the status of the answer.
-const OPERATIONS: [(&str, &str, &str, u16); 9] = [
+const OPERATIONS: [(&str, &str, &str, u16); 11] = [
     ("get", "/v1/cluster", "", 200),
     ("get", "/v1/cluster/segments", "", 200),
     ("get", "/v1/cluster/caches", "", 200),
     ("get", "/v1/cluster/caches/{name}", "", 200),
+    ("get", "/v1/cluster/deployments", "", 200),
+    ("get", "/v1/cluster/deployments/{kind}/{name}", "", 200),
     ("get", "/metrics", "", 200),
     ("post", "/v1/cluster/quorum", "{\"quorum\":2}", 409),
     ("post", "/v1/cluster/forget", "{\"node\":\"two\"}", 409),
@@ -225,12 +234,14 @@ const OPERATIONS: [(&str, &str, &str, u16); 9] = [
 #[tokio::test]
 async fn the_document_has_every_route_and_each_answers_as_it_says() {
     let world = world(None).await;
-    world.engine.map(MapSpec::new("counters", Mode::Distributed)).unwrap();
+    for map in ["counters", "web/counters"] {
+        world.engine.map(MapSpec::new(map, Mode::Distributed)).unwrap();
+    }
     let document = world.get("/v1/openapi.json").await;
     let document: serde_json::Value = serde_json::from_str(&document.body).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for (method, path, body, status) in OPERATIONS {
-        let target = path.replace("{name}", "counters");
+        let target = path.replace("{name}", "counters").replace("{kind}", "web");
         let said = match method {
             "get" => world.get(&target).await,
             _ => world.post(&target, body).await,
@@ -346,6 +357,66 @@ async fn any_member_answers_for_all_of_them() {
     let all: u64 = rows.filter_map(|row| row.groups).sum();
     assert_eq!(all, 50);
     assert!(segments.tables[0].segments.iter().all(|row| row.owners.len() == 2));
+}
+
+/// A new session with one attribute; its id.
+async fn session_of(sessions: &Sessions) -> String {
+    let request = sessions.request(None);
+    request.session().await.unwrap().set("secret", "of a user").unwrap();
+    let Finished::New(id) = request.finish().await.unwrap() else { panic!("no session") };
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_components_are_counted_for_each_deployment_and_never_named() {
+    let members = cluster(&["one", "two"]).await;
+    let shop = |cluster: &Cluster| {
+        Sessions::builder("shop").cluster(cluster).distributable(true).start().unwrap()
+    };
+    let (at_one, at_two) = (shop(&members[0]), shop(&members[1]));
+    let carts = Components::<u32>::builder("Cart").cluster(&members[0]).start().unwrap();
+    carts.create(7).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(session_of(&at_one).await);
+    }
+    ids.push(session_of(&at_two).await);
+    assert!(at_two.invalidate(&ids[0]).await.unwrap());
+
+    let asked = async {
+        loop {
+            let told = Asked(&members[1]).deployments().await;
+            // A moment ago a member may have told others.
+            if told.deployments.iter().map(|one| one.active).eq([5, 1]) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let told = soon("all are counted", asked).await;
+    let [web, bean] = &told.deployments[..] else { panic!("{told:?}") };
+    assert_eq!((web.kind, &*web.name, &*web.mode), (DeploymentKind::Web, "shop", "distributed"));
+    assert_eq!((&web.view[..], told.silent.len()), (&["one".to_owned(), "two".to_owned()][..], 0));
+    let of = |number: fn(&Lives) -> u64| -> Vec<u64> {
+        web.members.iter().map(|member| number(&member.lives)).collect()
+    };
+    assert_eq!(
+        (of(|lives| lives.created), of(|lives| lives.invalidated)),
+        (vec![5, 1], vec![0, 1])
+    );
+    assert_eq!(of(|lives| lives.copies), [5, 5], "two owners have each");
+    assert!(web.members[0].batches.commits > 0 || web.members[0].operations.puts > 0);
+    assert_eq!((bean.kind, &*bean.name, bean.view.len()), (DeploymentKind::Bean, "Cart", 1));
+    assert_eq!((bean.members[0].lives.created, bean.members[0].lives.copies), (1, 1));
+
+    let address = members[0].management().unwrap();
+    let one = "GET /v1/cluster/deployments/web/shop";
+    let said = send(address, one, "Host: localhost\r\n", "").await;
+    assert!(ids.iter().all(|id| !said.body.contains(id)) && !said.body.contains("of a user"));
+    let one: DeploymentReport = serde_json::from_str(&said.body).unwrap();
+    assert_eq!((one.active, &one.view), (5, &web.view));
+    let none = "GET /v1/cluster/deployments/bean/shop";
+    assert_eq!(send(address, none, "Host: localhost\r\n", "").await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use muster_protocol::cluster::report::{
-    CacheReport, CachesReport, ClusterReport, Done, MemberReport, NodeWish, QuorumWish,
-    SegmentsReport,
+    CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done,
+    MemberReport, NodeWish, QuorumWish, SegmentsReport,
 };
 use muster_protocol::signature::Secrets;
 use serde::Serialize;
@@ -66,6 +66,13 @@ enum Verb {
         /// The cache
         cache: Option<String>,
     },
+    /// Show applications' sessions and stateful components, or one of them with each member's
+    /// numbers
+    Sessions {
+        /// Which: web/APPLICATION or bean/NAME
+        #[arg(value_parser = deployment)]
+        deployment: Option<Deployment>,
+    },
     /// Show who keeps which segments
     Segments,
     /// Change how many members must be there
@@ -92,6 +99,19 @@ enum Verb {
         /// The cache
         cache: String,
     },
+}
+
+/// A deployment of the command line: its kind and name.
+#[derive(Debug, Clone)]
+struct Deployment(String, String);
+
+fn deployment(text: &str) -> Result<Deployment, String> {
+    match text.split_once('/') {
+        Some((kind @ ("web" | "bean"), name)) if !name.is_empty() => {
+            Ok(Deployment(kind.to_owned(), name.to_owned()))
+        }
+        _ => Err("it is web/APPLICATION or bean/NAME".to_owned()),
+    }
 }
 
 /// A quorum of the command line.
@@ -134,6 +154,15 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
             let path = format!("/v1/cluster/caches/{}", encoded(&name));
             let report: CacheReport = member.get(&path).await?;
             show(&report, json, out, cache)
+        }
+        Verb::Sessions { deployment: None } => {
+            let report: DeploymentsReport = member.get("/v1/cluster/deployments").await?;
+            show(&report, json, out, deployments)
+        }
+        Verb::Sessions { deployment: Some(Deployment(kind, name)) } => {
+            let path = format!("/v1/cluster/deployments/{kind}/{}", encoded(&name));
+            let report: DeploymentReport = member.get(&path).await?;
+            show(&report, json, out, one_deployment)
         }
         Verb::Segments => {
             let report: SegmentsReport = member.get("/v1/cluster/segments").await?;
@@ -261,6 +290,23 @@ fn cache(report: &CacheReport) -> String {
     head + &show::table(&CACHE_MEMBERS, &rows)
 }
 
+fn deployments(report: &DeploymentsReport) -> String {
+    let rows: Vec<Value> = report.deployments.iter().map(|one| json!(one)).collect();
+    let mut words = show::table(&DEPLOYMENTS, &rows);
+    if !report.silent.is_empty() {
+        words.push_str(&format!("! no answer from {}\n", plain(&report.silent.join(", "))));
+    }
+    words
+}
+
+fn one_deployment(report: &DeploymentReport) -> String {
+    let rows: Vec<Value> = report.members.iter().map(|member| json!(member)).collect();
+    let (kind, name, mode) = (report.kind.word(), plain(&report.name), plain(&report.mode));
+    let (active, bytes) = (report.active, report.bytes);
+    let head = format!("{kind}/{name}: {mode}, {active} active, {bytes} bytes in all copies\n\n");
+    head + &show::table(&DEPLOYMENT_MEMBERS, &rows) + "\n" + &show::table(&CACHE_MEMBERS, &rows)
+}
+
 fn segments(report: &SegmentsReport) -> String {
     let mut words = format!("view {}\n", plain(&report.view));
     for table in &report.tables {
@@ -322,6 +368,33 @@ const CACHE_MEMBERS: [Column; 13] = [
     ("COMMITS", |row| text(&row["batches"]["commits"])),
     ("ROLLBACKS", |row| text(&row["batches"]["rollbacks"])),
 ];
+
+const DEPLOYMENTS: [Column; 7] = [
+    ("DEPLOYMENT", |row| format!("{}/{}", text(&row["kind"]), text(&row["name"]))),
+    ("MODE", |row| text(&row["mode"])),
+    ("ACTIVE", |row| text(&row["active"])),
+    ("CREATED", |row| of_members(row, "created")),
+    ("ENDED", |row| of_members(row, "invalidated")),
+    ("EXPIRED", |row| of_members(row, "expired")),
+    ("MEMBERS", |row| text(&row["view"])),
+];
+
+const DEPLOYMENT_MEMBERS: [Column; 7] = [
+    ("MEMBER", |row| text(&row["member"])),
+    ("ACTIVE", |row| text(&row["lives"]["active"])),
+    ("COPIES", |row| text(&row["lives"]["copies"])),
+    ("CREATED", |row| text(&row["lives"]["created"])),
+    ("ENDED", |row| text(&row["lives"]["invalidated"])),
+    ("EXPIRED", |row| text(&row["lives"]["expired"])),
+    ("PASSIVATED", |row| text(&row["lives"]["passivated"])),
+];
+
+/// A number of all members together.
+fn of_members(row: &Value, number: &str) -> String {
+    let members = row["members"].as_array().into_iter().flatten();
+    let numbers = members.filter_map(|member| member["lives"][number].as_u64());
+    numbers.fold(0, u64::saturating_add).to_string()
+}
 
 const SEGMENTS: [Column; 4] = [
     ("SEGMENT", |row| text(&row["segment"])),

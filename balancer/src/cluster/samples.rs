@@ -25,6 +25,14 @@ fn cache_member(name: &str) -> Value {
     })
 }
 
+fn deployment_member(name: &str) -> Value {
+    let mut member = cache_member(name);
+    member["lives"] = json!({
+        "active": 8, "copies": 16, "created": 13, "invalidated": 3, "expired": 2, "passivated": 1
+    });
+    member
+}
+
 /// A cluster of two, one of which does not answer.
 pub(crate) fn cluster() -> Cluster {
     let report = json!({
@@ -45,6 +53,13 @@ pub(crate) fn cluster() -> Cluster {
         }],
         "silent": []
     });
+    let deployments = json!({
+        "deployments": [{
+            "kind": "web", "name": "shop", "mode": "distributed", "active": 8, "bytes": 2000,
+            "view": ["one"], "members": [deployment_member("one")]
+        }],
+        "silent": ["two"]
+    });
     Cluster {
         name: "shop".to_owned(),
         asked: "http://127.0.0.1:7790".to_owned(),
@@ -52,6 +67,7 @@ pub(crate) fn cluster() -> Cluster {
         error: None,
         report: Some(Arc::new(serde_json::from_value(report).unwrap())),
         caches: Some(Arc::new(serde_json::from_value(caches).unwrap())),
+        deployments: Some(Arc::new(serde_json::from_value(deployments).unwrap())),
         nodes: vec!["n1".to_owned()],
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_protocol::cluster::report::{CachesReport, ClusterReport};
+use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
 use muster_protocol::mcmp::Scheme;
 use muster_protocol::signature::Secrets;
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +34,9 @@ struct Wanted {
     /// Our nodes of it.
     nodes: Vec<String>,
 }
+
+/// What a member answers.
+type Answered = (ClusterReport, CachesReport, Option<DeploymentsReport>);
 
 // === impl Watch ===
 
@@ -116,7 +119,7 @@ impl Watch {
         for url in urls.iter().take(MOST_TRIES) {
             asked.clone_from(url);
             match self.ask_one(url).await {
-                Ok((report, caches)) => {
+                Ok((report, caches, deployments)) => {
                     return Cluster {
                         name: report.name.clone(),
                         asked,
@@ -124,6 +127,7 @@ impl Watch {
                         error: None,
                         report: Some(Arc::new(report)),
                         caches: Some(Arc::new(caches)),
+                        deployments: deployments.map(Arc::new),
                         nodes,
                     };
                 }
@@ -135,7 +139,17 @@ impl Watch {
             // What it said last is shown on, with its age.
             Some(before) => Cluster { error, nodes, ..before },
             None => {
-                Cluster { name, asked, answered_ms: None, error, report: None, caches: None, nodes }
+                let (report, caches, deployments) = (None, None, None);
+                Cluster {
+                    name,
+                    asked,
+                    answered_ms: None,
+                    error,
+                    report,
+                    caches,
+                    deployments,
+                    nodes,
+                }
             }
         }
     }
@@ -146,13 +160,16 @@ impl Watch {
         clusters.get(name).or_else(asked).cloned()
     }
 
-    async fn ask_one(&self, url: &str) -> Result<(ClusterReport, CachesReport), AskError> {
+    async fn ask_one(&self, url: &str) -> Result<Answered, AskError> {
         let (ca, timeout) = (self.settings.ca.as_deref(), self.settings.timeout);
         let member =
             Member::new(url, ca, timeout.max(Duration::from_millis(1)), self.secrets.clone())?;
         let report = member.get("/v1/cluster").await?;
         let caches = member.get("/v1/cluster/caches").await?;
-        Ok((report, caches))
+        // A member of an earlier release has no such answer, and all else is shown all the same.
+        let deployments = member.get("/v1/cluster/deployments").await;
+        let no_answer = |error: &AskError| tracing::debug!(%error, url, "no deployments are told");
+        Ok((report, caches, deployments.inspect_err(no_answer).ok()))
     }
 
     /// Logs what is new, once.

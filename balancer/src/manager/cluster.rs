@@ -1,7 +1,8 @@
 //! Clusters of back ends as the page's model.
 
 use muster_protocol::cluster::report::{
-    CacheMember, CacheReport, MemberReport, MemberState, ViewChange, Warning, WarningKind,
+    CacheMember, CacheReport, DeploymentMember, DeploymentReport, MemberReport, MemberState,
+    ViewChange, Warning, WarningKind,
 };
 use muster_web_ui::page::{self, Level};
 
@@ -11,6 +12,7 @@ use crate::cluster::Cluster;
 pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
     let report = cluster.report.as_deref();
     let caches = cluster.caches.iter().flat_map(|caches| &caches.caches);
+    let deployments = cluster.deployments.iter().flat_map(|told| &told.deployments);
     page::Cluster {
         name: cluster.name.clone(),
         error: cluster.error.clone(),
@@ -31,6 +33,7 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
         warnings: report
             .map_or_else(Vec::new, |report| report.warnings.iter().map(warning).collect()),
         caches: caches.map(cache).collect(),
+        deployments: deployments.map(deployment).collect(),
     }
 }
 
@@ -85,6 +88,30 @@ fn cache(cache: &CacheReport) -> page::Cache {
         entries: cache.entries,
         bytes: cache.bytes,
         members: cache.members.iter().map(of_member).collect(),
+    }
+}
+
+fn deployment(told: &DeploymentReport) -> page::Deployment {
+    page::Deployment {
+        kind: told.kind.word().to_owned(),
+        name: told.name.clone(),
+        mode: told.mode.clone(),
+        active: told.active,
+        bytes: told.bytes,
+        members: told.members.iter().map(deployed).collect(),
+    }
+}
+
+fn deployed(told: &DeploymentMember) -> page::DeploymentMember {
+    let DeploymentMember { member, lives, distribution, operations, rpc, batches } = told.clone();
+    page::DeploymentMember {
+        active: lives.active,
+        copies: lives.copies,
+        created: lives.created,
+        invalidated: lives.invalidated,
+        expired: lives.expired,
+        passivated: lives.passivated,
+        cache: of_member(&CacheMember { member, distribution, operations, rpc, batches }),
     }
 }
 

@@ -23,6 +23,7 @@ impl Management {
             match path {
                 "/v1/cluster" => report.to_string(),
                 "/v1/cluster/caches" => caches.to_string(),
+                "/v1/cluster/deployments" => deployments().to_string(),
                 other => panic!("nobody should ask for {other}"),
             }
         });
@@ -115,6 +116,49 @@ fn a_cluster_and_its_caches_are_shown_and_change_by_themselves() {
         url => Err(url),
     });
     shows(&["Distribution and operations", "7\u{202f}777", "Rollbacks"]);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+fn deployments() -> Value {
+    let member = |name: &str, created: u64| {
+        json!({
+            "member": name,
+            "lives": {"active": 5, "copies": 10, "created": created, "invalidated": 2,
+                "expired": 1, "passivated": 4},
+            "distribution": {"entries": 20, "primary_entries": 10, "bytes": 1000},
+            "operations": {"hits": 7, "misses": 3, "puts": 11, "removes": 1, "expired": 2},
+            "rpc": {"count": 21, "failures": 1},
+            "batches": {"prepares": 4, "commits": 3, "rollbacks": 1}
+        })
+    };
+    let of = |kind: &str, name: &str, created: u64| {
+        json!({
+            "kind": kind, "name": name, "mode": "distributed", "active": 10, "bytes": 2000,
+            "view": ["one", "two"], "members": [member("one", created), member("two", 1)]
+        })
+    };
+    json!({"deployments": [of("web", "shop", 8_888), of("bean", "Cart", 3)], "silent": []})
+}
+
+#[test]
+fn sessions_and_components_are_shown_in_counts() {
+    let muster = Muster::with(&section(&Management::start()));
+    let browser = Browser::start(Scripts::Run);
+    let shows = |parts: &[&str]| {
+        eventually(&parts.join(", "), || {
+            let text = browser.text("//main")?;
+            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+        });
+    };
+    browser.open(&muster.page());
+    browser.click("//header//nav//a[.='Sessions']");
+    shows(&["web/shop", "bean/Cart", "8\u{202f}889", "2.00 kB"]);
+    browser.click("//main//a[.='web/shop']");
+    eventually("its address", || match browser.url() {
+        url if url == muster.at("/sessions/shop/web%2Fshop") => Ok(()),
+        url => Err(url),
+    });
+    shows(&["10 sessions", "8\u{202f}888", "Passivated", "Rollbacks"]);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -38,7 +38,7 @@ fn busy() -> Muster {
     muster
 }
 
-const VIEWS: [&str; 10] = [
+const VIEWS: [&str; 12] = [
     "/",
     "/nodes/node1",
     "/nodes/node2?window=1h",
@@ -46,6 +46,8 @@ const VIEWS: [&str; 10] = [
     "/topology",
     "/caches",
     "/caches/shop/counters",
+    "/sessions",
+    "/sessions/shop/web%2Fshop",
     "/events",
     "/config",
     "/confirm?route=node2&stop=*",

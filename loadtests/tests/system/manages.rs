@@ -4,10 +4,10 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_agent::Cluster;
 use muster_agent::engine::local::Local;
 use muster_agent::engine::{Engine, Mode};
 use muster_agent::manage::{self, Management, Settings};
+use muster_agent::{Cluster, Sessions};
 use muster_loadtests::testkit::binaries;
 use muster_protocol::signature::Secrets;
 use serde_json::Value;
@@ -24,6 +24,7 @@ async fn world(secret: Option<&str>) -> World {
     let cluster = Cluster::over(engine.clone());
     let cache = cluster.cache::<String, u64>("counters").mode(Mode::Distributed).create().unwrap();
     cache.put(&"visits".to_owned(), &1).await.unwrap();
+    Sessions::builder("shop").cluster(&cluster).distributable(true).start().unwrap();
     let secrets = secret.map(|secret| Secrets::new([secret.parse().unwrap()]));
     let bind = ([127, 0, 0, 1], 0).into();
     let settings = Settings { bind, secrets, ..Settings::new("shop") };
@@ -58,6 +59,10 @@ async fn a_member_is_asked_on_the_command_line() {
     assert_eq!((&members[0]["name"], &members[0]["state"]), (&"one".into(), &"up".into()));
     let caches = world.said(&["caches"]).await;
     assert!(caches.contains("counters") && caches.contains("distributed"), "{caches}");
+    let sessions = world.said(&["sessions"]).await;
+    assert!(sessions.contains("web/shop") && sessions.contains("distributed"), "{sessions}");
+    let sessions = world.said(&["sessions", "web/shop"]).await;
+    assert!(sessions.starts_with("web/shop: distributed, 0 active"), "{sessions}");
     let cache = world.said(&["caches", "counters"]).await;
     assert!(cache.starts_with("counters: distributed, 1 entries"), "{cache}");
     assert_eq!(world.said(&["clear", "counters"]).await, "the cache counters is empty\n");
@@ -74,6 +79,8 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() {
         (vec!["quorum", "2"], 1, "has neither voters nor segments"),
         (vec!["forget", "two"], 1, "has neither voters nor segments"),
         (vec!["clear", "none"], 1, "no cache \"none\""),
+        (vec!["sessions", "web/none"], 1, "there is no deployment web \"none\""),
+        (vec!["sessions", "none"], 2, "it is web/APPLICATION or bean/NAME"),
         (vec!["caches", "none"], 1, "there is no cache \"none\""),
         (vec!["quorum", "0"], 2, "a number of 1 or more"),
         (vec!["quorum", "none", "--at", "x"], 2, "--at"),

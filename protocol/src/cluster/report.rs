@@ -7,6 +7,8 @@
 //! | `GET /v1/cluster/segments` | [`SegmentsReport`] |
 //! | `GET /v1/cluster/caches` | [`CachesReport`] |
 //! | `GET /v1/cluster/caches/{name}` | [`CacheReport`] |
+//! | `GET /v1/cluster/deployments` | [`DeploymentsReport`] |
+//! | `GET /v1/cluster/deployments/{kind}/{name}` | [`DeploymentReport`] |
 //! | `POST /v1/cluster/quorum` with [`QuorumWish`] | [`Done`] |
 //! | `POST /v1/cluster/forget` with [`NodeWish`] | [`Done`] |
 //! | `POST /v1/cluster/leave` with [`NodeWish`] | [`Done`] |
@@ -243,6 +245,85 @@ pub struct CacheMember {
     pub batches: Batches,
 }
 
+/// The deployments of a cluster: applications with sessions, kinds of stateful components.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DeploymentsReport {
+    /// Applications first, each by name.
+    pub deployments: Vec<DeploymentReport>,
+    /// Members that did not answer.
+    pub silent: Vec<String>,
+}
+
+/// A deployment, in counts only: nothing here tells of a single session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DeploymentReport {
+    /// What is deployed.
+    pub kind: DeploymentKind,
+    /// The application's name, or that of the components.
+    pub name: String,
+    /// Where its entries are kept: `distributed`, `replicated`, `local`.
+    pub mode: String,
+    /// Sessions or components in the cluster; where nothing is shared, of all members together.
+    pub active: u64,
+    /// Bytes of the keys and values of all copies.
+    pub bytes: u64,
+    /// The members that have it, oldest first.
+    pub view: Vec<String>,
+    /// What each of them says.
+    pub members: Vec<DeploymentMember>,
+}
+
+/// What is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum DeploymentKind {
+    /// An application's sessions.
+    Web,
+    /// Stateful components of one kind.
+    Bean,
+}
+
+/// A deployment on one member. All but `distribution`, `active` and `copies` are numbers that only
+/// rise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DeploymentMember {
+    /// The member.
+    pub member: String,
+    /// Sessions or components that came and went.
+    pub lives: Lives,
+    /// What it keeps.
+    pub distribution: Distribution,
+    /// What was asked of it.
+    pub operations: Operations,
+    /// What it asked of others.
+    pub rpc: Rpc,
+    /// Checkouts, and what became of them.
+    pub batches: Batches,
+}
+
+/// Sessions or components that came and went on a member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Lives {
+    /// Those whose primary it is: summed over all members, all there are.
+    pub active: u64,
+    /// Those of which it keeps a copy.
+    pub copies: u64,
+    /// Created there.
+    pub created: u64,
+    /// Ended there.
+    pub invalidated: u64,
+    /// Those whose time was over while it was their primary.
+    pub expired: u64,
+    /// Sent to its store, its own and copies.
+    pub passivated: u64,
+}
+
 /// What a member keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -328,6 +409,19 @@ pub struct Done {
 pub struct NotDone {
     /// Why.
     pub error: String,
+}
+
+// === impl DeploymentKind ===
+
+impl DeploymentKind {
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            DeploymentKind::Web => "web",
+            DeploymentKind::Bean => "bean",
+        }
+    }
 }
 
 // === impl MemberState ===

@@ -33,6 +33,8 @@ pub struct Cluster {
     pub warnings: Vec<ClusterWarning>,
     /// Its caches, by name.
     pub caches: Vec<Cache>,
+    /// Applications with sessions, then stateful components, each by name.
+    pub deployments: Vec<Deployment>,
 }
 
 /// A member of a cluster.
@@ -115,6 +117,42 @@ pub struct Cache {
     pub members: Vec<CacheMember>,
 }
 
+/// An application's sessions, or stateful components of one kind. Counts only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deployment {
+    /// `web` or `bean`.
+    pub kind: String,
+    /// The application's name, or that of the components.
+    pub name: String,
+    /// Where its entries are kept.
+    pub mode: String,
+    /// Sessions or components in the cluster.
+    pub active: u64,
+    /// Bytes of all copies.
+    pub bytes: u64,
+    /// What each member that has it says, oldest first.
+    pub members: Vec<DeploymentMember>,
+}
+
+/// A deployment on one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DeploymentMember {
+    /// Sessions or components whose primary it is.
+    pub active: u64,
+    /// Those of which it keeps a copy.
+    pub copies: u64,
+    /// Created there.
+    pub created: u64,
+    /// Ended there.
+    pub invalidated: u64,
+    /// Those whose time was over.
+    pub expired: u64,
+    /// Sent to its store.
+    pub passivated: u64,
+    /// The member, and how it keeps them.
+    pub cache: CacheMember,
+}
+
 /// A cache on one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CacheMember {
@@ -178,6 +216,52 @@ impl Change {
     /// Seconds until every row had its owners.
     pub(crate) fn settled_seconds(&self) -> Option<f64> {
         self.settled_ms.map(|ms| ms as f64 / 1000.0)
+    }
+}
+
+// === impl Deployment ===
+
+impl Deployment {
+    /// By what it is found: `web/shop`.
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// In words.
+    pub(crate) fn what(&self) -> &'static str {
+        match self.kind.as_str() {
+            "bean" => "components",
+            _ => "sessions",
+        }
+    }
+
+    /// Created by all members.
+    pub(crate) fn created(&self) -> u64 {
+        self.sum(|member| member.created)
+    }
+
+    /// Ended by all members.
+    pub(crate) fn invalidated(&self) -> u64 {
+        self.sum(|member| member.invalidated)
+    }
+
+    /// Those whose time was over.
+    pub(crate) fn expired(&self) -> u64 {
+        self.sum(|member| member.expired)
+    }
+
+    /// Sent to stores.
+    pub(crate) fn passivated(&self) -> u64 {
+        self.sum(|member| member.passivated)
+    }
+
+    /// Calls between members that failed.
+    pub(crate) fn rpc_failures(&self) -> u64 {
+        self.sum(|member| member.cache.rpc_failures)
+    }
+
+    fn sum(&self, of: fn(&DeploymentMember) -> u64) -> u64 {
+        self.members.iter().map(of).fold(0, u64::saturating_add)
     }
 }
 

@@ -82,6 +82,19 @@ pub(crate) fn cluster(name: &str) -> Cluster {
                 ..CacheMember::default()
             }],
         }],
+        deployments: vec![Deployment {
+            kind: "web".to_owned(),
+            name: name(),
+            mode: name(),
+            active: 1_234,
+            bytes: 2000,
+            members: vec![DeploymentMember {
+                active: 1_234,
+                created: 2_345,
+                cache: CacheMember { member: name(), ..CacheMember::default() },
+                ..DeploymentMember::default()
+            }],
+        }],
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which rows of the model a view shows: filtered, in pages, put together.
 
-use crate::page::{Balancer, Cache, Cluster, Coverage, Node, Page};
-use crate::view::{CACHES_PER_PAGE, CONTEXTS_PER_PAGE, Look, NODES_PER_PAGE, Only};
+use crate::page::{Balancer, Cache, Cluster, Coverage, Deployment, Node, Page};
+use crate::view::{
+    CACHES_PER_PAGE, CONTEXTS_PER_PAGE, DEPLOYMENTS_PER_PAGE, Look, NODES_PER_PAGE, Only,
+};
 
 /// Rows by the name of their group; `None` for the nodes without one.
 pub(super) type Groups<'p, R> = Vec<(Option<&'p str>, Vec<R>)>;
@@ -66,6 +68,20 @@ pub(super) fn caches_of<'p>(page: &'p Page, look: &Look) -> (Vec<(&'p Cluster, &
     };
     let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
     let (cut, skip, left) = Cut::of(all.len(), look.page, CACHES_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// The deployments of a page, with their clusters.
+pub(super) fn deployments_of<'p>(
+    page: &'p Page,
+    look: &Look,
+) -> (Vec<(&'p Cluster, &'p Deployment)>, Cut) {
+    let of = |cluster: &'p Cluster| cluster.deployments.iter().map(move |one| (cluster, one));
+    let shows = |(cluster, one): &(&Cluster, &Deployment)| {
+        [&one.key(), &one.mode, &cluster.name].into_iter().any(|text| look.is_in(text))
+    };
+    let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
+    let (cut, skip, left) = Cut::of(all.len(), look.page, DEPLOYMENTS_PER_PAGE);
     (all.into_iter().skip(skip).take(left).collect(), cut)
 }
 

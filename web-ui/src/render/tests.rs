@@ -8,8 +8,8 @@ use crate::csrf::{Csrf, KEY_BYTES};
 use crate::curl::Login;
 use crate::page::samples::{cluster, node, page};
 use crate::page::{
-    Cache, Context, Drain, Load, Member, MemberState, Pace, PastDrain, Property, Series,
-    VirtualHost,
+    Cache, Context, Deployment, Drain, Load, Member, MemberState, Pace, PastDrain, Property,
+    Series, VirtualHost,
 };
 
 fn csrf() -> Csrf {
@@ -137,7 +137,12 @@ fn every_view(page: &Page) -> Vec<String> {
     let reach =
         Reach { origin: "http://localhost".to_owned(), login: Login::None, certificate: false };
     let mut views = vec![View::Nodes, View::Node(first), View::Contexts, View::Topology];
-    views.push(View::Caches);
+    views.extend([View::Caches, View::Sessions]);
+    views.extend(page.clusters.iter().flat_map(|cluster| {
+        let of = |one: &Deployment| (cluster.name.clone(), one.key());
+        let of = cluster.deployments.iter().map(of);
+        of.map(|(cluster, deployment)| View::Deployment { cluster, deployment })
+    }));
     views.extend(page.clusters.iter().flat_map(|cluster| {
         let of = |cache: &Cache| (cluster.name.clone(), cache.name.clone());
         let of = cluster.caches.iter().map(of);
@@ -256,6 +261,29 @@ fn caches_are_found_and_shown_one_by_one() {
     let gone = View::Cache { cluster: "shop".to_owned(), cache: "none".to_owned() };
     let csrf = csrf();
     assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
+}
+
+#[test]
+fn sessions_are_found_and_shown_in_counts_one_deployment_by_one() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop"), cluster("a/b c")];
+    let all = seen(&page, View::Sessions, "");
+    assert!(all.contains("href=\"/sessions/a%2Fb%20c/web%2Fa%2Fb%20c\""), "{all}");
+    assert!(all.contains("1\u{202f}234") && all.contains("2\u{202f}345"), "{all}");
+    assert!(!seen(&page, View::Sessions, "q=web/shop").contains("a/b c"), "it is not looked for");
+    let of = |cluster: &str, deployment: &str| View::Deployment {
+        cluster: cluster.to_owned(),
+        deployment: deployment.to_owned(),
+    };
+    let html = seen(&page, of("a/b c", "web/a/b c"), "");
+    for part in ["1\u{202f}234 sessions", "Passivated", "Rollbacks"] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    let csrf = csrf();
+    let gone = of("shop", "bean/shop");
+    assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
+    page.clusters.clear();
+    assert!(seen(&page, View::Sessions, "").contains("No cluster is known"));
 }
 
 #[test]
