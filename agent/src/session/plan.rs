@@ -2,6 +2,7 @@
 
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Expect, Op, Put, Rev};
+use serde::{Serialize, Serializer};
 
 use super::attributes::Attributes;
 use super::error::SessionError;
@@ -166,9 +167,18 @@ pub(super) fn commit_of(entries: &Entries) -> Option<u64> {
     Metadata::decode(metadata).ok().map(|metadata| metadata.commit)
 }
 
+/// Bytes that are written as such: as a list of numbers they would be written one by one.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
 fn unit(attributes: &Attributes) -> Vec<u8> {
-    let all: Vec<(&str, &[u8])> =
-        attributes.present().map(|(name, value)| (name, &**value)).collect();
+    let all: Vec<(&str, Raw<'_>)> =
+        attributes.present().map(|(name, value)| (name, Raw(value))).collect();
     // Two lengths of at most 3 bytes for each, and the format and the number of them.
     let mut bytes = Vec::with_capacity(attributes.bytes() + 6 * all.len() + 4);
     bytes.push(FORMAT);
