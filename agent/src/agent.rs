@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::builder::Builder;
+use crate::deployed::Deployed;
 use crate::deployment::Deployment;
 use crate::discovery::Multicast;
 use crate::discovery::multicast::Listener;
@@ -27,6 +28,8 @@ use crate::wanted::{Want, Wanted};
 
 /// After the stop-context timeout, for the messages that say good-bye.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+/// Between two looks whether a context has sessions left.
+const SESSION_POLL: Duration = Duration::from_millis(100);
 
 /// Registers this process as a node with its balancers and keeps it registered.
 ///
@@ -50,6 +53,7 @@ pub(crate) struct Core {
     excluded: BTreeSet<ContextPath>,
     auto_enable: bool,
     traffic: Arc<Traffic>,
+    pub(crate) deployed: Deployed,
     pub(crate) place: Place,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) stop_context_timeout: Duration,
     pub(crate) load: LoadSource,
     pub(crate) averaging: Averaging,
+    /// The contexts' sessions.
+    pub(crate) deployed: Deployed,
     /// Where sessions are deployed, but for the context.
     pub(crate) place: Place,
 }
@@ -112,6 +118,7 @@ impl Agent {
             excluded: setup.excluded.into_iter().collect(),
             auto_enable: setup.auto_enable,
             traffic,
+            deployed: setup.deployed,
             place: setup.place,
         });
         setup.contexts.into_iter().for_each(|context| {
@@ -185,20 +192,38 @@ impl Agent {
 
     /// Leaves every balancer: no new sessions, then no requests, then, when those in flight have
     /// ended or the stop-context timeout is over, out of the balancer. Serve on until it returns,
-    /// which it does at most 2 s after that timeout.
+    /// which it does at most 2 s after that timeout; where it waits for
+    /// [sessions](Builder::session_draining) too, after twice that timeout.
     pub async fn stop(mut self) -> Drained {
         // Nobody new is followed on the way out.
         self.listener = None;
+        let sessions_left = self.core.drain_sessions(None).await;
         let by = now() + self.core.stop_context_timeout;
         self.core.wanted.send_modify(|wanted| wanted.leaving_by = Some(by));
         self.roster.end(self.core.stop_context_timeout + FAREWELL).await;
-        Drained::sum(&self.core.status.borrow().balancers, |_| true)
+        let drained = Drained::sum(&self.core.status.borrow().balancers, |_| true);
+        Drained { sessions_left, ..drained }
     }
 }
 
 // === impl Core ===
 
 impl Core {
+    /// No new sessions in this context, or in all of them, until those for which its end waits are
+    /// over, or the stop-context timeout is. How many are left.
+    pub(crate) async fn drain_sessions(&self, context: Option<&ContextPath>) -> u64 {
+        let by = tokio::time::Instant::now() + self.stop_context_timeout;
+        let mut left = self.deployed.bound(context);
+        if left > 0 {
+            self.wanted.send_modify(|wanted| wanted.take_no_new_sessions(context));
+        }
+        while left > 0 && tokio::time::Instant::now() < by {
+            tokio::time::sleep_until(by.min(tokio::time::Instant::now() + SESSION_POLL)).await;
+            left = self.deployed.bound(context);
+        }
+        left
+    }
+
     fn deploy(&self, context: ContextPath) -> Result<(), DeployError> {
         if self.excluded.contains(&context) {
             return Ok(());

@@ -10,6 +10,7 @@ use muster_protocol::mcmp::{BalancerSettings, Load, Scheme};
 use muster_protocol::signature::{BadSecret, Secret};
 
 use crate::agent::Agent;
+use crate::deployed::SessionDraining;
 use crate::discovery::Discovery;
 use crate::finding::Rendezvous;
 use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
@@ -29,6 +30,7 @@ pub struct Builder {
     aliases: Vec<String>,
     contexts: Vec<String>,
     deployed: Vec<(String, Sessions)>,
+    session_draining: SessionDraining,
     excluded: Vec<String>,
     balancer_name: Option<String>,
     domain: Option<String>,
@@ -67,6 +69,7 @@ impl Builder {
             aliases: Vec::new(),
             contexts: Vec::new(),
             deployed: Vec::new(),
+            session_draining: SessionDraining::default(),
             excluded: Vec::new(),
             balancer_name: None,
             domain: None,
@@ -292,9 +295,18 @@ impl Builder {
         self
     }
 
-    /// How long a drain waits for requests in flight; 10 s by default.
+    /// How long a drain waits for requests in flight; 10 s by default. Before that it waits as long
+    /// at most for sessions, where [`session_draining`](Builder::session_draining) says so.
     pub fn stop_context_timeout(mut self, timeout: Duration) -> Self {
         self.stop_context_timeout = timeout;
+        self
+    }
+
+    /// Whether the end of a context waits for its sessions: where they end with this node, by
+    /// default. Those of [`context_with`](Builder::context_with) and
+    /// [`Deployment::serves`](crate::Deployment::serves) are known; of others nobody knows.
+    pub fn session_draining(mut self, draining: SessionDraining) -> Self {
+        self.session_draining = draining;
         self
     }
 

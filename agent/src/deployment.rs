@@ -32,9 +32,10 @@ impl Deployment {
     }
 
     /// The application's sessions are these: their cookie gets the context's path, this node's route
-    /// and the names that balancers are told.
+    /// and the names that balancers are told, and balancers are told how many there are.
     pub fn serves(&self, sessions: &Sessions) {
         sessions.placed(self.core.place.at(Some(self.context.clone())));
+        self.core.deployed.put(self.context.clone(), sessions.clone());
     }
 
     /// All requests come.
@@ -48,9 +49,11 @@ impl Deployment {
     }
 
     /// Drains the context and removes it from every balancer: no new sessions, then no requests,
-    /// then, when those in flight have ended or the stop-context timeout is over, nothing. A
+    /// then, when those in flight have ended or the stop-context timeout is over, nothing. Where it
+    /// waits for [sessions](crate::Builder::session_draining) too, it does so first. A
     /// balancer that cannot be reached is not waited for; it is told when it is back.
     pub async fn undeploy(self) -> Drained {
+        let sessions_left = self.core.drain_sessions(Some(&self.context)).await;
         let by = now() + self.core.stop_context_timeout;
         self.want(Want::Gone { by });
         let mut status = self.core.status.subscribe();
@@ -65,7 +68,8 @@ impl Deployment {
         self.core.wanted.send_modify(|wanted| {
             wanted.contexts.remove(&self.context);
         });
-        drained
+        self.core.deployed.remove(&self.context);
+        Drained { sessions_left, ..drained }
     }
 
     fn want(&self, want: Want) {

@@ -110,6 +110,8 @@ pub struct Drained {
     pub requests_left: u64,
     /// Balancers that could not be told in time.
     pub unreached: usize,
+    /// Sessions that were waited for, and were still there when the stop-context timeout was over.
+    pub sessions_left: u64,
 }
 
 // === impl Status ===
@@ -159,7 +161,7 @@ impl ContextState {
 // === impl Drained ===
 
 impl Drained {
-    /// Whether every balancer was told and no request was cut off.
+    /// Whether every balancer was told, and neither a request nor a session was cut off.
     pub fn is_complete(self) -> bool {
         self == Drained::default()
     }

@@ -18,6 +18,19 @@ pub(crate) struct Wanted {
     pub(crate) refreshes: u64,
 }
 
+// === impl Wanted ===
+
+impl Wanted {
+    /// In this context, or in all of them.
+    pub(crate) fn take_no_new_sessions(&mut self, context: Option<&ContextPath>) {
+        for (path, want) in &mut self.contexts {
+            if *want == Want::Enabled && context.is_none_or(|context| context == path) {
+                *want = Want::Disabled;
+            }
+        }
+    }
+}
+
 /// What a context should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {

@@ -17,7 +17,9 @@ use axum::serve::ListenerExt;
 use clap::{Parser, ValueEnum};
 use muster_agent::names::Route;
 use muster_agent::session::Granularity;
-use muster_agent::{Agent, BalancerTls, Cluster, Discovery, Load, LoadMetric, Mode, Sessions};
+use muster_agent::{
+    Agent, BalancerTls, Cluster, Discovery, Load, LoadMetric, Mode, SessionDraining, Sessions,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -51,6 +53,10 @@ pub struct Options {
     /// With --clustered: who keeps a session
     #[arg(long, value_enum, default_value_t, requires = "clustered")]
     pub kept_by: Kept,
+    /// Whether its end waits for its sessions to end, 10 s at most: where they end with it, always,
+    /// or never
+    #[arg(long, value_enum, default_value_t)]
+    pub session_draining: Draining,
     /// Where balancers take registrations
     /// [default: 127.0.0.1:6666, or none with --discover]
     #[arg(long, value_name = "HOST:PORT", num_args = 1..)]
@@ -118,6 +124,18 @@ pub enum Kept {
     Owners,
     /// Every member
     All,
+}
+
+/// Whether a counter's end waits for its sessions.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Draining {
+    /// Where they end with it
+    Default,
+    /// Always
+    Always,
+    /// Never: a counter is for trying, and shall end quickly
+    #[default]
+    Never,
 }
 
 fn parse_load(text: &str) -> Result<Load, String> {
@@ -231,6 +249,11 @@ impl Options {
 
     fn agent(&self, route: &Route, address: SocketAddr) -> anyhow::Result<muster_agent::Builder> {
         let agent = Agent::builder().node_name(route.as_str()).listen(address);
+        let agent = agent.session_draining(match self.session_draining {
+            Draining::Default => SessionDraining::Default,
+            Draining::Always => SessionDraining::Always,
+            Draining::Never => SessionDraining::Never,
+        });
         let agent = agent.status_interval(self.status_interval);
         let agent = self.balancer.iter().fold(agent, |agent, balancer| agent.balancer(balancer));
         let agent = match self.discovery() {

@@ -9,12 +9,13 @@ use muster_protocol::signature::{BadSecret, Secrets};
 
 use super::Builder;
 use crate::agent::Setup;
+use crate::deployed::Deployed;
 use crate::discovery::Multicast;
-use crate::load::{Averaging, LoadMetric, LoadSource, SessionGauge};
+use crate::load::{Averaging, LoadMetric, LoadSource};
 use crate::registrar::client::{Manner, Target};
 use crate::registrar::life::Plan;
 use crate::registrar::signing::Signing;
-use crate::session::{Place, Sessions};
+use crate::session::Place;
 
 /// Why an agent cannot start: everything that is wrong with its settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -145,10 +146,12 @@ impl Builder {
             retry_most: self.retry_most,
         };
         let sessions = self.sessions.take().or_else(|| self.load.sessions());
-        let sessions = sessions.or_else(|| self.deployed_sessions());
+        let deployed = Deployed::new(self.session_draining, sessions);
         let place = Place::of(&plan.config);
-        for (context, sessions) in &self.deployed {
-            sessions.placed(place.at(context.parse().ok()));
+        for (context, sessions) in self.deployed.drain(..) {
+            let Ok(context) = context.parse::<ContextPath>() else { continue };
+            sessions.placed(place.at(Some(context.clone())));
+            deployed.put(context, sessions);
         }
         let (socket_timeout, answer_limit) = (self.socket_timeout, self.answer_limit);
         let rendezvous = self.rendezvous.take();
@@ -156,27 +159,23 @@ impl Builder {
             plan,
             balancers,
             discovery,
-            manner: Manner { socket_timeout, answer_limit, signing, tls, sessions, rendezvous },
+            manner: Manner {
+                socket_timeout,
+                answer_limit,
+                signing,
+                tls,
+                deployed: deployed.clone(),
+                rendezvous,
+            },
             contexts,
             excluded,
             auto_enable: self.auto_enable,
             stop_context_timeout: self.stop_context_timeout,
             load: self.load,
             averaging: self.averaging,
+            deployed,
             place,
         })
-    }
-
-    /// Those of all contexts that came with their sessions.
-    fn deployed_sessions(&self) -> Option<SessionGauge> {
-        let mut all: Vec<&Sessions> = Vec::new();
-        for (_, sessions) in &self.deployed {
-            if !all.contains(&sessions) {
-                all.push(sessions);
-            }
-        }
-        let gauge = all.iter().fold(SessionGauge::default(), |gauge, sessions| gauge.and(sessions));
-        (!all.is_empty()).then_some(gauge)
     }
 
     /// Who shares a secret for messages needs no other key; whoever speaks TLS follows those who do.

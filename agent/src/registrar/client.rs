@@ -23,12 +23,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::life::Answer;
 use super::signing::{Headers, Signing};
+use crate::deployed::Deployed;
 use crate::finding::Rendezvous;
-use crate::load::SessionGauge;
 use crate::tls::Connector;
-
-/// How many sessions the node holds.
-const SESSIONS: &str = "X-Muster-Sessions";
 
 /// Bytes of an answer's head.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -54,8 +51,8 @@ pub(crate) struct Manner {
     /// Where it is set, messages are signed, and only signed answers are believed.
     pub(crate) signing: Option<Signing>,
     pub(crate) tls: Option<Connector>,
-    /// The number that goes with each STATUS.
-    pub(crate) sessions: Option<SessionGauge>,
+    /// The sessions whose numbers go with each STATUS.
+    pub(crate) deployed: Deployed,
     /// Through which the cluster's member speaks with the balancers.
     pub(crate) rendezvous: Option<Rendezvous>,
 }
@@ -214,10 +211,10 @@ impl Connection {
         message: &Message,
     ) -> Result<(Response<Incoming>, Option<Nonce>), ClientError> {
         self.sender.ready().await?;
-        let mut own = Headers::new();
-        if let (Some(sessions), "STATUS") = (&manner.sessions, message.method) {
-            own.push((SESSIONS, sessions.get().to_string()));
-        }
+        let mut own = match message.method {
+            "STATUS" => manner.deployed.headers(),
+            _ => Headers::new(),
+        };
         if let Some(rendezvous) = &manner.rendezvous {
             own.extend(rendezvous.headers(message.method, self.local));
         }

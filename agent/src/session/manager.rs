@@ -118,6 +118,12 @@ impl Sessions {
         &self.inner.application
     }
 
+    /// Whether other members have them too.
+    #[must_use]
+    pub fn is_distributable(&self) -> bool {
+        matches!(self.inner.map.spec().mode, Mode::Distributed | Mode::Replicated)
+    }
+
     /// A request, and the session id that it shows, without its route. Nothing is asked of anybody
     /// before the session is touched. An id that this manager did not make finds nothing, and no
     /// session is ever created under it.

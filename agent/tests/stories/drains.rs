@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_agent::Drained;
+use muster_agent::{Drained, SessionDraining, Sessions};
 
 use crate::fake::Fake;
 use crate::{agent, eventually, registered, soon};
@@ -43,7 +43,7 @@ async fn requests_that_do_not_end_are_waited_for_only_so_long() {
     let node = node.stop_context_timeout(Duration::from_millis(50)).start().await.unwrap();
     registered(&node).await;
     let drained = soon("given up", node.deployment("/shop").unwrap().undeploy()).await;
-    assert_eq!(drained, Drained { requests_left: 3, unreached: 0 });
+    assert_eq!(drained, Drained { requests_left: 3, ..Drained::default() });
     assert_eq!(fake.count("REMOVE-APP"), 1);
 }
 
@@ -64,6 +64,47 @@ async fn a_node_that_stops_drains_removes_and_leaves() {
             "REMOVE-APP /* JVMRoute=node1".to_owned()
         ]
     );
+}
+
+/// An application with one session, and its id.
+async fn shop() -> (Sessions, String) {
+    let sessions = Sessions::builder("shop").start().expect("sessions");
+    let request = sessions.request(None);
+    let id = request.session().await.expect("nobody has it").create().expect("it is new");
+    request.finish().await.expect("it is written");
+    (sessions, id)
+}
+
+#[tokio::test]
+async fn a_context_waits_for_its_sessions_before_its_requests() {
+    let fake = Fake::start(1).await;
+    let (sessions, id) = shop().await;
+    let node = agent("node1").balancer(fake.address().to_string());
+    let node = node.stop_context_timeout(Duration::from_secs(3600)).start().await.unwrap();
+    let shop = node.deploy("/shop").unwrap();
+    shop.serves(&sessions);
+    registered(&node).await;
+    let undeploying = tokio::spawn(shop.undeploy());
+    eventually("no new sessions", || fake.count("DISABLE-APP") == 1).await;
+    assert!(!undeploying.is_finished());
+    assert_eq!(fake.count("STOP-APP"), 0);
+    sessions.invalidate(&id).await.unwrap();
+    assert!(soon("undeployed", undeploying).await.unwrap().is_complete());
+    assert_eq!(fake.heard_but_status()[3..], ["DISABLE-APP", "STOP-APP", "REMOVE-APP"].map(app));
+}
+
+#[tokio::test]
+async fn sessions_that_do_not_end_are_waited_for_only_so_long_or_not_at_all() {
+    for (draining, sessions_left) in [(SessionDraining::Default, 1), (SessionDraining::Never, 0)] {
+        let fake = Fake::start(1).await;
+        let (sessions, _) = shop().await;
+        let node = agent("node1").balancer(fake.address().to_string());
+        let node = node.context_with("/shop", &sessions).session_draining(draining);
+        let node = node.stop_context_timeout(Duration::from_millis(50)).start().await.unwrap();
+        registered(&node).await;
+        let drained = soon("stopped", node.stop()).await;
+        assert_eq!(drained, Drained { sessions_left, ..Drained::default() });
+    }
 }
 
 #[tokio::test]
@@ -87,7 +128,7 @@ async fn an_undeploy_does_not_wait_for_a_balancer_that_is_gone() {
     registered(&node).await;
     fake.stop().await;
     let drained = soon("undeployed", node.deployment("/shop").unwrap().undeploy()).await;
-    assert_eq!(drained, Drained { requests_left: 0, unreached: 1 });
+    assert_eq!(drained, Drained { unreached: 1, ..Drained::default() });
     let fake = Fake::start_at(address, 2).await;
     registered(&node).await;
     assert_eq!(fake.count("ENABLE-APP"), 0, "it is told of no context that is gone");

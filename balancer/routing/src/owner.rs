@@ -33,6 +33,8 @@ pub struct Sender {
     pub from: IpAddr,
     /// Sessions that the node holds, where it says so with its STATUS.
     pub sessions: Option<u64>,
+    /// Those of them that end with the node, where it says so: others have the rest.
+    pub bound_sessions: Option<u64>,
     /// The node's place in its cluster, where it says so with CONFIG and STATUS.
     pub seated: Option<Arc<Seated>>,
 }
@@ -91,7 +93,13 @@ impl FromStr for Owner {
 impl Sender {
     /// Somebody at an address, of whom nothing else is known.
     pub fn at(from: IpAddr) -> Sender {
-        Sender { owner: Owner::Address(from), from, sessions: None, seated: None }
+        Sender {
+            owner: Owner::Address(from),
+            from,
+            sessions: None,
+            bound_sessions: None,
+            seated: None,
+        }
     }
 }
 
@@ -148,7 +156,7 @@ mod tests {
 
     fn sender(owner: &str, from: &str) -> Sender {
         let Claim { owner, from } = claim(owner, from);
-        Sender { owner, from, sessions: None, seated: None }
+        Sender { owner, from, sessions: None, bound_sessions: None, seated: None }
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub(crate) struct Member {
     pub(crate) load: Option<Load>,
     /// The sessions last reported.
     pub(crate) sessions: Option<u64>,
+    /// Those of them that a drain waits for, where the node says so.
+    pub(crate) bound_sessions: Option<u64>,
     warming: Option<SlowStart>,
     pub(crate) last_status: Option<Moment>,
     next_probe: Moment,

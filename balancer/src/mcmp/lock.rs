@@ -19,6 +19,8 @@ pub(crate) const INSTANCE: &str = "x-muster-instance";
 
 /// How many sessions the node holds.
 const SESSIONS: &str = "x-muster-sessions";
+/// How many of them a drain waits for.
+const BOUND_SESSIONS: &str = "x-muster-bound-sessions";
 
 /// Most characters of an instance's id.
 const MAX_INSTANCE: usize = 64;
@@ -112,9 +114,9 @@ impl Lock {
             None if from.is_loopback() => Owner::Address([127, 0, 0, 1].into()),
             None => Owner::Address(from),
         };
-        let sessions = head.headers.get(SESSIONS).and_then(|value| value.to_str().ok());
-        let sessions = sessions.and_then(|sessions| sessions.parse().ok());
-        Ok(Sender { owner, from, sessions, seated: None })
+        let number = |name| head.headers.get(name)?.to_str().ok()?.parse().ok();
+        let (sessions, bound_sessions) = (number(SESSIONS), number(BOUND_SESSIONS));
+        Ok(Sender { owner, from, sessions, bound_sessions, seated: None })
     }
 
     /// What signs an answer.

@@ -214,6 +214,7 @@ impl Member {
             since: now,
             load: None,
             sessions: None,
+            bound_sessions: None,
             warming: None,
             last_status: None,
             next_probe: now,

@@ -98,6 +98,8 @@ struct NodeShot {
     since: Moment,
     load: Option<i32>,
     sessions: Option<u64>,
+    #[serde(default)]
+    bound_sessions: Option<u64>,
     warming: Option<(Moment, Moment)>,
     last_status: Option<Moment>,
     next_probe: Moment,
@@ -322,6 +324,7 @@ impl Member {
             since,
             load,
             sessions,
+            bound_sessions,
             warming,
             last_status,
             next_probe,
@@ -341,6 +344,7 @@ impl Member {
             since: *since,
             load: load.map(Load::number),
             sessions: *sessions,
+            bound_sessions: *bound_sessions,
             warming: warming.map(SlowStart::parts),
             last_status: *last_status,
             next_probe: *next_probe,
@@ -358,7 +362,7 @@ impl Member {
             Ok::<_, String>(Claim { owner, from: *from })
         };
         self.claim = node.owner.as_ref().map(claim).transpose()?;
-        self.sessions = node.sessions;
+        (self.sessions, self.bound_sessions) = (node.sessions, node.bound_sessions);
         self.hosts = Hosts::restored(node.hosts.iter().map(HostShot::entry).collect());
         let slots = node.slots.iter();
         self.slots =

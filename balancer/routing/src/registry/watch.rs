@@ -39,6 +39,7 @@ impl Registry {
         if !member.is_static {
             member.last_status = Some(now);
             member.sessions = by.and_then(|sender| sender.sessions);
+            member.bound_sessions = by.and_then(|sender| sender.bound_sessions);
             self.clusters.put(id, by.and_then(|sender| sender.seated.clone()));
         }
         let member = self.member_mut(id);

@@ -294,7 +294,7 @@ impl Registry {
         match &subject.context {
             None => Some(Observed {
                 in_flight: live.in_flight().into(),
-                sessions: member.sessions,
+                sessions: member.bound_sessions.or(member.sessions),
                 requests: live.elected(),
                 lost,
             }),

@@ -6,6 +6,7 @@ use muster_protocol::mcmp::Command;
 use muster_protocol::mcmp::parse::parse_within;
 use muster_routing::drain::{End, Phase};
 use muster_routing::overrides::{BalancerOverride, NodeOverride};
+use muster_routing::owner::Sender;
 use muster_routing::registry::Heard;
 use muster_routing::word::{About, Say, Stamp, Subject, Word};
 use muster_routing::{Limits, Moment, Registry, Request, decide};
@@ -45,6 +46,15 @@ impl Desk {
         let asked = self.registry.questions(&command);
         let heard = asked.iter().map(|q| (q.id, muster_routing::health::Probed::Answered));
         self.registry.apply(&command, &Heard(heard.collect()), Moment::from_secs(60)).unwrap();
+    }
+
+    /// a's STATUS, with how many sessions it has and how many of them a drain waits for.
+    fn has_sessions(&mut self, sessions: u64, bound_sessions: Option<u64>) {
+        let status = parse_within("STATUS", "/", b"JVMRoute=a&Load=50", 1024).unwrap();
+        let sessions = Some(sessions);
+        let by = Sender { sessions, bound_sessions, ..Sender::at([127, 0, 0, 1].into()) };
+        let (heard, now) = (Heard::default(), Moment::from_secs(60));
+        self.registry.apply_from(&by, &status, &heard, now).unwrap();
     }
 
     fn say(&mut self, subject: Subject, say: Say) {
@@ -159,6 +169,21 @@ fn a_drain_keeps_old_sessions_until_it_is_quiet_and_then_stops() {
     assert_eq!(desk.drain(), Phase::Ended(End::Empty));
     assert_eq!(desk.states(), "SSEE");
     assert_eq!(desk.registry.drain_history().count(), 1);
+}
+
+#[test]
+fn a_drain_waits_for_the_sessions_that_end_with_the_node_and_for_no_others() {
+    let mut desk = Desk::new();
+    desk.has_sessions(7, None);
+    desk.say(node("a"), drain_until(desk.at_ms + 10 * QUIET));
+    desk.tick(2 * QUIET);
+    assert_eq!(desk.drain(), Phase::Draining, "all of them, where nothing else is said");
+    desk.has_sessions(7, Some(2));
+    desk.tick(1000);
+    assert_eq!(desk.drain(), Phase::Draining);
+    desk.has_sessions(7, Some(0));
+    desk.tick(1000);
+    assert_eq!(desk.drain(), Phase::Ended(End::Empty), "others have the rest");
 }
 
 #[test]

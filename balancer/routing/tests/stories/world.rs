@@ -129,7 +129,13 @@ impl World {
             }
             ["by", owner, from] => {
                 let (owner, from) = (owner.parse().unwrap(), from.parse().unwrap());
-                self.sender = Some(Sender { owner, from, sessions: Some(7), seated: None });
+                self.sender = Some(Sender {
+                    owner,
+                    from,
+                    sessions: Some(7),
+                    bound_sessions: None,
+                    seated: None,
+                });
                 String::new()
             }
             ["refused", name] => {
