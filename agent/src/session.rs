@@ -21,6 +21,7 @@
 //! | `to_the_end` | what goes on when nobody waits for it any more |
 //! | `read` | a session as it stands, without its lock; readers keep it alive |
 //! | `expiry` | sessions whose time is over |
+//! | `passivation` | sessions that go to the store and come back |
 //! | `events` | listeners |
 //! | `stats` | what has happened, in numbers |
 //! | `immutable` | which values a shared reference cannot change |
@@ -38,6 +39,7 @@ mod immutable;
 pub(crate) mod layer;
 mod manager;
 mod metadata;
+mod passivation;
 mod place;
 mod plan;
 mod read;

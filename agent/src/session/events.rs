@@ -38,6 +38,17 @@ pub trait SessionListener: Send + Sync + 'static {
         let _ = (session, end);
     }
 
+    /// A session's values went from the memory of its primary to its store
+    /// ([`max_active_sessions`](super::SessionsBuilder::max_active_sessions)).
+    fn passivated(&self, id: &str) {
+        let _ = id;
+    }
+
+    /// They came back.
+    fn activated(&self, id: &str) {
+        let _ = id;
+    }
+
     /// A session has a new id.
     fn id_changed(&self, session: &ReadSession, old: &str) {
         let _ = (session, old);
@@ -86,6 +97,8 @@ pub(super) enum Written {
 enum Event {
     Written(ReadSession, Written),
     Ended(ReadSession, End),
+    Passivated(String),
+    Activated(String),
 }
 
 /// Those who listen, and the queue before them.
@@ -163,6 +176,14 @@ impl Events {
         self.send(Event::Ended(session, end));
     }
 
+    pub(super) fn passivated(&self, id: String) {
+        self.send(Event::Passivated(id));
+    }
+
+    pub(super) fn activated(&self, id: String) {
+        self.send(Event::Activated(id));
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -205,6 +226,8 @@ fn tell_all(listeners: &[Arc<dyn SessionListener>], events: &Receiver<Box<Event>
 fn tell(listener: &dyn SessionListener, event: &Event) {
     match event {
         Event::Ended(session, end) => listener.destroyed(session, *end),
+        Event::Passivated(id) => listener.passivated(id),
+        Event::Activated(id) => listener.activated(id),
         Event::Written(session, written) => {
             match written {
                 Written::Created => listener.created(session),

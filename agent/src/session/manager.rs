@@ -13,6 +13,7 @@ use super::error::SessionError;
 use super::events::{End, Events};
 use super::expiry;
 use super::metadata::now_ms;
+use super::passivation;
 use super::place::Place;
 use super::plan::{self, Parsed};
 use super::read::{self, MOST_KEEPING, ReadSession};
@@ -108,6 +109,10 @@ impl Sessions {
             tasks: TaskTracker::new(),
             _following: closed.clone().drop_guard(),
         });
+        if inner.events.is_some() {
+            let memory = inner.map.watch_memory();
+            tokio::spawn(passivation::follow(Arc::downgrade(&inner), memory, closed.clone()));
+        }
         tokio::spawn(expiry::follow(Arc::downgrade(&inner), ends, closed));
         Self { inner }
     }

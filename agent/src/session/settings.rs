@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::events::{Events, SessionListener};
 use super::manager::Sessions;
 use crate::Cluster;
+use crate::engine::map::{Memory, Shelf};
 use crate::engine::{Engine, EngineError, Local, MapSpec, Mode};
 
 /// Bytes of a session at most: as one unit it must fit into a value of 8 MiB, with room for the
@@ -56,6 +57,7 @@ pub struct SessionsBuilder {
     pub(super) settings: Settings,
     listeners: Vec<Arc<dyn SessionListener>>,
     listener_queue: usize,
+    memory: Option<Memory>,
 }
 
 /// What holds for every session of an application.
@@ -126,6 +128,7 @@ impl SessionsBuilder {
             },
             listeners: Vec::new(),
             listener_queue: 4096,
+            memory: None,
         }
     }
 
@@ -197,6 +200,18 @@ impl SessionsBuilder {
         self
     }
 
+    /// How many sessions this member keeps in memory, copies of other members' sessions among them,
+    /// and the store to which the least recently used of the others go (mostly a
+    /// [`FileShelf`](crate::FileShelf)). They come back when they are asked for. No session is
+    /// refused for it, none goes before there is one too many, and where the store is full or broken
+    /// they stay in memory, which is logged and counted. It needs distributable sessions. Default:
+    /// all are in memory. Source: cluster.md section 3.
+    pub fn max_active_sessions(mut self, most: usize, store: impl Shelf + 'static) -> Self {
+        let shelf = Arc::new(store);
+        self.memory = Some(Memory { most_groups: most, shelf, write_through: false });
+        self
+    }
+
     /// The sessions. It must be called within a tokio runtime.
     ///
     /// # Errors
@@ -219,9 +234,9 @@ impl SessionsBuilder {
     }
 
     fn over(self, engine: Arc<dyn Engine>) -> Result<Sessions, CreateSessionsError> {
-        let Self { application, is_distributable, mode, settings, .. } = self;
+        let Self { application, is_distributable, mode, settings, memory, .. } = self;
         let mode = if is_distributable { mode } else { Mode::Local };
-        let spec = MapSpec::new(&format!("web/{application}"), mode);
+        let spec = MapSpec { memory, ..MapSpec::new(&format!("web/{application}"), mode) };
         let map = match engine.map(spec) {
             Ok(map) => map,
             Err(error) => return Err(CreateSessionsError::Engine { application, error }),

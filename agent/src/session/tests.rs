@@ -5,6 +5,7 @@ mod commits;
 mod expires;
 mod faults;
 mod listens;
+mod passivates;
 mod requests;
 mod waits;
 
