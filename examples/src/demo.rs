@@ -1,4 +1,4 @@
-//! `demo`: a balancer and two counters as child processes of one program.
+//! `demo`: a balancer and two counters of one cluster as child processes of one program.
 //!
 //! The children are this very program under the hidden subcommands `balancer` and `counter`,
 //! since `cargo run --bin demo` builds nothing else. Each watches its standard input, so that no
@@ -22,7 +22,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How long the nodes may take until they are registered and probed.
 const REGISTRATION: Duration = Duration::from_secs(30);
 
-/// Starts a balancer and two back ends that register themselves
+/// Starts a balancer and two back ends that register themselves and keep each other's sessions
 #[derive(Debug, Parser)]
 #[command(name = "demo", version, after_help = "A port 0 stands for any free one.")]
 pub struct Options {
@@ -96,10 +96,16 @@ impl Farm {
         let balancer = Child::start("balancer", &args).await?;
         let mcmp = balancer.said("mcmp")?.to_string();
         let mut farm = Farm { balancer, counters: Vec::new() };
+        let cluster = format!("demo-{}", std::process::id());
         for (name, port) in ["one", "two"].into_iter().zip(&options.counter_ports) {
             let port = port.to_string();
             let args = ["counter", "--end-with-stdin", "--node-name", name, "--port", &port];
-            let args = [&args[..], &["--balancer", &mcmp]].concat();
+            let mut args = [&args[..], &["--balancer", &mcmp]].concat();
+            args.extend(["--clustered", "--cluster-name", &cluster, "--cluster-port", "0"]);
+            // The second knows the first by its address: a demo needs no multicast.
+            let first = farm.counters.first().map(|first| first.said("cluster")).transpose()?;
+            let first = first.map(|address| address.to_string());
+            args.extend(first.iter().flat_map(|address| ["--cluster-member", address]));
             match Child::start(name, &args).await {
                 Ok(counter) => farm.counters.push(counter),
                 Err(error) => {
@@ -153,8 +159,8 @@ Without a cookie each request begins a session, and the nodes take turns:
   curl http://{http}/counter
 What the balancer knows of its nodes:
   curl -X INFO http://{mcmp}/
-Take a node away (kill -9 {kill}) and go on: the other one answers, with a
-new session, for sessions are not replicated yet. Or stop, disable and enable a node on the page.
+Take the node of your session away (kill -9 {kill}) and go on: the other one answers, and
+the count goes on, for both keep each session. Or stop, disable and enable a node on the page.
 Ctrl-C ends it all.
 "
         ))
