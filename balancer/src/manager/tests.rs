@@ -130,6 +130,7 @@ async fn every_tab_is_there_and_a_node_has_a_page_of_its_own() {
         ("/nodes/n1?window=1h", "last hour"),
         ("/contexts", "/wiki"),
         ("/topology", "LBGroup"),
+        ("/sessions", "Sessions"),
         ("/events", "Events"),
         ("/config", "max_connections = 256"),
         ("/?q=n2&only=checking", "<bdi>n2</bdi>"),
@@ -138,7 +139,7 @@ async fn every_tab_is_there_and_a_node_has_a_page_of_its_own() {
         assert_eq!(answer.status, StatusCode::OK, "{target}");
         assert!(answer.body.contains(part), "{part} is missing in {}", answer.body);
     }
-    for target in ["/nodes/n9", "/nodes/", "/sessions"] {
+    for target in ["/nodes/n9", "/nodes/", "/sessions/web", "/nowhere"] {
         assert_eq!(desk.get(target).await.status, StatusCode::NOT_FOUND, "{target}");
     }
 }
