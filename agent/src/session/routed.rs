@@ -43,10 +43,10 @@ impl RoutedCookie {
             let (bare, _) = value.split_once('.').unwrap_or((value, ""));
             let is_ours = route_of(value) == self.route.as_ref().map(Route::as_str);
             // Of two with one name the first counts, as it does for cookie jars of libraries.
-            shown.get_or_insert(Shown { value: bare.to_owned(), is_ours });
+            shown.get_or_insert(Shown { value: bare.trim_end().to_owned(), is_ours });
             // The name, the equals sign and the bare value stand at the pair's beginning.
             let pair = pair.trim();
-            &pair[..pair.len() - (value.len() - bare.len())]
+            pair[..pair.len() - (value.len() - bare.len())].trim_end()
         });
         let header = pairs.collect::<Vec<_>>().join("; ");
         shown.map(|shown| (header, shown))
