@@ -22,6 +22,7 @@ use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
 use super::plan::{self, Form, Parsed};
 use super::read::ReadSession;
+use super::request::is_possible;
 use crate::checkouts::Stood;
 use crate::engine::map::{Batch, MapError, Read};
 
@@ -126,7 +127,7 @@ impl Records {
         let own: NonZeroU64 = rand::random();
         for _ in 0..TRIES {
             let id = ids();
-            if !is_id(&id) {
+            if !is_possible(&id) {
                 continue;
             }
             let metadata = written(None, own, ttl);
@@ -161,7 +162,7 @@ impl Records {
         if revision.is_some_and(|revision| self.digests.hash_one(values) == revision.digest) {
             return self.touch(id, ttl).await.map(|_| ());
         }
-        if !is_id(id) {
+        if !is_possible(id) {
             return Err(SessionError::Lost);
         }
         let own = revision.map_or_else(rand::random, |revision| revision.own);
@@ -223,7 +224,7 @@ impl Records {
     }
 
     async fn kept(&self, id: &str) -> Result<Option<Kept>, SessionError> {
-        if !is_id(id) {
+        if !is_possible(id) {
             return Ok(None);
         }
         let inner = &self.sessions.inner;
@@ -294,12 +295,6 @@ fn guarded(mut ops: Vec<Op>, rev: Option<Rev>) -> Vec<Op> {
         }
     }
     ops
-}
-
-/// Whether it is an id as they are given out: at least 128 bits in hexadecimal digits. What is none
-/// is asked of nobody.
-fn is_id(id: &str) -> bool {
-    (32..=64).contains(&id.len()) && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 // === impl Revision ===
