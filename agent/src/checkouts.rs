@@ -189,6 +189,8 @@ impl Drop for Held {
         }
         // Without a runtime the hold's end gives it back.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Who gives back needs the name and the fence, not what was in it.
+        self.checkout.entries = Entries::default();
         let (map, checkout) = (self.map.clone(), self.checkout.clone());
         runtime.spawn(async move {
             if let Err(error) = map.release(&checkout).await {
