@@ -65,7 +65,7 @@ pub struct Herd {
     folder: TempDir,
 }
 
-/// Why there is no herd.
+/// Why several processes that belong together are not there: members, or counters behind a balancer.
 #[derive(Debug, thiserror::Error)]
 pub enum HerdError {
     /// A member or a file.
@@ -78,7 +78,7 @@ pub enum HerdError {
     #[error(transparent)]
     Late(#[from] Late),
     /// A file or a port.
-    #[error("the herd's files and ports: {0}")]
+    #[error("their files and ports: {0}")]
     System(#[from] std::io::Error),
 }
 

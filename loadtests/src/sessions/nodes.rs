@@ -8,9 +8,10 @@ use futures_util::future::try_join_all;
 use muster_protocol::cluster::report::SegmentsReport;
 use tokio::process::Command;
 
+use crate::cluster::herd::HerdError;
 use crate::testkit::binaries;
 use crate::testkit::farm::{Balancer, Farm, FarmError};
-use crate::testkit::netns::{Net, NetError};
+use crate::testkit::netns::Net;
 use crate::testkit::ports::free_address;
 use crate::testkit::process::{Process, Spec};
 use crate::testkit::wait::{Late, eventually};
@@ -66,23 +67,6 @@ pub struct Node {
     pub manage: SocketAddr,
 }
 
-/// Why they are not there.
-#[derive(Debug, thiserror::Error)]
-pub enum NodesError {
-    /// A process or a file.
-    #[error(transparent)]
-    Farm(#[from] FarmError),
-    /// The network.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// They do not come together.
-    #[error(transparent)]
-    Late(#[from] Late),
-    /// A file or a port.
-    #[error("the nodes' files and ports: {0}")]
-    System(#[from] std::io::Error),
-}
-
 // === impl NodesPlan ===
 
 /// A balancer that leaves a node out some two seconds after it falls silent. It waits a little longer
@@ -112,7 +96,7 @@ impl Nodes {
     ///
     /// # Errors
     /// When one does not start, or they do not come together.
-    pub async fn start(plan: &NodesPlan) -> Result<Nodes, NodesError> {
+    pub async fn start(plan: &NodesPlan) -> Result<Nodes, HerdError> {
         let farm = Farm::new()?;
         let net = match plan.is_apart {
             true => Some(Net::up(plan.count, farm.folder())?),
@@ -152,7 +136,7 @@ impl Nodes {
         plan: &NodesPlan,
         places: &[Place],
         at: usize,
-    ) -> Result<Node, NodesError> {
+    ) -> Result<Node, HerdError> {
         let name = ["a", "b", "c", "d", "e"].get(at).copied().unwrap_or("z").to_owned();
         let place = places[at];
         let mut arguments = vec!["--clustered".to_owned()];
