@@ -44,6 +44,8 @@ pub struct Options {
 #[derive(Debug)]
 struct Farm {
     balancer: Child,
+    /// The name of the counters' cluster.
+    cluster: String,
     counters: Vec<Child>,
 }
 
@@ -95,8 +97,8 @@ impl Farm {
         let args = ["balancer", "--http", &http, "--mcmp", &mcmp, "--manager", &manager];
         let balancer = Child::start("balancer", &args).await?;
         let mcmp = balancer.said("mcmp")?.to_string();
-        let mut farm = Farm { balancer, counters: Vec::new() };
         let cluster = format!("demo-{}", std::process::id());
+        let mut farm = Farm { balancer, cluster: cluster.clone(), counters: Vec::new() };
         for (name, port) in ["one", "two"].into_iter().zip(&options.counter_ports) {
             let port = port.to_string();
             let args = ["counter", "--end-with-stdin", "--node-name", name, "--port", &port];
@@ -122,6 +124,13 @@ impl Farm {
         let names: Vec<&str> = self.counters.iter().map(Child::name).collect();
         registered::wait(self.balancer.said("mcmp")?, &names, REGISTRATION).await?;
         say(&self.guide()?);
+        let (cluster, mcmp) = (self.cluster.clone(), self.balancer.said("mcmp")?);
+        let back_to = |other: &Child| -> anyhow::Result<String> {
+            let other = other.said("cluster")?;
+            Ok(format!(
+                "--balancer {mcmp} \\\n    --clustered --cluster-name {cluster} --cluster-port 0 --cluster-member {other}"
+            ))
+        };
         loop {
             let (first, second) = match self.counters.as_mut_slice() {
                 [first, second] => (first, second),
@@ -129,8 +138,8 @@ impl Farm {
             };
             tokio::select! {
                 ended = self.balancer.ended() => bail!("the balancer has ended: {ended}"),
-                ended = first.ended() => say(&first.obituary(&ended)),
-                ended = second.ended() => say(&second.obituary(&ended)),
+                ended = first.ended() => say(&first.obituary(&ended, &back_to(second)?)),
+                ended = second.ended() => say(&second.obituary(&ended, &back_to(first)?)),
             }
         }
     }

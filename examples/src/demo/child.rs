@@ -91,13 +91,14 @@ impl Child {
         }
     }
 
-    /// What to say of a counter that has ended.
-    pub(super) fn obituary(&self, ended: &str) -> String {
+    /// What to say of a counter that has ended; `cluster` are the arguments by which it comes back to the
+    /// other one.
+    pub(super) fn obituary(&self, ended: &str, cluster: &str) -> String {
         let name = &self.name;
         let port = self.said("http").map_or(0, |address| address.port());
         format!(
             "Node {name} has ended ({ended}). Start it again, in another terminal:\n  \
-             cargo run --release --bin counter -- --node-name {name} --port {port}"
+             cargo run --release --bin counter -- --node-name {name} --port {port} {cluster}"
         )
     }
 

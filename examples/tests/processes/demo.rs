@@ -93,6 +93,11 @@ fn the_demo_keeps_a_session_on_its_node_and_its_count_when_the_node_is_killed() 
         before = count;
         answer.json()["node"] != node
     });
+    let mut said = String::new();
+    eventually("it says how the node comes back to the other one", || {
+        said += &demo.program.line();
+        said.contains("--bin counter --") && said.contains("--cluster-member")
+    });
     demo.program.terminate();
     assert!(demo.program.ends().success());
     assert!(demo.is_over());
