@@ -250,11 +250,16 @@ fn row(
 /// is forgotten.
 fn doubts(answers: &Answers<'_>, old: &Row, owners: &[NodeId]) -> Vec<Doubt> {
     let mut doubts = if answers.committed { Vec::new() } else { old.doubts.clone() };
+    doubts.retain(|doubt| !doubt.is_mark());
     let left_out: Vec<NodeId> =
         old.owners.iter().copied().filter(|node| !owners.contains(node)).collect();
     if !left_out.is_empty() {
         doubts.push(Doubt { epoch: answers.epoch, owners: left_out });
     }
+    bounded(doubts)
+}
+
+fn bounded(mut doubts: Vec<Doubt>) -> Vec<Doubt> {
     let surplus = doubts.len().saturating_sub(MOST_DOUBTS);
     doubts.drain(..surplus);
     doubts
@@ -267,9 +272,9 @@ fn refuted<'a>(
     base: &'a View,
     old: &'a Row,
 ) -> impl Iterator<Item = &'a Doubt> {
-    let is_untouched = is_untouched(answers, base, old);
+    let untouched = began(base, old).filter(|_| is_untouched(answers, base, old));
     old.doubts.iter().rev().filter(move |doubt| {
-        (is_untouched && doubt.epoch == base.epoch)
+        untouched == Some(doubt.epoch)
             || old.owners.iter().any(|owner| {
                 answers.promises.get(owner).is_some_and(|promise| {
                     promise.was_in < doubt.epoch
@@ -304,10 +309,12 @@ fn without_owner(
     old: &Row,
     fresh: Row,
 ) -> (Row, bool) {
+    let began = began(base, old);
     if is_untouched(answers, base, old) {
         // As empty as it was; those whom its view left out may still come.
         let mut doubts = old.doubts.clone();
-        for doubt in doubts.iter_mut().filter(|doubt| doubt.epoch == base.epoch) {
+        doubts.retain(|doubt| !doubt.is_mark());
+        for doubt in doubts.iter_mut().filter(|doubt| began == Some(doubt.epoch)) {
             doubt.epoch = answers.epoch;
         }
         return (Row { doubts, ..fresh }, false);
@@ -320,18 +327,34 @@ fn without_owner(
     if left.is_empty() {
         return (fresh, true);
     }
-    let doubts = old.doubts.clone();
+    let mut doubts = old.doubts.clone();
+    if let Some(epoch) = began.filter(|_| !doubts.iter().any(Doubt::is_mark)) {
+        doubts.push(Doubt { epoch, owners: Vec::new() });
+    }
+    let doubts = bounded(doubts);
     (Row { owners: left, pending: Vec::new(), fresh: old.fresh, doubts }, false)
 }
 
-/// Begun empty in a view that one of its owners has not installed: nothing was acknowledged in it.
+/// The view with which a row began empty, where it had no write before that: the base itself, or,
+/// while the row waits for its owners, the one that its mark names.
+fn began(base: &View, old: &Row) -> Option<Epoch> {
+    if !old.fresh {
+        return None;
+    }
+    if old.owners.iter().any(|owner| base.member(*owner).is_some()) {
+        return Some(base.epoch);
+    }
+    old.doubts.iter().find(|doubt| doubt.is_mark()).map(|mark| mark.epoch)
+}
+
+/// Begun empty in a view that one of its owners has not installed, and waiting since for those who
+/// did not answer: nothing was acknowledged in it.
 fn is_untouched(answers: &Answers<'_>, base: &View, old: &Row) -> bool {
-    old.fresh
-        && old.owners.iter().any(|node| {
-            answers.promises.get(node).is_some_and(|promise| {
-                base.has(promise.who.id) && promise.installed != Some(base.epoch)
-            })
-        })
+    let Some(began) = began(base, old) else { return false };
+    old.owners.iter().filter_map(|node| answers.promises.get(node)).any(|promise| {
+        let missed_base = base.has(promise.who.id) && promise.installed != Some(base.epoch);
+        missed_base || promise.was_in < began
+    })
 }
 
 /// Owners that did not answer and may come back with their data: those of the view, or where they

@@ -76,13 +76,22 @@ pub struct Row {
     pub doubts: Vec<Doubt>,
 }
 
-/// Owners that a view left out.
+/// Owners that a view left out. Of a row that began empty and waits for its owners, one that names
+/// nobody is a mark: with that view it began.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Doubt {
     /// The view.
     pub epoch: Epoch,
     /// Whom it left out.
     pub owners: Vec<NodeId>,
+}
+
+impl Doubt {
+    /// Whether it says no more than when a row began empty.
+    #[must_use]
+    pub fn is_mark(&self) -> bool {
+        self.owners.is_empty()
+    }
 }
 
 impl Row {

@@ -128,6 +128,39 @@ fn it_begins_empty_and_is_told_as_lost_once_its_owner_came_back_without_it() {
     assert!(next.view.rows[0].fresh && next.lost.contains(0));
 }
 
+/// An answer of one who is back without data, and was last in that view.
+fn was_in(counter: u64, mut promise: Promise) -> Promise {
+    promise.was_in = epoch(counter);
+    promise
+}
+
+#[test]
+fn a_row_that_began_empty_and_waits_is_lost_only_where_all_its_owners_had_been_in_the_view_that_began_it()
+ {
+    let e4 = view(4, &[A, B, C], Row { fresh: true, ..row(&[A, B], &[]) });
+    let waits = next(&e4, false, vec![promise(C, &e4, Some(4), false)]).view;
+    let mark = Doubt { epoch: epoch(4), owners: Vec::new() };
+    assert_eq!(waits.rows, [Row { fresh: true, doubts: vec![mark], ..row(&[A, B], &[]) }]);
+
+    let mut base = view(9, &[C], waits.rows[0].clone());
+    let here = promise(C, &base, Some(9), false);
+    let never = was_in(3, promise(A, &e4, None, false));
+    let empty = next(&base, true, vec![here.clone(), never]);
+    assert!(empty.lost.is_empty());
+    assert_eq!(empty.view.rows, [Row { fresh: true, ..row(&[A, C], &[]) }]);
+
+    let wiped = was_in(4, promise(A, &e4, None, false));
+    let waits = next(&base, true, vec![here.clone(), wiped.clone()]);
+    assert!(waits.lost.is_empty());
+    assert_eq!(waits.view.rows[0].owners, [B]);
+
+    base.rows = waits.view.rows;
+    let last = |counter| was_in(counter, promise(B, &e4, None, false));
+    let empty = next(&base, true, vec![here.clone(), wiped.clone(), last(3)]);
+    assert!(empty.lost.is_empty() && empty.view.rows[0].doubts.is_empty());
+    assert!(next(&base, true, vec![here, wiped, last(4)]).lost.contains(0));
+}
+
 #[test]
 fn a_pending_member_is_promoted_only_when_it_was_filled_in_the_very_view_that_the_base_is() {
     let base = view(5, &[A, C], row(&[A], &[C]));
