@@ -20,6 +20,7 @@
 //! | `routed` | a session cookie of another library, with our route |
 //! | `to_the_end` | what goes on when nobody waits for it any more |
 //! | `read` | a session as it stands, without its lock; readers keep it alive |
+//! | `follow` | what the engine tells of them |
 //! | `expiry` | sessions whose time is over |
 //! | `passivation` | sessions that go to the store and come back |
 //! | `events` | listeners |
@@ -34,6 +35,7 @@ mod commit;
 mod error;
 mod events;
 mod expiry;
+mod follow;
 mod handle;
 mod immutable;
 pub(crate) mod layer;

@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use super::error::SessionError;
 use super::events::{End, Events};
-use super::expiry;
+use super::expiry::Expiry;
+use super::follow::follow;
 use super::metadata::now_ms;
-use super::passivation;
 use super::place::Place;
 use super::plan::{self, Parsed};
 use super::read::{self, MOST_KEEPING, ReadSession};
@@ -110,10 +110,12 @@ impl Sessions {
             _following: closed.clone().drop_guard(),
         });
         if inner.events.is_some() {
-            let memory = inner.map.watch_memory();
-            tokio::spawn(passivation::follow(Arc::downgrade(&inner), memory, closed.clone()));
+            let (of, memory) = (Arc::downgrade(&inner), inner.map.watch_memory());
+            tokio::spawn(follow(of, memory, closed.clone(), Inner::memory_changed));
         }
-        tokio::spawn(expiry::follow(Arc::downgrade(&inner), ends, closed));
+        let mut expiry = Expiry::default();
+        let tell = move |inner: &Inner, heard| expiry.heard(inner, heard);
+        tokio::spawn(follow(Arc::downgrade(&inner), ends, closed, tell));
         Self { inner }
     }
 
