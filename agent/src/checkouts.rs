@@ -12,6 +12,27 @@ use muster_grid::{Bytes, Op};
 use crate::engine::map::{Batch, Checkout, Ending, MapError, Read};
 use crate::engine::{Engine, Map};
 
+/// What the map says, as an error of those who write in this way: all of them have these variants,
+/// and two names of their own, for a group that was taken over and for what is too large.
+macro_rules! from_map_error {
+    ($error:ident, $taken_over:ident, $too_large:expr) => {
+        impl From<$crate::engine::MapError> for $error {
+            fn from(error: $crate::engine::MapError) -> Self {
+                use $crate::engine::MapError;
+                match error {
+                    MapError::Locked | MapError::Busy => Self::Busy,
+                    MapError::Fenced | MapError::Conflict { .. } => Self::$taken_over,
+                    MapError::NotQuorate => Self::NotQuorate,
+                    MapError::Unavailable | MapError::Closed => Self::Unavailable,
+                    MapError::Unknown => Self::Unknown,
+                    MapError::TooLarge(why) => $too_large(why),
+                }
+            }
+        }
+    };
+}
+pub(crate) use from_map_error;
+
 /// How often a write that was cut off by a view change is tried again.
 const TRIES: u32 = 3;
 

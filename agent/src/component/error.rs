@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
+use crate::checkouts::from_map_error;
 use crate::cluster::CodecError;
-use crate::engine::MapError;
 
 /// Why something could not be done with a component. Only [`ComponentError::Unknown`] leaves open
 /// whether a call has changed it; all others say that it has not.
@@ -49,15 +49,4 @@ impl ComponentError {
     }
 }
 
-impl From<MapError> for ComponentError {
-    fn from(error: MapError) -> Self {
-        match error {
-            MapError::Locked | MapError::Busy => Self::Busy,
-            MapError::Fenced | MapError::Conflict { .. } => Self::Fenced,
-            MapError::NotQuorate => Self::NotQuorate,
-            MapError::Unavailable | MapError::Closed => Self::Unavailable,
-            MapError::Unknown => Self::Unknown,
-            MapError::TooLarge(why) => Self::Value(CodecError::Unwritable(why)),
-        }
-    }
-}
+from_map_error!(ComponentError, Fenced, |why| Self::Value(CodecError::Unwritable(why)));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::checkouts::from_map_error;
 use crate::cluster::CodecError;
-use crate::engine::MapError;
 
 /// Why something could not be done with a session.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -89,15 +89,4 @@ impl SessionError {
     }
 }
 
-impl From<MapError> for SessionError {
-    fn from(error: MapError) -> Self {
-        match error {
-            MapError::Locked | MapError::Busy => Self::Busy,
-            MapError::Fenced | MapError::Conflict { .. } => Self::Lost,
-            MapError::NotQuorate => Self::NotQuorate,
-            MapError::Unavailable | MapError::Closed => Self::Unavailable,
-            MapError::Unknown => Self::Unknown,
-            MapError::TooLarge(why) => Self::TooLargeForCluster(why),
-        }
-    }
-}
+from_map_error!(SessionError, Lost, Self::TooLargeForCluster);
