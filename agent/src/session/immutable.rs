@@ -13,12 +13,25 @@ use serde::de::DeserializeOwned;
 /// Known are the unit, `bool`, `char`, integers (also those that are never zero), floats, strings,
 /// paths, IP and socket addresses, durations and system times; and of these options, boxes,
 /// lists, sets, maps, tuples and arrays. A collection need not be empty as in Java: in Rust a shared
-/// reference changes nothing in it. With the feature `jiff` that crate's times, dates, zones' times and spans
-/// are known too.
+/// reference changes nothing in it. Each with the feature of its crate's name:
+///
+/// | feature | kinds |
+/// |---|---|
+/// | `chrono`, `jiff`, `time` | dates, times, both with zone or offset, instants, spans, months, days of the week |
+/// | `icu_locale_core` | locales and languages |
+/// | `num-bigint` | integers of any size |
+/// | `rust_decimal` | decimals of 28 digits; its `serde-str` is set, for what is kept names no types |
+/// | `url` | URLs |
+/// | `uuid` | UUIDs |
+///
+/// What else the seed names has no crate here: a year is an integer, a day of a month a pair, a
+/// period is `jiff::Span`, a zone is kept by its name (`jiff::tz::TimeZone` is not serde's), a
+/// currency by its code (`iso_currency` stands on what nobody keeps), a decimal of any size by its
+/// digits (`bigdecimal` reads only what names its types).
 ///
 /// Your own types are marked by the derive, which wants every field to be marked, enums without
-/// fields among them. A type of another crate, such as a big decimal, a UUID, a URL, a locale or a
-/// currency, goes into a type of your own with an `impl`: a promise that the compiler cannot check.
+/// fields among them. A type of any other crate goes into a type of your own with an `impl`: a
+/// promise that the compiler cannot check.
 ///
 /// ```
 /// use muster_agent::session::Immutable;
@@ -62,11 +75,38 @@ known! {
     std::time::Duration, std::time::SystemTime,
 }
 
+#[cfg(feature = "chrono")]
+known! {
+    chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::FixedOffset>, chrono::NaiveDate,
+    chrono::NaiveTime, chrono::NaiveDateTime, chrono::TimeDelta, chrono::Month, chrono::Weekday,
+}
+
+#[cfg(feature = "icu_locale_core")]
+known! { icu_locale_core::Locale, icu_locale_core::LanguageIdentifier }
+
 #[cfg(feature = "jiff")]
 known! {
     jiff::Timestamp, jiff::Zoned, jiff::Span, jiff::SignedDuration, jiff::civil::Date,
     jiff::civil::Time, jiff::civil::DateTime,
 }
+
+#[cfg(feature = "num-bigint")]
+known! { num_bigint::BigInt, num_bigint::BigUint }
+
+#[cfg(feature = "rust_decimal")]
+known! { rust_decimal::Decimal }
+
+#[cfg(feature = "time")]
+known! {
+    time::OffsetDateTime, time::UtcDateTime, time::PrimitiveDateTime, time::Date, time::Time,
+    time::UtcOffset, time::Duration, time::Month, time::Weekday,
+}
+
+#[cfg(feature = "url")]
+known! { url::Url }
+
+#[cfg(feature = "uuid")]
+known! { uuid::Uuid }
 
 impl<T: Immutable> Immutable for Option<T> {}
 impl<T: Immutable, E: Immutable> Immutable for Result<T, E> {}
@@ -113,5 +153,35 @@ mod tests {
         let (_, read) = request(&sessions, Some(&id), get).await;
         assert_eq!(read.as_deref(), Some(&cart));
         assert_eq!(sessions.inner.map.stats().puts - before, 1, "the metadata alone");
+    }
+
+    /// What is kept names no types, so that a crate may write what it cannot read: each is tried.
+    #[test]
+    fn kinds_of_other_crates_are_read_as_they_were_written() {
+        fn is_kept<T: Immutable + serde::Serialize + PartialEq + std::fmt::Debug>(value: T) {
+            let bytes = crate::cluster::codec::encode(&value).unwrap();
+            assert_eq!(crate::cluster::codec::decode::<T>(&bytes), Ok(value));
+        }
+        let at = chrono::DateTime::from_timestamp(1_700_000_000, 7).unwrap();
+        is_kept((at, at.fixed_offset(), at.naive_utc(), at.date_naive(), at.time()));
+        is_kept((chrono::TimeDelta::seconds(-7), chrono::Month::May, chrono::Weekday::Mon));
+        is_kept("de-CH-u-co-phonebk".parse::<icu_locale_core::Locale>().unwrap());
+        is_kept("de-CH".parse::<icu_locale_core::LanguageIdentifier>().unwrap());
+        let zoned: jiff::Zoned = "2026-11-30T08:00:00+01:00[+01:00]".parse().unwrap();
+        is_kept((zoned.timestamp(), zoned.datetime(), zoned.date(), zoned.time(), zoned));
+        is_kept(jiff::SignedDuration::from_secs(-7));
+        let span: jiff::Span = "P1Y2M3DT4H".parse().unwrap();
+        let bytes = crate::cluster::codec::encode(&span).unwrap();
+        let read: jiff::Span = crate::cluster::codec::decode(&bytes).unwrap();
+        assert_eq!(read.fieldwise(), span.fieldwise());
+        is_kept("-170141183460469231731687303715884105729".parse::<num_bigint::BigInt>().unwrap());
+        is_kept("170141183460469231731687303715884105729".parse::<num_bigint::BigUint>().unwrap());
+        is_kept("0.10".parse::<rust_decimal::Decimal>().unwrap());
+        let at = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        is_kept((at, at.to_utc(), at.date(), at.time(), at.offset()));
+        is_kept((time::PrimitiveDateTime::new(at.date(), at.time()), at.month(), at.weekday()));
+        is_kept(time::Duration::seconds(-7));
+        is_kept("https://example.com/a?b#c".parse::<url::Url>().unwrap());
+        is_kept(uuid::Uuid::from_u128(7));
     }
 }
