@@ -29,8 +29,12 @@ pub use cookie::{SameSite, Secure};
 use super::place::Place;
 use super::{Finished, SessionError, SessionRequest, Sessions};
 
-/// When a client should try again, in seconds.
-const TRY_AGAIN: HeaderValue = HeaderValue::from_static("1");
+/// Marks an answer that tells the client to try again. The layer says when.
+#[derive(Clone, Copy, Debug)]
+struct TryAgain;
+
+/// When that is where no layer says it.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Gives each request a [`SessionRequest`], and commits it **before the head of the answer is
 /// sent**: a client that has an answer has a session that is kept. The body, an event stream, a
@@ -72,6 +76,7 @@ struct Settings {
     parameter: Option<Option<StickyName>>,
     route: Option<Option<Route>>,
     attributes: cookie::Attributes,
+    retry_after: Option<Duration>,
 }
 
 /// The service that [`SessionLayer`] makes.
@@ -149,6 +154,13 @@ impl SessionLayer {
     /// ends by [`SessionsBuilder::max_inactive`](super::SessionsBuilder::max_inactive).
     pub fn cookie_max_age(self, max_age: Option<Duration>) -> Self {
         self.with(|settings| settings.attributes.max_age = max_age)
+    }
+
+    /// When clients shall try again that are answered 503 for their session, or for their identity:
+    /// another request has it, or no owner can be reached. It is the answer's `Retry-After`, in
+    /// whole seconds. Default: 1 s.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        self.with(|settings| settings.retry_after = Some(wait))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -239,10 +251,15 @@ impl Visit {
                 if let Some(cookie) = self.set_cookie(&finished) {
                     answer.headers_mut().append(SET_COOKIE, cookie);
                 }
-                answer
             }
-            Err(error) => refusal(&error),
+            Err(error) => answer = refusal(&error),
         }
+        // Handlers and extractors do not know what this layer was told.
+        if let (Some(TryAgain), Some(wait)) = (answer.extensions().get(), self.settings.retry_after)
+        {
+            answer.headers_mut().insert(RETRY_AFTER, seconds(wait));
+        }
+        answer
     }
 
     /// What the client must learn: an id that is new to it, its session's new route after a
@@ -276,23 +293,33 @@ impl Visit {
 
 /// The answer in place of one that tells of what is not kept.
 fn refusal<B: Default>(error: &SessionError) -> Response<B> {
-    let (status, retry_after) = status_of(error);
     let mut answer = Response::new(B::default());
-    *answer.status_mut() = status;
-    if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(RETRY_AFTER, seconds);
-    }
+    refuse(&mut answer, status_of(error));
     answer
 }
 
+/// Makes it an answer of this status; 503 with `Retry-After`.
+pub(crate) fn refuse<B>(answer: &mut Response<B>, status: StatusCode) {
+    *answer.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(RETRY_AFTER, seconds(TRY_AGAIN));
+        answer.extensions_mut().insert(TryAgain);
+    }
+}
+
+/// Whole ones: who comes too early waits once more.
+fn seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)))
+}
+
 /// What an error is to a client. Logged here: nobody else does something about it.
-fn status_of(error: &SessionError) -> (StatusCode, Option<HeaderValue>) {
+fn status_of(error: &SessionError) -> StatusCode {
     if error.is_passing() {
         warn!(%error, "a request is told to try again");
-        return (StatusCode::SERVICE_UNAVAILABLE, Some(TRY_AGAIN));
+        return StatusCode::SERVICE_UNAVAILABLE;
     }
     error!(%error, "a request fails by its session");
-    (StatusCode::INTERNAL_SERVER_ERROR, None)
+    StatusCode::INTERNAL_SERVER_ERROR
 }
 
 #[cfg(test)]

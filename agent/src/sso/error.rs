@@ -2,12 +2,12 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::RETRY_AFTER;
 use thiserror::Error;
 
+use crate::checkouts::from_map_error;
 use crate::cluster::CodecError;
-use crate::engine::MapError;
 use crate::session::SessionError;
+use crate::session::layer::refuse;
 
 /// Why something could not be done with an identity.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -72,27 +72,18 @@ impl SsoError {
     }
 }
 
-impl From<MapError> for SsoError {
-    fn from(error: MapError) -> Self {
-        match error {
-            MapError::Locked | MapError::Busy => Self::Busy,
-            MapError::Fenced | MapError::Conflict { .. } => Self::Fenced,
-            MapError::NotQuorate => Self::NotQuorate,
-            MapError::Unavailable | MapError::Closed => Self::Unavailable,
-            MapError::Unknown => Self::Unknown,
-            MapError::TooLarge(why) => Self::Unreadable(CodecError::Unwritable(why)),
-        }
-    }
-}
+from_map_error!(SsoError, Fenced, |why| Self::Unreadable(CodecError::Unwritable(why)));
 
 /// 503 with Retry-After for what passes, 500 for what does not; the client is not told what it was.
 impl IntoResponse for SsoError {
     fn into_response(self) -> Response {
-        match self.status() {
-            status @ StatusCode::SERVICE_UNAVAILABLE => {
-                (status, [(RETRY_AFTER, "1")], format!("{self}\n")).into_response()
-            }
-            status => (status, "the identity cannot be used\n").into_response(),
-        }
+        let status = self.status();
+        let text = match status {
+            StatusCode::SERVICE_UNAVAILABLE => format!("{self}\n"),
+            _ => "the identity cannot be used\n".to_owned(),
+        };
+        let mut response = text.into_response();
+        refuse(&mut response, status);
+        response
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cookie::Cookie;
-use http::header::{COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE};
-use http::{Request, Response, StatusCode};
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::error::SsoError;
 use super::manager::{Act, JOINED, SsoApplication};
 use super::record::{Principal, Record};
+use crate::session::layer::refuse;
 use crate::session::{SessionError, SessionRequest, is_possible};
 
 /// Ids of one request that are looked at.
@@ -148,10 +149,7 @@ where
 /// The answer in place of one that tells of what is not kept.
 fn refusal<B: Default>(error: &SsoError) -> Response<B> {
     let mut answer = Response::new(B::default());
-    *answer.status_mut() = error.status();
-    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    refuse(&mut answer, error.status());
     answer
 }
 

@@ -4,10 +4,10 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
-use super::status_of;
+use super::{refuse, status_of};
 use crate::session::{ReadSession, Session, SessionError, SessionRequest};
 
 /// The request's session, locked before the handler begins: waits while another request has it.
@@ -46,16 +46,13 @@ fn request_of(parts: &Parts) -> Result<&SessionRequest, SessionError> {
 /// not told what it was.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
-        let (status, retry_after) = status_of(&self);
+        let status = status_of(&self);
         let text = match status {
             StatusCode::SERVICE_UNAVAILABLE => format!("{self}\n"),
             _ => "the session cannot be used\n".to_owned(),
         };
-        let mut response =
-            (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
+        let mut response = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
+        refuse(&mut response, status);
         response
     }
 }
