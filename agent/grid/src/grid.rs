@@ -86,6 +86,8 @@ pub struct Grid {
     view: Option<Arc<View>>,
     promised: Epoch,
     is_quorate: bool,
+    /// Since when too few voters are in sight.
+    quorum_lost: Option<Moment>,
     rows: Vec<RowState>,
     shelves: Shelves,
     /// The rows that are whole.
@@ -120,6 +122,7 @@ impl Grid {
             view: None,
             promised,
             is_quorate: false,
+            quorum_lost: None,
             rows: Vec::new(),
             shelves: Shelves::default(),
             complete: RowSet::default(),
@@ -196,6 +199,7 @@ impl Grid {
     /// Whether enough voters are in sight.
     pub fn quorate(&mut self, is_quorate: bool, now: Moment) {
         self.is_quorate = is_quorate;
+        self.quorum_lost = (!is_quorate).then_some(now);
         self.dispatch_waiting(now, true);
     }
 

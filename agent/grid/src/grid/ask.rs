@@ -200,14 +200,20 @@ impl Grid {
 
     /// Deadlines, and requests whose time to be tried again has come.
     pub(super) fn dispatch_waiting(&mut self, now: Moment, all: bool) {
+        let lost = self.quorum_lost.map(|since| since + self.limits.without_quorum);
+        let is_alone = lost.is_some_and(|patience| now >= patience);
+        let is_over = |ask: &Ask| {
+            let is_hopeless = is_alone && ask.sent.is_some() && ask.caller != Caller::Merge;
+            now >= ask.deadline || is_hopeless
+        };
         let is_due =
-            |ask: &Ask| now >= ask.deadline || (ask.sent.is_none() && (all || now >= ask.again_at));
+            |ask: &Ask| is_over(ask) || (ask.sent.is_none() && (all || now >= ask.again_at));
         for attempt in self.attempts(is_due) {
             let Some(ask) = self.asks.remove(&attempt) else { continue };
-            if now < ask.deadline {
+            if !is_over(&ask) {
                 self.dispatch(ask, now);
             } else {
-                let reply = ask.reply_at_the_end();
+                let reply = ask.reply_at_the_end(self.is_quorate);
                 self.finish(&ask, reply);
             }
         }
@@ -251,8 +257,8 @@ impl Ask {
         }
     }
 
-    /// The answer when its deadline has come.
-    fn reply_at_the_end(&self) -> Reply {
+    /// The answer when its deadline has come, or when nobody is left who could give one.
+    fn reply_at_the_end(&self, is_quorate: bool) -> Reply {
         if self.sent.is_none() && self.is_locked {
             return Reply::Locked;
         }
@@ -263,7 +269,11 @@ impl Ask {
                 | Request::Scan { .. }
                 | Request::Checkout { .. }
         );
-        if self.sent.is_none() || changes_nothing { Reply::Unavailable } else { Reply::Unknown }
+        match self.sent.is_none() || changes_nothing {
+            true if is_quorate => Reply::Unavailable,
+            true => Reply::NotQuorate,
+            false => Reply::Unknown,
+        }
     }
 
     /// A checkout that is tried again waits for the rest of its time only.
@@ -281,7 +291,7 @@ impl Ask {
 
 #[cfg(test)]
 mod tests {
-    use crate::batch::{Reply, Request, Rev};
+    use crate::batch::{Batch, Reply, Request, Rev};
     use crate::grid::{Grid, Limits, Out};
     use crate::message::Message;
     use crate::rules::Rules;
@@ -315,6 +325,36 @@ mod tests {
             rows: vec![row],
             merged: false,
         }
+    }
+
+    #[test]
+    fn what_is_under_way_is_answered_soon_after_the_quorum_went_out_of_sight_and_not_before() {
+        let (now, other) = (Moment::ZERO, life(2, 1));
+        let mut grid = Grid::new(life(1, 2), Limits::default(), Rules::default(), Epoch::default());
+        grid.install(&Arc::new(view([life(1, 2), other])), now);
+        grid.quorate(true, now);
+        let group = || Group::new(Space { table: 0, cache: 1 }, b"g");
+        let batch = Batch::new(group(), Vec::new());
+        grid.request(1, Request::Get(group()), Moment::from_secs(10), now);
+        grid.request(2, Request::Write(batch), Moment::from_secs(10), now);
+        let replies = |grid: &mut Grid| {
+            let out = std::iter::from_fn(|| grid.poll());
+            out.filter_map(|out| match out {
+                Out::Reply { id, reply } => Some((id, reply)),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+        };
+        let at = Moment::from_millis;
+        // A quorum that is back in time changes nothing.
+        grid.quorate(false, at(100));
+        grid.quorate(true, at(400));
+        grid.tick(at(700));
+        grid.quorate(false, at(1_000));
+        grid.tick(at(1_499));
+        assert_eq!(replies(&mut grid), []);
+        grid.tick(at(1_500));
+        assert_eq!(replies(&mut grid), [(1, Reply::NotQuorate), (2, Reply::Unknown)]);
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Grid {
         let view = self.view.take();
         self.holding.clear();
         self.is_quorate = false;
+        self.quorum_lost = None;
         self.fills.clear();
         self.active = RowSet::default();
         let mut dropped = Vec::new();

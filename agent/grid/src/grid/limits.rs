@@ -35,6 +35,9 @@ pub struct Limits {
     pub most_value: usize,
     /// A batch's keys and values together at most: a write must fit into a frame. Default: 32 MiB.
     pub most_batch: usize,
+    /// How long a request under way is still waited for once too few voters are in sight.
+    /// Default: 500 ms.
+    pub without_quorum: Duration,
     /// How long a lease lasts for its primary. Default: 2 s.
     pub lease: Duration,
     /// How long it lasts for its holder. Default: 1.5 s.
@@ -58,6 +61,7 @@ impl Default for Limits {
             chunk: 64 << 10,
             most_value: 8 << 20,
             most_batch: 32 << 20,
+            without_quorum: ms(500),
             lease: ms(2_000),
             hold: ms(1_500),
         }
