@@ -28,6 +28,7 @@ pub(crate) async fn run(
         tokio::select! {
             _ = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            () = published.hurried() => {}
             _ = forgetting.tick() => published.forget_names(),
         }
         while probes.try_join_next().is_some() {}

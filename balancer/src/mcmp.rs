@@ -188,6 +188,7 @@ impl Mcmp {
             _ => None,
         };
         sender.seated = self.seated(head, &command, sender.from).await;
+        sender.members = self.members(head, &command, sender.from);
         let outcome = self.published.tell_from(&sender, &command, checked).await?;
         Ok((command, outcome))
     }

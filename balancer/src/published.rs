@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use muster_routing::cluster::Seated;
 use muster_routing::registry::{ApplyError, Heard, Outcome, Standing};
 use muster_routing::rows::Rows;
 use muster_routing::{Moment, Registry, RoutingTable, Sender};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::audit::{Audit, Entry, Kind};
 use crate::probe::Prober;
@@ -29,6 +29,8 @@ pub struct Published {
     registry: Mutex<Registry>,
     table: ArcSwap<RoutingTable>,
     version: watch::Sender<u64>,
+    left_out: AtomicU64,
+    haste: Notify,
     prober: Prober,
     /// When this process began, and what the registry's clock showed then.
     started: (Instant, Moment),
@@ -48,6 +50,8 @@ impl Published {
         Published {
             table: ArcSwap::from_pointee(registry.table().clone()),
             version: watch::Sender::new(registry.version()),
+            left_out: AtomicU64::new(registry.left_out()),
+            haste: Notify::new(),
             registry: Mutex::new(registry),
             prober,
             started: (Instant::now(), clock),
@@ -102,6 +106,16 @@ impl Published {
     /// Wakes with each new table.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// Rises when nodes are left out: who waits for one looks again then.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Wakes when a probe is due that should not wait for its turn.
+    pub(crate) async fn hurried(&self) {
+        self.haste.notified().await;
     }
 
     /// A node's place in its cluster, as it said last.
@@ -262,6 +276,10 @@ impl Published {
             // Published under the lock, so that tables appear in the order of their commands.
             self.table.store(Arc::new(registry.table().clone()));
             self.version.send_replace(registry.version());
+        }
+        self.left_out.store(registry.left_out(), Ordering::Relaxed);
+        if registry.take_haste() {
+            self.haste.notify_one();
         }
         changed
     }

@@ -5,11 +5,13 @@
 //! | `address` | where a member's channel listens |
 //! | `datagram` | what a member sends to the group, so that others find it |
 //! | `verify` | which of these datagrams are believed |
+//! | `members` | whom a node sees in its cluster, as it tells a balancer |
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
 //! | `report` | what the management of a member answers |
 
 mod address;
 mod datagram;
+mod members;
 pub mod report;
 mod seat;
 mod verify;
@@ -25,6 +27,7 @@ use crate::signature::{Secret, Secrets};
 pub use crate::names::ClusterName;
 pub use address::{BadPeerAddress, PeerAddress};
 pub use datagram::{BadDatagram, Datagram, Kind, MAX_DATAGRAM, parse, write};
+pub use members::{BadMembers, MAX_MEMBERS, MEMBERS_HEADER, Members};
 pub use seat::{
     BadSeat, CLUSTER_HEADER, MANAGEMENT_HEADER, MAX_PEERS, PEERS_HEADER, Seat, read_management,
     read_peers, write_peers,

@@ -7,7 +7,8 @@
 //! ```
 //! A failed connect of a request takes the node out at once (outlier ejection), for a connect
 //! that fails costs nothing to try elsewhere; a probe that only times out must do so three times
-//! in a row, for a busy node answers late. Whoever is out is probed every `revive_interval`, and
+//! in a row, for a busy node answers late. Once is enough where the other members of the node's
+//! cluster go on without it. Whoever is out is probed every `revive_interval`, and
 //! after [`OUT_FOR_LONG`] every `probe_interval`.
 
 use crate::Moment;
@@ -17,6 +18,13 @@ pub const TIMEOUTS_TO_DOWN: u8 = 3;
 
 /// After so long a node that is out is probed less often: most such nodes never come back.
 pub const OUT_FOR_LONG: Moment = Moment::from_secs(60);
+
+/// A node that has requests and answers none for so long is probed, and not only when its time has
+/// come.
+pub const QUIET_AFTER: Moment = Moment::from_millis(500);
+
+/// How long a probe may take of a node that the others of its cluster go on without.
+pub const DOUBTED_WITHIN: Moment = Moment::from_millis(250);
 
 /// How a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +99,8 @@ impl Health {
         }
     }
 
-    /// The state after a request could not connect.
-    pub fn after_failed_connect(self, now: Moment) -> Health {
+    /// The state after a request could not connect, or a silence that others know of too.
+    pub fn left_out(self, now: Moment) -> Health {
         match self {
             Health::Up | Health::Suspect(_) => Health::Down(now),
             Health::Checking | Health::Down(_) => self,
@@ -134,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_refused_connect_takes_a_node_out_until_a_probe_passes() {
-        let down = Health::Up.after_failed_connect(NOW);
+        let down = Health::Up.left_out(NOW);
         assert_eq!(down, Health::Down(NOW));
         assert!(!down.is_usable());
         let later = Moment::from_secs(9);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use muster_protocol::mcmp::{BalancerSettings, NodeConfig};
 
@@ -56,6 +56,7 @@ pub struct Live {
     answered: AtomicU64,
     failed: AtomicU64,
     lost: AtomicU64,
+    is_left_out: AtomicBool,
 }
 
 /// One context of one node: its requests.
@@ -123,6 +124,16 @@ impl Live {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Whether the node is left out because it answers no probe, or because it says that its
+    /// cluster goes on without it: who waits for its answer may wait long.
+    pub fn is_left_out(&self) -> bool {
+        self.is_left_out.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_left_out(&self, is_left_out: bool) {
+        self.is_left_out.store(is_left_out, Ordering::Relaxed);
+    }
+
     /// A request failed here and cannot go elsewhere: its client got an error of ours, or a broken
     /// answer.
     pub fn lose(&self) {
@@ -131,7 +142,7 @@ impl Live {
 
     /// What was counted, for a later process.
     pub(crate) fn shot(&self) -> LiveShot {
-        let Live { elected, in_flight: _, read, transferred, answered, failed, lost } = self;
+        let Live { elected, in_flight: _, read, transferred, answered, failed, lost, .. } = self;
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         LiveShot {
             elected: of(elected),
@@ -154,6 +165,7 @@ impl Live {
             answered: answered.into(),
             failed: failed.into(),
             lost: lost.into(),
+            is_left_out: AtomicBool::new(false),
         }
     }
 

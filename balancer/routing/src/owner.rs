@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use muster_protocol::cluster::Members;
+
 use crate::cluster::Seated;
 
 /// Most bytes of an instance id or of a certificate's subject.
@@ -37,6 +39,8 @@ pub struct Sender {
     pub bound_sessions: Option<u64>,
     /// The node's place in its cluster, where it says so with CONFIG and STATUS.
     pub seated: Option<Arc<Seated>>,
+    /// Whom the node sees in its cluster, where it says so with STATUS.
+    pub members: Option<Members>,
 }
 
 /// A text that is no owner.
@@ -99,6 +103,7 @@ impl Sender {
             sessions: None,
             bound_sessions: None,
             seated: None,
+            members: None,
         }
     }
 }
@@ -156,7 +161,7 @@ mod tests {
 
     fn sender(owner: &str, from: &str) -> Sender {
         let Claim { owner, from } = claim(owner, from);
-        Sender { owner, from, sessions: None, bound_sessions: None, seated: None }
+        Sender { owner, ..Sender::at(from) }
     }
 
     #[test]

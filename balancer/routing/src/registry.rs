@@ -6,6 +6,7 @@
 
 mod apps;
 mod config;
+mod doubt;
 mod fixed;
 mod lookup;
 mod publish;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use muster_protocol::cluster::Members;
 use muster_protocol::mcmp::{Address, BalancerSettings, Command, Load, NodeConfig, Ping};
 use muster_protocol::names::{BalancerName, ContextPath, NodeHost, Route};
 
@@ -87,6 +89,10 @@ pub struct Registry {
     table: RoutingTable,
     /// Nodes that were forgotten since somebody asked, [`Limits::gone`] at most.
     forgotten: Vec<Route>,
+    /// Counts nodes that were left out while somebody may wait for them.
+    left_out: u64,
+    /// A probe is due that should not wait for its turn.
+    is_in_haste: bool,
 }
 
 /// All that is kept of one node.
@@ -118,9 +124,17 @@ pub(crate) struct Member {
     warming: Option<SlowStart>,
     pub(crate) last_status: Option<Moment>,
     next_probe: Moment,
-    is_probed: bool,
+    /// When the probe was ordered that is under way.
+    probed_since: Option<Moment>,
     /// Requests that it had answered when it was last looked at.
     answered: u64,
+    heard: watch::LastHeard,
+    /// Whom it sees in its cluster.
+    cluster_members: Option<Members>,
+    /// Whether others of its cluster go on without it, and it has not answered since.
+    is_doubted: bool,
+    /// Whether it says that it cannot serve, for it sees too few of its cluster.
+    is_cut_off: bool,
     /// What the table has of it.
     node: Option<Arc<Node>>,
 }
@@ -228,6 +242,8 @@ impl Registry {
             rebuilds: 0,
             table: RoutingTable::new(use_alias),
             forgotten: Vec::new(),
+            left_out: 0,
+            is_in_haste: false,
         }
     }
 

@@ -21,6 +21,9 @@ pub enum Failure {
     },
     /// After bytes were sent the node kept silent for too long. It may still be at work.
     TimedOut,
+    /// After bytes were sent the node was left out, for it answers no probe or says that it cannot
+    /// serve. It may still be at work.
+    LeftOut,
     /// The node answered that it does not serve the context, and has said over MCMP that it does
     /// not any more: it stopped or removed it while the request was on its way.
     Withdrawn,
@@ -67,11 +70,14 @@ pub fn judge(attempt: &Attempt<'_>, failure: Failure) -> Verdict {
         Failure::Unanswered { reused: true } if !attempt.raced && attempt.may_repeat() => {
             Verdict::Afresh
         }
-        Failure::Unanswered { .. } if is_left && attempt.may_repeat() => Verdict::IfBudget,
+        Failure::Unanswered { .. } | Failure::LeftOut if is_left && attempt.may_repeat() => {
+            Verdict::IfBudget
+        }
         Failure::Withdrawn if is_left && attempt.may_repeat() => Verdict::Elsewhere,
         Failure::Connect
         | Failure::Unanswered { .. }
         | Failure::TimedOut
+        | Failure::LeftOut
         | Failure::Withdrawn
         | Failure::Answered => Verdict::GiveUp,
     }
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_post_never_reaches_two_nodes() {
-        for failure in [LOST, RACE, Failure::TimedOut, Failure::Answered] {
+        for failure in [LOST, RACE, Failure::TimedOut, Failure::LeftOut, Failure::Answered] {
             assert_eq!(judge(&attempt("POST"), failure), Verdict::GiveUp);
             assert_eq!(judge(&attempt("PATCH"), failure), Verdict::GiveUp);
         }
@@ -176,6 +182,7 @@ mod tests {
     #[test]
     fn an_idempotent_request_is_tried_again_while_its_body_is_there() {
         assert_eq!(judge(&attempt("GET"), LOST), Verdict::IfBudget);
+        assert_eq!(judge(&attempt("GET"), Failure::LeftOut), Verdict::IfBudget);
         assert_eq!(judge(&Attempt { replayable: false, ..attempt("PUT") }, LOST), Verdict::GiveUp);
         assert_eq!(judge(&attempt("GET"), Failure::Answered), Verdict::GiveUp);
         assert_eq!(judge(&Attempt { connect_only: true, ..attempt("GET") }, LOST), Verdict::GiveUp);

@@ -150,9 +150,14 @@ impl Worker {
     pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut left_out = self.edge.published.left_out();
         for count in 0_u64.. {
             ticks.tick().await;
             self.clock.tick(self.phase.is_idle_closed());
+            let now = self.edge.published.left_out();
+            if std::mem::replace(&mut left_out, now) != now {
+                self.clock.wake_waiting();
+            }
             if count % SWEEP == 0 {
                 self.pool.sweep(self.clock.now());
             }

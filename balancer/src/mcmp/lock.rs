@@ -116,7 +116,7 @@ impl Lock {
         };
         let number = |name| head.headers.get(name)?.to_str().ok()?.parse().ok();
         let (sessions, bound_sessions) = (number(SESSIONS), number(BOUND_SESSIONS));
-        Ok(Sender { owner, from, sessions, bound_sessions, seated: None })
+        Ok(Sender { owner, sessions, bound_sessions, ..Sender::at(from) })
     }
 
     /// What signs an answer.

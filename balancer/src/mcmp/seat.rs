@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use http::request::Parts;
 use muster_protocol::cluster::{
-    CLUSTER_HEADER, MANAGEMENT_HEADER, PEERS_HEADER, Seat, read_management, write_peers,
+    CLUSTER_HEADER, MANAGEMENT_HEADER, MEMBERS_HEADER, Members, PEERS_HEADER, Seat,
+    read_management, write_peers,
 };
 use muster_protocol::mcmp::{Address, Command, Scheme};
 use muster_protocol::names::Route;
@@ -74,6 +75,17 @@ impl Mcmp {
             None => None,
         };
         Some(Arc::new(Seated { seat, from, management }))
+    }
+
+    /// Whom a node sees in its cluster, if it says so with its STATUS.
+    pub(super) fn members(&self, head: &Parts, command: &Command, from: IpAddr) -> Option<Members> {
+        let Command::Status(status) = command else { return None };
+        let text = head.headers.get(MEMBERS_HEADER)?.to_str().unwrap_or_default();
+        let members = text.parse();
+        if let (Err(error), Some(route)) = (&members, &status.route) {
+            self.not_passed_on(route, from, MEMBERS_HEADER, error);
+        }
+        members.ok()
     }
 
     async fn checked(&self, address: &Address, from: IpAddr) -> Result<SocketAddr, BadAddress> {

@@ -178,13 +178,15 @@ impl Edge {
                 true
             }
             Verdict::IfBudget if self.budget.withdraw(self.published.now()) => {
-                self.go_elsewhere(exchange, id, "unanswered");
+                let is_left_out = failure == Failure::LeftOut;
+                let cause = if is_left_out { "left-out" } else { "unanswered" };
+                self.go_elsewhere(exchange, id, cause);
                 true
             }
             Verdict::IfBudget | Verdict::GiveUp => {
                 live.lose();
                 exchange.refused = Some(match failure {
-                    Failure::TimedOut => Refused::NodeSilent,
+                    Failure::TimedOut | Failure::LeftOut => Refused::NodeSilent,
                     Failure::Connect
                     | Failure::Unanswered { .. }
                     | Failure::Withdrawn
@@ -196,7 +198,8 @@ impl Edge {
     }
 
     /// Whether an answer of that status only says that the node has stopped or removed the
-    /// request's context since it was chosen, and the request may go elsewhere. A worker that
+    /// request's context since it was chosen, or that it cannot serve while its cluster goes on
+    /// without it, and the request may go elsewhere. A worker that
     /// undeploys unmaps its context first and tells us some milliseconds later: who came between
     /// the two gets the worker's own 404 or 503. From a node that only takes no new sessions an
     /// answer is an answer: its sessions are still its own.
@@ -212,12 +215,39 @@ impl Edge {
         let Some((target, attempt)) = attempt.filter(|_| matches!(status, 404 | 503)) else {
             return false;
         };
+        if judge(&attempt, Failure::Withdrawn) != Verdict::Elsewhere {
+            return false;
+        }
+        if status == 503 && target.node.live.is_left_out() {
+            return true;
+        }
         let table = self.published.table();
         let (entry, node) =
             (table.entry(host, path), table.node(target.node.config.route.as_str()));
         let state = entry.zip(node).and_then(|(entry, node)| node.context(&entry.key));
-        let is_gone = state.is_none_or(|(state, _)| state == ContextState::Stopped);
-        is_gone && judge(&attempt, Failure::Withdrawn) == Verdict::Elsewhere
+        state.is_none_or(|(state, _)| state == ContextState::Stopped)
+    }
+
+    /// Whether a request that waits for its node's answer may be sent to another, and there is one.
+    pub(crate) fn may_go_elsewhere(
+        &self,
+        exchange: &Exchange,
+        asked: Asked<'_>,
+        method: &str,
+    ) -> bool {
+        let (Some(target), Some(attempt)) = (&exchange.target, exchange.attempt(method, true))
+        else {
+            return false;
+        };
+        if judge(&attempt, Failure::LeftOut) != Verdict::IfBudget {
+            return false;
+        }
+        let mut tried = exchange.tried.clone();
+        tried.push(target.node.id);
+        let Asked { host, path, cookies, .. } = asked;
+        let max_in_flight = self.policy.max_in_flight;
+        let request = Request { host, path, cookies, tried: &tried, max_in_flight };
+        decide(&self.published.table(), &request).is_ok()
     }
 
     /// The request is over: log, counters, and whoever waits for its place.
@@ -376,6 +406,7 @@ fn cause(failure: Failure) -> &'static str {
         Failure::Connect => "connect",
         Failure::Unanswered { .. } => "unanswered",
         Failure::TimedOut => "timeout",
+        Failure::LeftOut => "left-out",
         Failure::Withdrawn => "withdrawn",
         Failure::Answered => "broken-answer",
     }

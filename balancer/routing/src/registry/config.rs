@@ -218,8 +218,12 @@ impl Member {
             warming: None,
             last_status: None,
             next_probe: now,
-            is_probed: false,
+            probed_since: None,
             answered: 0,
+            heard: Default::default(),
+            cluster_members: None,
+            is_doubted: false,
+            is_cut_off: false,
             node: None,
         }
     }

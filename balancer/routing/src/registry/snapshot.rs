@@ -215,6 +215,8 @@ impl Registry {
             forgotten: _,
             // Nodes say it again with their next STATUS.
             clusters: _,
+            left_out: _,
+            is_in_haste: _,
         } = self;
         let domain = |route: &Route| Some((route.clone(), table.gone.get(route)?.clone()));
         Snapshot {
@@ -328,8 +330,12 @@ impl Member {
             warming,
             last_status,
             next_probe,
-            is_probed: _,
+            probed_since: _,
             answered,
+            heard: _,
+            cluster_members: _,
+            is_doubted: _,
+            is_cut_off: _,
             node: _,
         } = self;
         NodeShot {

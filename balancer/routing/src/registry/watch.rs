@@ -5,9 +5,9 @@ use muster_protocol::names::Route;
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
-use crate::health::{Health, OUT_FOR_LONG, Probed, Timing};
+use crate::health::{DOUBTED_WITHIN, Health, OUT_FOR_LONG, Probed, QUIET_AFTER, Timing};
 use crate::load::SlowStart;
-use crate::node::{Availability, NodeId};
+use crate::node::{Availability, Live, NodeId};
 use crate::owner::Sender;
 
 /// How long elections remember: the real ones close a window every 5 s.
@@ -20,8 +20,16 @@ pub struct ProbeOrder {
     pub id: NodeId,
     /// Where it answers.
     pub address: Address,
-    /// The bound that the node set for it; zero where it set none.
+    /// The bound that the node set for it, or a shorter one; zero where there is none.
     pub within: Moment,
+}
+
+/// When a node was heard last, as far as its requests tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastHeard {
+    at: Moment,
+    answered: u64,
+    elected: u64,
 }
 
 impl Registry {
@@ -42,11 +50,11 @@ impl Registry {
             member.bound_sessions = by.and_then(|sender| sender.bound_sessions);
             self.clusters.put(id, by.and_then(|sender| sender.seated.clone()));
         }
-        let member = self.member_mut(id);
         let probed = heard.of(id);
         if let Some(probed) = probed {
-            member.health = member.health.after(probed, now);
+            self.found(id, probed, now);
         }
+        let member = self.member_mut(id);
         // A node that is busy is told so, but stays in use until it is silent for longer.
         let alive = member.health.is_usable() && probed.is_none_or(|p| p == Probed::Answered);
         // The load of a static node is the configuration file's.
@@ -54,6 +62,7 @@ impl Registry {
             member.load = Some(status.load);
         }
         self.settle(id, now);
+        self.sees(id, by.and_then(|sender| sender.members.clone()), now);
         Ok(Outcome::Alive(alive))
     }
 
@@ -63,8 +72,9 @@ impl Registry {
         let timing = self.timing;
         let member = self.members.get_mut(&id)?;
         let before = member.health.is_usable();
-        member.is_probed = false;
-        member.health = member.health.after(probed, now);
+        member.probed_since = None;
+        self.found(id, probed, now);
+        let member = self.member_mut(id);
         member.next_probe = now + member.probe_after(&timing, now);
         let after = member.health.is_usable();
         self.settle(id, now);
@@ -77,7 +87,7 @@ impl Registry {
     pub fn not_probed(&mut self, id: NodeId, now: Moment) {
         let timing = self.timing;
         let Some(member) = self.members.get_mut(&id) else { return };
-        member.is_probed = false;
+        member.probed_since = None;
         member.next_probe = now + member.probe_after(&timing, now);
     }
 
@@ -87,7 +97,7 @@ impl Registry {
         let Some(member) = self.members.get_mut(&id) else { return false };
         let was_usable = member.health.is_usable();
         if was_usable {
-            member.health = member.health.after_failed_connect(now);
+            member.health = member.health.left_out(now);
             member.next_probe = now;
             self.settle(id, now);
             self.publish();
@@ -113,6 +123,44 @@ impl Registry {
         }
         self.publish();
         self.due(now)
+    }
+
+    /// How often a node was left out so far while somebody may wait for it: who does looks again when
+    /// it has risen ([`Live::is_left_out`]).
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Whether a probe is due that should not wait until time passes.
+    pub fn take_haste(&mut self) -> bool {
+        std::mem::take(&mut self.is_in_haste)
+    }
+
+    /// What a node's probe found, wherever it was asked.
+    pub(super) fn found(&mut self, id: NodeId, probed: Probed, now: Moment) {
+        let member = self.member_mut(id);
+        let was_usable = member.health.is_usable();
+        member.health = match (probed, member.is_doubted) {
+            (Probed::TimedOut, true) => member.health.left_out(now),
+            (Probed::Answered | Probed::Refused, _) | (Probed::TimedOut, false) => {
+                member.health.after(probed, now)
+            }
+        };
+        let is_usable = member.health.is_usable();
+        if is_usable && probed == Probed::Answered {
+            member.is_doubted = false;
+            member.heard = LastHeard::of(&member.live, now);
+            member.live.set_left_out(member.is_cut_off);
+        }
+        if was_usable && !is_usable && probed == Probed::TimedOut {
+            self.leave_out(id);
+        }
+    }
+
+    /// Who waits for this node shall look elsewhere.
+    pub(super) fn leave_out(&mut self, id: NodeId) {
+        self.member_mut(id).live.set_left_out(true);
+        self.left_out += 1;
     }
 
     /// Nodes that were forgotten since this was asked last.
@@ -143,16 +191,21 @@ impl Registry {
     fn due(&mut self, now: Moment) -> Vec<ProbeOrder> {
         let mut orders = Vec::new();
         for (id, member) in &mut self.members {
-            if member.next_probe > now || member.is_probed {
+            let is_quiet = member.is_quiet(now);
+            if (member.next_probe > now && !is_quiet) || member.probed_since.is_some() {
                 continue;
             }
-            if member.has_just_answered() {
+            if !member.is_doubted && member.has_just_answered() {
                 member.next_probe = now + self.timing.probe_interval;
             } else {
-                member.is_probed = true;
+                member.probed_since = Some(now);
                 let config = &member.effective;
-                let address = config.address.clone();
-                orders.push(ProbeOrder { id: *id, address, within: config.ping });
+                let within = match member.is_doubted {
+                    true if config.ping.is_zero() => DOUBTED_WITHIN,
+                    true => config.ping.min(DOUBTED_WITHIN),
+                    false => config.ping,
+                };
+                orders.push(ProbeOrder { id: *id, address: config.address.clone(), within });
             }
         }
         orders
@@ -186,7 +239,21 @@ impl Registry {
     }
 }
 
+// === impl Member ===
+
 impl Member {
+    /// Whether it is up and has got requests, but for a while no answer has come from it: it is
+    /// asked before its time.
+    fn is_quiet(&mut self, now: Moment) -> bool {
+        let heard = LastHeard::of(&self.live, now);
+        if heard.answered != self.heard.answered || self.live.in_flight() == 0 {
+            self.heard = heard;
+        }
+        self.health == Health::Up
+            && heard.elected > self.heard.elected
+            && now.saturating_sub(self.heard.at) >= QUIET_AFTER
+    }
+
     /// Who answers requests need not be asked whether it is there.
     fn has_just_answered(&mut self) -> bool {
         let answered = self.live.answered();
@@ -220,5 +287,13 @@ impl Member {
             true => timing.revive_interval,
             false => self.health.probe_after(timing),
         }
+    }
+}
+
+// === impl LastHeard ===
+
+impl LastHeard {
+    fn of(live: &Live, now: Moment) -> LastHeard {
+        LastHeard { at: now, answered: live.answered(), elected: live.elected() }
     }
 }

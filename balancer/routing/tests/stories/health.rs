@@ -112,6 +112,98 @@ fn a_node_that_is_out_for_a_minute_is_probed_less_often() {
 }
 
 #[test]
+fn a_node_that_its_cluster_goes_on_without_is_left_out_after_one_silence() {
+    let mut world = World::of_nodes("a b c");
+    world.story(
+        "sees a b,c
+         sees b a,c
+         sees c a,b
+         wait 1s
+         slow c
+         sees a b",
+    );
+    assert!(world.registry.take_haste());
+    world.story("wait 1s");
+    assert!(!world.newcomers(30).contains(&"c".to_owned()));
+    assert_eq!(world.registry.left_out(), 1);
+    world.story(
+        "answers c
+         wait 2s
+         GET h/x JSESSIONID=k.c => c",
+    );
+}
+
+#[test]
+fn the_word_of_others_takes_nobody_out_who_answers() {
+    let mut world = World::of_nodes("a b c");
+    world.story(
+        "sees a b,c
+         sees c a,b
+         sees a -
+         wait 1s
+         GET h/x JSESSIONID=k.c => c
+         slow c
+         wait 6s
+         GET h/x JSESSIONID=k.c => c",
+    );
+    // It has answered since it was doubted: it is a busy node like any other.
+    assert_eq!(world.registry.left_out(), 0);
+}
+
+#[test]
+fn a_node_of_another_cluster_is_not_missed() {
+    let mut world = World::of_nodes("a b c");
+    world.story(
+        "sees a b
+         sees c -
+         slow c
+         sees b a
+         sees a -
+         wait 1s
+         GET h/x JSESSIONID=k.c => c",
+    );
+}
+
+#[test]
+fn who_waits_for_a_node_that_sees_too_few_of_its_cluster_may_look_elsewhere() {
+    let mut world = World::of_nodes("a b");
+    world.story(
+        "sees a b
+         hold a 1
+         STATUS / JVMRoute=a&Load=-1
+         GET h/x => b",
+    );
+    let is_left_out = |world: &World| {
+        let found = world.registry.table().node("a").map(|node| node.live.is_left_out());
+        (found, world.registry.left_out())
+    };
+    assert_eq!(is_left_out(&world), (Some(true), 1));
+    world.story("STATUS / JVMRoute=a&Load=-1");
+    assert_eq!(is_left_out(&world), (Some(true), 1));
+    world.story("sees a b");
+    assert_eq!(is_left_out(&world), (Some(false), 1));
+    // Of one that was never in a cluster nobody knows what it means by that.
+    world.story("STATUS / JVMRoute=b&Load=-1");
+    assert_eq!(world.registry.left_out(), 1);
+}
+
+#[test]
+fn a_node_that_answers_no_request_for_a_while_is_asked_before_its_time() {
+    let mut world = World::of_nodes("a");
+    world.story("wait 1s");
+    let probes_of_a_second = |world: &mut World| {
+        let before = world.probes;
+        world.story("wait 1s");
+        world.probes - before
+    };
+    assert_eq!(probes_of_a_second(&mut world), 0);
+    world.story("hold a 1");
+    assert_eq!(probes_of_a_second(&mut world), 1);
+    // It has answered the probe: what is slow is the request.
+    assert_eq!(probes_of_a_second(&mut world), 0);
+}
+
+#[test]
 fn a_full_node_is_passed_over_and_its_own_sessions_wait() {
     let mut world = World::of_nodes("a b");
     world.max_in_flight = 2;

@@ -98,7 +98,7 @@ proptest! {
         owner in prop::sample::select(vec!["address:127.0.0.1", "instance:i:1", "certificate:CN=a"]),
     ) {
         let from = "127.0.0.1".parse().unwrap();
-        let sender = Sender { owner: owner.parse().unwrap(), from, sessions: Some(7), bound_sessions: None, seated: None };
+        let sender = Sender { owner: owner.parse().unwrap(), sessions: Some(7), ..Sender::at(from) };
         let mut registry = Registry::new(PLAIN.0, PLAIN.1, use_alias);
         let mut now = Moment::from_secs(1);
         for ((method, uri, body), wait_ms, probed) in lines {

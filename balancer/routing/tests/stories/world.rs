@@ -9,12 +9,14 @@
 //! hold a 3                        three requests stay at a
 //! by instance:a 10.0.0.1          what follows is of this owner, from this address
 //! by operator                     ... of an operator again
+//! sees a b,c                      node a says that these are in its cluster beside it
 //! wait 5s                         time passes, and probes are made
 //! ```
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use muster_protocol::cluster::Members;
 use muster_protocol::mcmp::parse::{ParseError, parse};
 use muster_protocol::mcmp::{Address, Command, Load, NodeConfig, Scheme, VirtualHost};
 use muster_routing::health::{Probed, Timing};
@@ -129,15 +131,10 @@ impl World {
             }
             ["by", owner, from] => {
                 let (owner, from) = (owner.parse().unwrap(), from.parse().unwrap());
-                self.sender = Some(Sender {
-                    owner,
-                    from,
-                    sessions: Some(7),
-                    bound_sessions: None,
-                    seated: None,
-                });
+                self.sender = Some(Sender { owner, sessions: Some(7), ..Sender::at(from) });
                 String::new()
             }
+            ["sees", name, others] => self.sees(name, others),
             ["refused", name] => {
                 let id = self.id(name);
                 self.registry.connect_failed(id, self.now);
@@ -226,6 +223,18 @@ impl World {
             self.decide("h/x", "", name).expect("a node takes it")
         };
         (0..count).map(one).collect()
+    }
+
+    /// A node says with STATUS whom it sees in its cluster; `-` is nobody.
+    fn sees(&mut self, name: &str, others: &str) -> String {
+        let id = |name: &str| u128::from(name.as_bytes()[0]);
+        let others = others.split(',').filter(|other| *other != "-").map(id);
+        let members = Members::new(id(name), others);
+        let sender = Sender { members, ..Sender::at([127, 0, 0, 1].into()) };
+        let before = self.sender.replace(sender);
+        let told = self.try_tell("STATUS", "/", &format!("JVMRoute={name}&Load=100"));
+        self.sender = before;
+        told.map_or_else(|e| e.to_string(), describe)
     }
 
     fn hold(&mut self, name: &str, count: usize) -> String {

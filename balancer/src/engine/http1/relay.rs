@@ -31,7 +31,7 @@ use super::Worker;
 use super::buffer::Held;
 use super::client::{After, Client};
 use super::connect::Connected;
-use super::request::Asker;
+use super::request::{self, Asker};
 use super::stream::Stream;
 use super::timer::Late;
 use crate::proxy::{Exchange, Refused};
@@ -119,6 +119,8 @@ enum Stop {
     NodeFault,
     /// The node has taken the context away meanwhile, and its answer says just that.
     Withdrawn,
+    /// The node was left out meanwhile, and another can take the request.
+    LeftOut,
     /// Somebody took too long.
     Late(Late),
 }
@@ -203,6 +205,7 @@ impl<'a> Relay<'a> {
         };
         match stopped {
             Poll::Ready(stop) => Poll::Ready(stop),
+            Poll::Pending if self.is_left_out() => Poll::Ready(Stop::LeftOut),
             Poll::Pending => {
                 self.watch_the_time();
                 self.client.timer.poll_late(cx).map(Stop::Late)
@@ -252,6 +255,17 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Whether it waits in vain, as far as anybody knows, and need not: where no other node can take
+    /// the request, this one may still answer it.
+    fn is_left_out(&self) -> bool {
+        let Some(target) = &self.exchange.target else { return false };
+        target.node.live.is_left_out()
+            && self.tunnel.is_none()
+            && !self.download.has_begun()
+            && self.upload.is_replayable()
+            && request::may_go_elsewhere(self.client, self.head, self.worker, self.exchange)
+    }
+
     fn end(mut self, stop: Stop) -> Result<Relayed, Failed> {
         let is_told = self.download.is_told();
         let ended = match stop {
@@ -271,6 +285,11 @@ impl<'a> Relay<'a> {
                 return Err(self.failed(Failure::Unanswered { reused: self.node.reused }));
             }
             Stop::Withdrawn => return Err(self.failed(Failure::Withdrawn)),
+            Stop::LeftOut => {
+                // What the network still holds of it shall not reach the node when that is back.
+                self.node.stream.reset();
+                return Err(self.failed(Failure::LeftOut));
+            }
             Stop::Late(Late::Node) => return Err(self.failed(Failure::TimedOut)),
             Stop::NodeGone | Stop::NodeFault => return Err(self.failed(Failure::Answered)),
             Stop::Late(Late::Total) => Ended::Refused(match self.upload.awaits_client() {

@@ -222,18 +222,42 @@ async fn choose(
     worker: &Worker,
     exchange: &mut Exchange,
 ) -> Result<(), Refused> {
+    let texts = cookies(client, head);
+    let cookies: ArrayVec<&str, MAX_COOKIES> = texts.iter().map(|text| &**text).collect();
+    worker.edge.choose(exchange, asked(client, head, Some(asker.ip), &cookies)).await
+}
+
+/// Whether another node could take a request that waits for the answer of its own.
+pub(super) fn may_go_elsewhere(
+    client: &Client,
+    head: &RequestHead,
+    worker: &Worker,
+    exchange: &Exchange,
+) -> bool {
+    let texts = cookies(client, head);
+    let cookies: ArrayVec<&str, MAX_COOKIES> = texts.iter().map(|text| &**text).collect();
+    let method = head.method.text(client.data());
+    worker.edge.may_go_elsewhere(exchange, asked(client, head, None, &cookies), method)
+}
+
+fn asked<'r>(
+    client: &'r Client,
+    head: &RequestHead,
+    ip: Option<IpAddr>,
+    cookies: &'r [&'r str],
+) -> Asked<'r> {
     let data = client.data();
-    let host = head.host.text(data);
-    let path = head.path.text(data);
+    Asked { client: ip, host: head.host.text(data), path: head.path.text(data), cookies }
+}
+
+fn cookies<'r>(client: &'r Client, head: &RequestHead) -> ArrayVec<Cow<'r, str>, MAX_COOKIES> {
+    let data = client.data();
     // Other cookies may hold any byte; a session's own route is plain text.
     let text = |cookie: &Span| match std::str::from_utf8(cookie.of(data)) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(cookie.of(data)),
     };
-    let texts: ArrayVec<Cow<'_, str>, MAX_COOKIES> = head.cookies.iter().map(text).collect();
-    let cookies: ArrayVec<&str, MAX_COOKIES> = texts.iter().map(|text| &**text).collect();
-    let asked = Asked { client: Some(asker.ip), host, path, cookies: &cookies };
-    worker.edge.choose(exchange, asked).await
+    head.cookies.iter().map(text).collect()
 }
 
 /// Gives an answer of our own. The connection goes on where the request is known to be over.

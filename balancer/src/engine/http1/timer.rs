@@ -97,6 +97,16 @@ impl Clock {
         }
     }
 
+    /// Wakes all who wait for a node, to look whether it is still worth it.
+    pub(super) fn wake_waiting(&self) {
+        let timers = self.timers.borrow();
+        for (_, slot) in timers.iter().filter(|(_, slot)| slot.node.get() != NEVER) {
+            if let Some(waker) = slot.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
     fn after(&self, within: Duration) -> u64 {
         let wait = within.as_millis() + TICK.as_millis();
         self.now().saturating_add(u64::try_from(wait).unwrap_or(NEVER))
@@ -187,8 +197,20 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
 
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 
     #[tokio::test]
     async fn who_is_late_is_woken_and_told_whose_fault_it_is() {
@@ -208,6 +230,22 @@ mod tests {
         assert_eq!(late, Late::Node);
         drop(timer);
         assert!(clock.timers.borrow().is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_node_is_woken_to_look_again_and_nobody_else_is() {
+        let clock = Clock::new();
+        let (waiting, other) = (clock.timer(), clock.timer());
+        waiting.node_within(Duration::from_secs(3600));
+        other.client_within(Duration::from_secs(3600));
+        let woken = [waiting, other].map(|timer| {
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(woken.clone());
+            assert_eq!(timer.poll_late(&mut Context::from_waker(&waker)), Poll::Pending);
+            (timer, woken)
+        });
+        clock.wake_waiting();
+        assert_eq!(woken.map(|(_, woken)| woken.0.load(Ordering::Relaxed)), [true, false]);
     }
 
     #[tokio::test]
