@@ -23,6 +23,7 @@ use crate::registrar::life::Plan;
 use crate::registrar::now;
 use crate::roster::Roster;
 use crate::session::Place;
+use crate::standing::Standing;
 use crate::status::{Drained, Origin, Status};
 use crate::wanted::{Want, Wanted};
 
@@ -109,7 +110,8 @@ impl Agent {
     pub(crate) fn start(setup: Setup) -> Agent {
         let traffic = Arc::new(Traffic::default());
         let mut reporter = Reporter::new(setup.load, setup.averaging, &traffic);
-        let load = reporter.load();
+        let mut standing = Standing::of(setup.deployed.clone());
+        let load = reporter.load(&mut standing);
         let status = Status { load, balancers: Vec::new(), discovery: None };
         let core = Arc::new(Core {
             wanted: watch::Sender::new(Wanted::default()),
@@ -140,7 +142,7 @@ impl Agent {
             let listener = Listener::new(settings, configured, Arc::clone(&roster), status);
             AbortOnDropHandle::new(tokio::spawn(listener.run()))
         });
-        let reporting = reporter.run(interval, loads, Arc::clone(&core.status));
+        let reporting = reporter.run(interval, standing, loads, Arc::clone(&core.status));
         let reporter = AbortOnDropHandle::new(tokio::spawn(reporting));
         Agent { core, roster, listener, _reporter: reporter }
     }
@@ -245,6 +247,8 @@ impl Core {
 struct Reporter {
     source: Source,
     is_unreadable: bool,
+    /// As it was read last.
+    read: Load,
 }
 
 #[derive(Debug)]
@@ -261,34 +265,49 @@ impl Reporter {
                 Source::Meter(Meter::new(metrics, averaging, traffic, now()))
             }
         };
-        Reporter { source, is_unreadable: false }
+        Reporter { source, is_unreadable: false, read: Load::Broken }
     }
 
-    fn load(&mut self) -> Load {
+    /// The load now.
+    fn load(&mut self, standing: &mut Standing) -> Load {
+        self.read();
+        self.told(standing)
+    }
+
+    /// As it was read last, but of a node that can write no sessions.
+    fn told(&self, standing: &mut Standing) -> Load {
+        if standing.is_able() { self.read } else { Load::Broken }
+    }
+
+    fn read(&mut self) {
         let read = match &mut self.source {
             Source::Fixed(load) => Ok(*load),
             Source::Meter(meter) => meter.tick(now()),
         };
         let was_unreadable = std::mem::replace(&mut self.is_unreadable, read.is_err());
-        read.unwrap_or_else(|error| {
+        self.read = read.unwrap_or_else(|error| {
             if !was_unreadable {
                 warn!(%error, "the node reports load -1 until it can be read");
             }
             Load::Broken
-        })
+        });
     }
 
     async fn run(
         mut self,
         interval: Duration,
+        mut standing: Standing,
         loads: watch::Sender<Load>,
         status: Arc<watch::Sender<Status>>,
     ) {
         let mut ticks = interval_at(tokio::time::Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let load = self.load();
+            let load = tokio::select! {
+                _ = ticks.tick() => self.load(&mut standing),
+                // Balancers hear of it at once.
+                () = standing.changed() => self.told(&mut standing),
+            };
             loads.send_replace(load);
             status.send_modify(|status| status.load = load);
         }

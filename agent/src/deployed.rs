@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use muster_protocol::cluster::{MEMBERS_HEADER, Members};
 use muster_protocol::names::ContextPath;
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
+use crate::engine::{Engine, View};
 use crate::load::SessionGauge;
 use crate::session::Sessions;
 
@@ -33,6 +36,7 @@ pub(crate) struct Deployed {
     draining: SessionDraining,
     gauge: Option<SessionGauge>,
     contexts: Arc<RwLock<BTreeMap<ContextPath, Sessions>>>,
+    changed: watch::Sender<()>,
 }
 
 // === impl Deployed ===
@@ -40,15 +44,56 @@ pub(crate) struct Deployed {
 impl Deployed {
     /// With the number that the application tells itself, if it does.
     pub(crate) fn new(draining: SessionDraining, gauge: Option<SessionGauge>) -> Self {
-        Self { draining, gauge, contexts: Arc::default() }
+        Self { draining, gauge, contexts: Arc::default(), changed: watch::Sender::default() }
     }
 
     pub(crate) fn put(&self, context: ContextPath, sessions: Sessions) {
         self.contexts.write().insert(context, sessions);
+        self.changed.send_replace(());
     }
 
     pub(crate) fn remove(&self, context: &ContextPath) {
         self.contexts.write().remove(context);
+        self.changed.send_replace(());
+    }
+
+    /// Wakes when contexts have other sessions.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The views of the clusters that keep sessions.
+    pub(crate) fn views(&self) -> Vec<watch::Receiver<Arc<View>>> {
+        self.engines().iter().map(|engine| engine.group().watch()).collect()
+    }
+
+    /// Whether each of these clusters sees enough members for its data to be written.
+    pub(crate) fn is_able(&self) -> bool {
+        self.engines().iter().all(|engine| engine.group().view().is_quorate)
+    }
+
+    fn engines(&self) -> Vec<Arc<dyn Engine>> {
+        let mut engines: Vec<Arc<dyn Engine>> = Vec::new();
+        for sessions in self.contexts.read().values().filter(|sessions| sessions.is_distributable())
+        {
+            let engine = sessions.engine();
+            if !engines.iter().any(|known| Arc::ptr_eq(known, engine)) {
+                engines.push(Arc::clone(engine));
+            }
+        }
+        engines
+    }
+
+    /// Whom the member sees that keeps the sessions, while it sees enough.
+    fn members(&self) -> Option<Members> {
+        let engine = self.engines().into_iter().next()?;
+        let (me, view) = (engine.group().local(), engine.group().view());
+        // One process without a cluster has no address.
+        if me.address.is_empty() || !view.is_quorate {
+            return None;
+        }
+        let others = view.members.iter().filter(|member| member.id.node != me.id.node);
+        Members::new(me.id.node.0, others.map(|member| member.id.node.0))
     }
 
     /// Sessions for which a drain waits: of this context, or of all of them.
@@ -77,8 +122,14 @@ impl Deployed {
         counted.iter().map(Sessions::active).sum()
     }
 
-    /// What a STATUS says of sessions; nothing where nobody knows of any.
+    /// What a STATUS says of sessions, and of the cluster that keeps them; nothing where nobody knows
+    /// of any.
     pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
+        let members = self.members().map(|members| (MEMBERS_HEADER, members.to_string()));
+        self.counts().into_iter().chain(members).collect()
+    }
+
+    fn counts(&self) -> Vec<(&'static str, String)> {
         let has_contexts = !self.contexts.read().is_empty();
         let all = match &self.gauge {
             Some(gauge) => gauge.get(),

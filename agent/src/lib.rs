@@ -52,6 +52,7 @@ mod roster;
 pub mod session;
 mod shelf;
 pub mod sso;
+mod standing;
 mod status;
 mod tls;
 mod wanted;

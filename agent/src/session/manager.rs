@@ -213,6 +213,11 @@ impl Sessions {
         }
     }
 
+    /// What keeps them.
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.inner.engine
+    }
+
     pub(super) fn checkouts(&self) -> Checkouts<'_> {
         let Inner { engine, map, settings, .. } = &*self.inner;
         Checkouts { engine, map, wait: settings.lock_wait, hold: settings.longest_request }
