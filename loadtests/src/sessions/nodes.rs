@@ -69,12 +69,6 @@ pub struct Node {
 
 // === impl NodesPlan ===
 
-/// A balancer that leaves a node out some two seconds after it falls silent. It waits a little longer
-/// for answers than the others need to go on without a member of theirs.
-pub const QUICK: &str = "\
-    [upstream]\nconnect_timeout = \"500ms\"\nread_timeout = \"2700ms\"\n\
-    [health]\nprobe_interval = \"150ms\"\nprobe_timeout = \"150ms\"\nrevive_interval = \"100ms\"\n";
-
 impl NodesPlan {
     /// Three on loopback.
     pub fn three() -> NodesPlan {

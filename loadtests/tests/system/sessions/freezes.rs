@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use muster_loadtests::sessions::judge::Hurt;
-use muster_loadtests::sessions::nodes::QUICK;
 use muster_loadtests::sessions::{Nodes, NodesPlan, Seen};
 use muster_loadtests::testkit::{Client, Fault};
 use tokio::time::Instant;
@@ -19,8 +18,7 @@ const SESSIONS: usize = 40;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_node_costs_at_most_the_requests_it_had_and_commits_nothing_when_it_thaws() {
     let _quiet = quiet_machine().await;
-    let nodes =
-        Nodes::start(&NodesPlan { toml: QUICK.to_owned(), ..NodesPlan::three() }).await.unwrap();
+    let nodes = Nodes::start(&NodesPlan::three()).await.unwrap();
     let mut world = World::of(nodes, SESSIONS).await;
     for round in 0..rounds(FEW) as usize {
         tokio::time::sleep(BEFORE).await;
