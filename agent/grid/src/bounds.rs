@@ -36,7 +36,13 @@ fn message(message: &Message) -> Result<(), OutOfBounds> {
             within("a write's number", begun.base, 0, MOST_NUMBER)?;
             within("a write's number", begun.seq, 0, MOST_NUMBER)
         }
-        Message::Synced { epoch, .. } | Message::Pull { epoch, .. } => bounds::epoch(epoch),
+        Message::Synced { epoch, .. }
+        | Message::Pull { epoch, .. }
+        | Message::Want { epoch, .. } => bounds::epoch(epoch),
+        Message::Have { epoch, whole: told, .. } => {
+            bounds::epoch(epoch)?;
+            whole(told)
+        }
         Message::Chunk { epoch, chunk, .. } => {
             bounds::epoch(epoch)?;
             within("a chunk's write", chunk.as_of, 0, MOST_NUMBER)?;

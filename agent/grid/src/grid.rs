@@ -19,6 +19,7 @@ mod scan;
 mod seen;
 mod state;
 mod tick;
+mod unread;
 
 pub use limits::{Limits, Stats};
 
@@ -95,6 +96,7 @@ pub struct Grid {
     /// Rows with something that time brings about.
     active: RowSet,
     fills: fill::Fills,
+    wants: unread::Wants,
     checking: tick::Checking,
     asks: HashMap<u64, Ask, FixedState>,
     next_attempt: u64,
@@ -128,6 +130,7 @@ impl Grid {
             complete: RowSet::default(),
             active: RowSet::default(),
             fills: fill::Fills::default(),
+            wants: unread::Wants::default(),
             checking: tick::Checking::default(),
             asks: HashMap::default(),
             next_attempt: 1,
@@ -245,6 +248,16 @@ impl Grid {
                     self.check(from, row, seq, digest, now);
                 }
             }
+            Message::Want { epoch, row, place } => {
+                if self.takes(from, epoch) {
+                    self.wanted(from, epoch, row, place, now);
+                }
+            }
+            Message::Have { epoch, row, whole } => {
+                if self.is_epoch(epoch) {
+                    self.regain(from, row, &whole, now);
+                }
+            }
             Message::Pull { epoch, row, after } => {
                 if self.is_epoch(epoch) {
                     self.pull(from, row, after, now);
@@ -302,6 +315,7 @@ impl Grid {
             } else {
                 self.complete.remove(row);
             }
+            self.shelves.stamps.are_whole(&self.complete);
             self.tell_complete();
         }
     }

@@ -17,9 +17,10 @@
 //! | `rules` | the two rules on which all rests, as values, so that a simulation can break them |
 //! | `message` | what members tell each other about rows |
 //! | `grid` | the state machine, and a file for each of its stories |
+//! | `life` | when a row began empty, and what becomes of records of an earlier life |
 //! | `lock`, `lease` | who may write a group now; who is the one for a name |
 //! | `merge` | what becomes of two values of one key when two sides of a split meet |
-//! | `shelf`, `shelves` | where values go that are not kept in memory: the port, and who goes when |
+//! | `shelf`, `shelves`, `stamps` | where values go that are not kept in memory: the port, and who goes when |
 //! | `watch` | changes as they are told to listeners |
 //! | `core` | membership and grid together |
 //! | `wire`, `bounds` | messages and what stands on disk, as bytes, and what those may not exceed |
@@ -30,6 +31,7 @@ pub mod bytes;
 pub mod core;
 pub mod grid;
 pub mod lease;
+pub mod life;
 pub mod lock;
 pub mod merge;
 pub mod message;
@@ -39,6 +41,7 @@ pub mod rules;
 pub mod segment;
 pub mod shelf;
 pub mod shelves;
+mod stamps;
 pub mod store;
 pub mod topology;
 pub mod watch;
@@ -47,11 +50,12 @@ pub mod wire;
 pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
 pub use core::{Action, Core, Event, Wire};
 pub use grid::{Grid, Limits, Stats};
+pub use life::{Fate, Lives, Stamp};
 pub use merge::{Policy, Resolve};
 pub use mode::{Kept, Mode};
 pub use placement::Rendezvous;
 pub use rules::Rules;
 pub use segment::{Bytes, Group, Place, Space};
-pub use shelf::{Memory, Shelf, ShelfError, ShelfStats, Shelved};
+pub use shelf::{Left, Memory, Shelf, ShelfError, ShelfStats, Shelved};
 pub use topology::Topology;
 pub use watch::{Changes, Kind, Watched};

@@ -142,12 +142,30 @@ pub enum Message {
         /// The primary's digest then.
         digest: u64,
     },
+    /// From the primary, whose shelf does not give a group: what is it with you?
+    Want {
+        /// The epoch.
+        epoch: Epoch,
+        /// The row.
+        row: RowId,
+        /// Where the group is.
+        place: Place,
+    },
+    /// This is it. Whoever wanted it sees by its digest whether it is what is missing.
+    Have {
+        /// The epoch.
+        epoch: Epoch,
+        /// The row.
+        row: RowId,
+        /// The group.
+        whole: Box<WholeGroup>,
+    },
 }
 
 impl Message {
     /// Whether it goes by the lane for bulk, so that it never holds up a call.
     #[must_use]
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Self::Chunk { .. } | Self::Pull { .. })
+        matches!(self, Self::Chunk { .. } | Self::Pull { .. } | Self::Have { .. })
     }
 }

@@ -4,6 +4,7 @@
 use crate::segment::{Bytes, Group, Space};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why a shelf did not do what it should: full, broken, or something is there that was not put.
@@ -32,6 +33,35 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// Then it may still be there.
     fn remove(&self, key: &[u8]) -> Result<(), ShelfError>;
+
+    /// Whether a later process finds what is here. Then each row's records have a
+    /// [stamp](crate::Stamp) beside them, and what is there at the end is left there.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// The keys of what an earlier process left and nobody has removed since.
+    fn left(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// A record that an earlier process left, and when it was put.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn get_left(&self, _key: &[u8]) -> Result<Option<Left>, ShelfError> {
+        Ok(None)
+    }
+}
+
+/// A record that an earlier process left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// As it was put.
+    pub record: Vec<u8>,
+    /// How long ago that was. By wall clocks, the only ones that go on between two processes: one that
+    /// was set back counts as if no time had passed.
+    pub age: Duration,
 }
 
 /// How many groups of a cache a member keeps in memory, and where the others go.

@@ -1,11 +1,13 @@
 //! The caches of a member whose memory is bounded: what of them is in memory, what was used longest
 //! ago, and what their shelves have done.
 
+use crate::life;
 use crate::segment::{Bytes, Group, Place, Space};
 use crate::shelf::{Memory, Shelf, ShelfError, ShelfStats, Shelved};
+use crate::stamps::Stamps;
 use crate::store::{Effect, Key, RecordKey, Store, WholeGroup};
 use muster_cluster::{Moment, RowId};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// After an error nothing is put for so long, and no other is told.
@@ -24,6 +26,7 @@ pub struct Shelves {
     /// Records of stores that went.
     waste: VecDeque<(u32, RecordKey)>,
     told: Vec<Shelved>,
+    pub(crate) stamps: Stamps,
 }
 
 /// One bounded cache.
@@ -39,6 +42,8 @@ pub(crate) struct Bounded {
     rests_until: Moment,
     quiet_until: Moment,
     is_watched: bool,
+    /// How far the stamps say that records follow their rows, by the stores' numbers.
+    stamped: BTreeMap<u64, u64>,
     stats: ShelfStats,
 }
 
@@ -58,8 +63,14 @@ impl std::fmt::Debug for Use {
 /// What a cache's copies are changed with.
 struct With<'s> {
     bounded: &'s mut Bounded,
+    shelving: Shelving<'s>,
+}
+
+/// What putting on a shelf needs beside the cache.
+pub(crate) struct Shelving<'s> {
     stores: &'s mut u64,
     told: &'s mut Vec<Shelved>,
+    stamps: &'s Stamps,
 }
 
 // === impl Shelves ===
@@ -72,6 +83,9 @@ impl Shelves {
     /// Bounds a cache.
     pub(crate) fn bound(&mut self, space: Space, memory: Memory) {
         self.all.retain(|bounded| bounded.space.cache != space.cache);
+        // No store has the number of one that left records there.
+        let left = memory.shelf.left().into_iter().filter_map(|key| Some(life::named(&key)?.0));
+        self.stores = left.fold(self.stores, u64::max);
         self.all.push(Bounded {
             space,
             memory,
@@ -81,6 +95,7 @@ impl Shelves {
             rests_until: Moment::ZERO,
             quiet_until: Moment::ZERO,
             is_watched: false,
+            stamped: BTreeMap::new(),
             stats: ShelfStats::default(),
         });
     }
@@ -109,14 +124,35 @@ impl Shelves {
     }
 
     /// The bounded caches, and what passivation needs beside them.
-    pub(crate) fn each(&mut self) -> (&mut Vec<Bounded>, &mut u64, &mut Vec<Shelved>) {
-        (&mut self.all, &mut self.stores, &mut self.told)
+    pub(crate) fn each(&mut self) -> (&mut Vec<Bounded>, Shelving<'_>) {
+        let Self { all, stores, told, stamps, .. } = self;
+        (all, Shelving { stores, told, stamps })
+    }
+
+    /// A row's records follow it to the view in force.
+    pub(crate) fn stamp(&mut self, row: RowId, store: &mut Store, now: Moment) {
+        if store.numbered().is_none() {
+            return;
+        }
+        let (all, mut shelving) = self.each();
+        for bounded in all {
+            if let Err(error) = bounded.stamp(row, store, &mut shelving) {
+                bounded.failed(None, &error, shelving.told, now);
+            }
+        }
+    }
+
+    /// The member ends: from now on what is put on a shelf that keeps it stays there.
+    pub(crate) fn keep_all(&mut self) {
+        for bounded in &mut self.all {
+            bounded.memory.write_through |= bounded.memory.shelf.keeps();
+        }
     }
 
     fn with(&mut self, cache: u32) -> Option<With<'_>> {
-        let Self { all, stores, told, .. } = self;
+        let (all, shelving) = self.each();
         let bounded = all.iter_mut().find(|bounded| bounded.space.cache == cache)?;
-        Some(With { bounded, stores, told })
+        Some(With { bounded, shelving })
     }
 
     /// A group of a row that is there already counts as in memory.
@@ -187,7 +223,7 @@ impl Shelves {
         for whole in groups {
             if let Some(mut with) = self.with(whole.group.space.cache) {
                 with.bounded.note(row, store, &whole.group);
-                with.write_through(store, &whole.group, now);
+                with.write_through(row, store, &whole.group, now);
             }
         }
     }
@@ -202,6 +238,10 @@ impl Shelves {
         for bounded in &mut self.all {
             let cache = bounded.space.cache;
             bounded.in_memory = bounded.in_memory.saturating_sub(store.in_memory(cache));
+            // The stamp first: what nothing is said of is taken for what it is.
+            if let Some(number) = store.numbered().filter(|n| bounded.stamped.remove(n).is_some()) {
+                self.waste.push_back((cache, life::stamp_key(number, cache)));
+            }
             if bounded.memory.write_through {
                 let records = store.keys(cache).filter_map(|key| store.record_key(key.place));
                 self.waste.extend(records.map(|record| (cache, record)));
@@ -239,26 +279,58 @@ impl Shelves {
                 Ok(found)
             }
             Err(error) => {
-                with.bounded.failed(None, &error, with.told, now);
+                with.bounded.failed(None, &error, with.shelving.told, now);
                 Err(error)
             }
         }
     }
 
     /// Brings what is over back into memory, where it expires like anything else.
-    pub(crate) fn wake_due(&mut self, row: RowId, store: &mut Store, most: usize, now: Moment) {
+    /// Where that could not be read.
+    pub(crate) fn wake_due(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        most: usize,
+        now: Moment,
+    ) -> Vec<Place> {
+        let mut unread = Vec::new();
         for place in store.cold_due(now, most) {
             let Some(mut with) = self.with(place.cache) else { continue };
             if with.activate(row, store, place, now).is_err() {
                 store.due_again(place, now + REST);
+                unread.push(place);
             }
         }
+        unread
+    }
+
+    /// Takes a group that the shelf does not give from another member, if it is what was put there.
+    pub(crate) fn regain(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        whole: &WholeGroup,
+        now: Moment,
+    ) -> bool {
+        let place = whole.group.place();
+        let Some(mut with) = self.with(place.cache) else { return false };
+        if !store.regain(whole, now) {
+            return false;
+        }
+        with.bounded.in_memory += 1;
+        with.bounded.note(row, store, &whole.group);
+        if let Some(record) = store.record_key(place) {
+            with.remove(&record, Some(&whole.group.name), now);
+        }
+        with.write_through(row, store, &whole.group, now);
+        true
     }
 
     /// Something that is on a shelf could not be read.
     pub(crate) fn failed(&mut self, cache: u32, error: &ShelfError, now: Moment) {
-        if let Some(With { bounded, told, .. }) = self.with(cache) {
-            bounded.failed(None, error, told, now);
+        if let Some(With { bounded, shelving }) = self.with(cache) {
+            bounded.failed(None, error, shelving.told, now);
         }
     }
 }
@@ -287,13 +359,13 @@ impl With<'_> {
         place: Place,
         now: Moment,
     ) -> Result<(), ShelfError> {
-        let Self { bounded, told, .. } = self;
+        let Self { bounded, shelving } = self;
         let (shelf, is_kept) = (bounded.memory.shelf.clone(), bounded.memory.write_through);
         let name = match store.activate(place, &*shelf, is_kept) {
             Ok(Some(name)) => name,
             Ok(None) => return Ok(()),
             Err(error) => {
-                bounded.failed(None, &error, told, now);
+                bounded.failed(None, &error, shelving.told, now);
                 return Err(error);
             }
         };
@@ -302,7 +374,7 @@ impl With<'_> {
         bounded.stats.activations += 1;
         bounded.note(row, store, &group);
         if bounded.is_watched {
-            told.push(Shelved::Activated(group));
+            shelving.told.push(Shelved::Activated(group));
         }
         if !is_kept && let Some(record) = store.record_key(place) {
             self.remove(&record, None, now);
@@ -324,20 +396,22 @@ impl With<'_> {
         let bounded = &mut *self.bounded;
         bounded.in_memory = (bounded.in_memory + store.in_memory(cache)).saturating_sub(before);
         bounded.note(row, store, &effect.group);
-        self.write_through(store, &effect.group, now);
+        self.write_through(row, store, &effect.group, now);
         Ok(())
     }
 
     /// What cannot be put stays in memory, and an older record goes where that is possible.
-    fn write_through(&mut self, store: &mut Store, group: &Group, now: Moment) {
+    fn write_through(&mut self, row: RowId, store: &mut Store, group: &Group, now: Moment) {
         if !self.bounded.memory.write_through {
             return;
         }
         let shelf = self.bounded.memory.shelf.clone();
         let is_there = store.has(group);
-        let written = store.write_through(group, &*shelf, self.stores, now);
+        let stamped = self.bounded.stamp(row, store, &mut self.shelving);
+        let stores = &mut *self.shelving.stores;
+        let written = stamped.and_then(|()| store.write_through(group, &*shelf, stores, now));
         if let Err(error) = &written {
-            self.bounded.failed(Some(&group.name), error, self.told, now);
+            self.bounded.failed(Some(&group.name), error, self.shelving.told, now);
         }
         if (!is_there || written.is_err())
             && let Some(record) = store.record_key(group.place())
@@ -348,7 +422,7 @@ impl With<'_> {
 
     fn remove(&mut self, record: &RecordKey, group: Option<&Bytes>, now: Moment) {
         if let Err(error) = self.bounded.memory.shelf.remove(record) {
-            self.bounded.failed(group, &error, self.told, now);
+            self.bounded.failed(group, &error, self.shelving.told, now);
         }
     }
 }
@@ -399,31 +473,55 @@ impl Bounded {
         self.uses.len() as u64 > 2 * self.in_memory + MOST_USES as u64
     }
 
+    /// Says of which life of its row a store's records are, where the shelf keeps them and that is not
+    /// said yet.
+    fn stamp(
+        &mut self,
+        row: RowId,
+        store: &mut Store,
+        shelving: &mut Shelving<'_>,
+    ) -> Result<(), ShelfError> {
+        if !self.memory.shelf.keeps() {
+            return Ok(());
+        }
+        let number = store.number(shelving.stores);
+        let before = self.stamped.get(&number).copied();
+        let last = shelving.stamps.last(row, before);
+        if before == Some(last) {
+            return Ok(());
+        }
+        let stamp = shelving.stamps.of(row, store, last).encode()?;
+        self.memory.shelf.put(&life::stamp_key(number, self.space.cache), &stamp)?;
+        self.stamped.insert(number, last);
+        Ok(())
+    }
+
     /// Moves a group to the shelf. False when the shelf failed: then it stays, and for a while nothing
     /// else is tried.
     pub(crate) fn passivate(
         &mut self,
+        row: RowId,
         store: &mut Store,
         key: &Key,
-        stores: &mut u64,
-        told: &mut Vec<Shelved>,
+        shelving: &mut Shelving<'_>,
         now: Moment,
     ) -> bool {
         let shelf = self.memory.shelf.clone();
-        match store.passivate(key, &*shelf, stores, now) {
+        let stamped = self.stamp(row, store, shelving);
+        match stamped.and_then(|()| store.passivate(key, &*shelf, shelving.stores, now)) {
             Ok(true) => {
                 self.in_memory -= 1;
                 self.stats.passivations += 1;
                 if self.is_watched {
                     let group = Group::at(self.space.table, key.place, key.name.clone());
-                    told.push(Shelved::Passivated(group));
+                    shelving.told.push(Shelved::Passivated(group));
                 }
                 true
             }
             Ok(false) => true,
             Err(error) => {
                 self.rests_until = now + REST;
-                self.failed(Some(&key.name), &error, told, now);
+                self.failed(Some(&key.name), &error, shelving.told, now);
                 false
             }
         }

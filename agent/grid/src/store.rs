@@ -155,6 +155,23 @@ impl Store {
         })
     }
 
+    /// The group of a place whole; none where there is none.
+    pub(crate) fn whole_at(
+        &self,
+        table: u8,
+        place: Place,
+        shelves: &Shelves,
+        now: Moment,
+    ) -> Option<Result<WholeGroup, Unread>> {
+        match self.from(Some(place)).next().filter(|found| found.place() == place)? {
+            Found::Hot(key, held) => Some(Ok(held.whole(table, key, now))),
+            Found::Cold(place, stub) => {
+                let found = self.look(place, stub, shelves).map_err(|error| (place.cache, error));
+                Some(found.map(|(key, held)| held.whole(table, &key, now)))
+            }
+        }
+    }
+
     /// Those groups whole that are in memory.
     pub(crate) fn whole_in_memory(
         &self,
@@ -303,15 +320,10 @@ impl Store {
     fn insert(&mut self, whole: &WholeGroup, now: Moment) {
         let key = Key::of(&whole.group);
         self.remove(&key);
-        let mut held = Held { rev: whole.rev, token: whole.token, ..Held::default() };
-        held.entries.reserve_exact(whole.entries.len());
-        for (name, rev, put) in &whole.entries {
-            held.put(name, Entry::new(key.place, name, put, *rev, now));
-        }
+        let held = Held::of(whole, now);
         if held.is_forgotten() {
             return;
         }
-        held.due = held.first_deadline();
         self.digest = self.digest.wrapping_add(held.sum(key.place));
         let count = self.counts.of_mut(key.place.cache);
         count.groups += 1;

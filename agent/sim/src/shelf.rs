@@ -50,4 +50,8 @@ impl Shelf for Flaky {
         self.turn()?.1.remove(key);
         Ok(())
     }
+
+    fn keeps(&self) -> bool {
+        true
+    }
 }

@@ -143,6 +143,7 @@ impl Grid {
             copy.is_synced = true;
             let primary = copy.primary;
             self.set_complete(row, true);
+            self.stamp(row, now);
             self.send(primary, Message::Synced { epoch, row });
         }
     }

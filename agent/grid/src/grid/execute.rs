@@ -43,7 +43,10 @@ impl Grid {
             Some(_) => {}
         }
         // What cannot be read is not "nothing": it did not happen, and may be asked again.
-        if request.group().is_some_and(|group| self.warm(row, group, now).is_err()) {
+        if let Some(group) = request.group()
+            && self.warm(row, group, now).is_err()
+        {
+            self.want(row, group.place(), now);
             return self.answer(asker, Reply::Retry, now);
         }
         match request {

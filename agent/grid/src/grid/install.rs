@@ -14,12 +14,17 @@ impl Grid {
         let before = self.view.replace(view.clone());
         self.fills.clear();
         self.active = RowSet::default();
+        self.shelves.stamps.see(view, self.me.node);
         for (row, kept) in (0..).zip(&view.rows) {
             self.install_row(row, kept, view, before.as_deref(), now);
             self.active.insert(row);
         }
         self.seen.retain(|id, _| view.has(*id));
         self.count_complete();
+        if !self.shelves.is_empty() {
+            let Self { rows, shelves, .. } = self;
+            (0..).zip(rows).for_each(|(row, state)| shelves.stamp(row, &mut state.store, now));
+        }
         self.after_view(now);
     }
 
@@ -30,6 +35,7 @@ impl Grid {
                 self.complete.insert(row);
             }
         }
+        self.shelves.stamps.are_whole(&self.complete);
         self.tell_complete();
     }
 
@@ -45,6 +51,9 @@ impl Grid {
         let mut state = std::mem::take(&mut self.rows[usize::from(id)]);
         if row.fresh {
             self.shelves.forget(&std::mem::take(&mut state.store), false);
+            if row.owners.contains(&me) {
+                self.shelves.stamps.lives().begin(&mut state.store, id, view);
+            }
         }
         let old = std::mem::replace(&mut state.role, Role::Nobody);
         let mut dropped = Vec::new();

@@ -83,6 +83,8 @@ pub struct Stats {
     pub repairs: u64,
     /// Copies that their primary filled again because the shelf did not give a group.
     pub refills: u64,
+    /// Groups that this member's shelf did not give, and another owner did.
+    pub regained: u64,
     /// Groups taken from the other side of a split.
     pub merged: u64,
     /// Values of the other side that did not stay, or took the place of ours.
@@ -110,6 +112,7 @@ impl Stats {
             epoch_refusals: self.epoch_refusals + other.epoch_refusals,
             repairs: self.repairs + other.repairs,
             refills: self.refills + other.refills,
+            regained: self.regained + other.regained,
             merged: self.merged + other.merged,
             overridden: self.overridden + other.overridden,
             not_offered: self.not_offered + other.not_offered,

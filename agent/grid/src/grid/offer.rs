@@ -4,6 +4,7 @@ use super::ask::Caller;
 use super::{Entries, Grid};
 use crate::batch::{Put, Reply, Request};
 use crate::lease;
+use crate::life;
 use crate::segment::{Group, Space};
 use crate::store::{Record, RecordEntry, RecordKey, Store};
 use muster_cluster::Moment;
@@ -26,10 +27,10 @@ pub(super) enum Offer {
 }
 
 impl Grid {
-    /// Keeps a row's groups to be given. Leases are not: they are the cluster's.
+    /// Keeps a row's groups to be given. Leases are not, nor are the lives of rows: they are the cluster's.
     pub(super) fn keep_offers(&mut self, table: u8, store: &Store, now: Moment) {
         for whole in store.whole_in_memory(table, now) {
-            if whole.group.space == lease::SPACE {
+            if whole.group.space == lease::SPACE || life::is_life(&whole.group) {
                 continue;
             }
             let entries = whole.entries.into_iter().map(|(key, _, put)| (key, put)).collect();

@@ -36,19 +36,29 @@ impl Grid {
         Some(ShelfStats { on_shelf: self.count(space).0.on_shelf, ..stats })
     }
 
-    /// Moves everything of the bounded caches to their shelves: for a member that ends.
+    /// Moves everything of the bounded caches to their shelves, for a member that ends: what a shelf
+    /// keeps is then found there. What is brought back after that, or written, stays there as well.
     pub fn shelve_all(&mut self, now: Moment) {
         let Self { rows, shelves, .. } = self;
-        let (all, stores, told) = shelves.each();
+        shelves.keep_all();
+        let (all, mut shelving) = shelves.each();
         for bounded in all {
             for Use { row, key, .. } in std::mem::take(bounded.uses()) {
                 let Some(state) = rows.get_mut(usize::from(row)) else { continue };
-                if !bounded.passivate(&mut state.store, &key, stores, told, now) {
+                if !bounded.passivate(row, &mut state.store, &key, &mut shelving, now) {
                     break;
                 }
             }
         }
         self.tell_shelved();
+    }
+
+    /// A row's records follow it to the view in force.
+    pub(super) fn stamp(&mut self, row: RowId, now: Moment) {
+        let Self { rows, shelves, .. } = self;
+        if let Some(state) = rows.get_mut(usize::from(row)).filter(|_| !shelves.is_empty()) {
+            shelves.stamp(row, &mut state.store, now);
+        }
     }
 
     /// The group is in memory, and used.
@@ -72,7 +82,7 @@ impl Grid {
             return;
         }
         let Self { rows, shelves, .. } = self;
-        let (all, stores, told) = shelves.each();
+        let (all, mut shelving) = shelves.each();
         for bounded in all {
             let mut left = bounded.uses().len();
             while bounded.is_full(now) && left > 0 {
@@ -84,7 +94,13 @@ impl Grid {
                 }
                 if is_checked_out(state, &used.key, now) {
                     bounded.uses().push_back(used);
-                } else if !bounded.passivate(&mut state.store, &used.key, stores, told, now) {
+                } else if !bounded.passivate(
+                    used.row,
+                    &mut state.store,
+                    &used.key,
+                    &mut shelving,
+                    now,
+                ) {
                     bounded.uses().push_front(used);
                 }
             }

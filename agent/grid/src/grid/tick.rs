@@ -106,8 +106,11 @@ impl Grid {
     fn wake_due(&mut self, row: RowId, now: Moment) {
         let Self { rows, shelves, .. } = self;
         let Some(state) = rows.get_mut(usize::from(row)) else { return };
-        if !shelves.is_empty() && matches!(state.role, Role::Primary(_)) {
-            shelves.wake_due(row, &mut state.store, MOST_EXPIRED, now);
+        if shelves.is_empty() || !matches!(state.role, Role::Primary(_)) {
+            return;
+        }
+        for place in shelves.wake_due(row, &mut state.store, MOST_EXPIRED, now) {
+            self.want(row, place, now);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::shelf::ShelfError;
 use muster_cluster::Moment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The name of a record: of the store, which no other has, and of the group's place in it.
 pub type RecordKey = [u8; 20];
@@ -72,6 +73,11 @@ pub(super) struct Cold {
 impl Cold {
     pub(super) fn new(id: u64) -> Self {
         Self { id, stubs: BTreeMap::new(), due: NEVER }
+    }
+
+    /// This store's number.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn key(&self, place: Place) -> RecordKey {
@@ -211,6 +217,24 @@ impl Record {
             Some((version, _)) => Err(unreadable(format!("its version is {version}"))),
             None => Err(unreadable("it is empty".to_owned())),
         }
+    }
+
+    /// What is left of the group so long after it was put: its entries, each with what is left of its
+    /// time. Empty where that is over for all of it.
+    #[must_use]
+    pub fn after(&self, age: Duration) -> Vec<(Bytes, Put)> {
+        let now = self.written.saturating_add(age);
+        let first = |entry: &RecordEntry| entry.ends.into_iter().chain(entry.idle_ends).min();
+        let is_over = |entry: &RecordEntry| first(entry).is_some_and(|ends| ends <= now);
+        if self.entries.iter().any(|entry| entry.put.ends_group && is_over(entry)) {
+            return Vec::new();
+        }
+        let left = self.entries.iter().filter(|entry| !is_over(entry));
+        left.map(|entry| {
+            let ttl = entry.ends.map(|ends| ends.saturating_sub(now));
+            (entry.key.clone(), Put { ttl, ..entry.put.clone() })
+        })
+        .collect()
     }
 
     /// The group as a row holds it.

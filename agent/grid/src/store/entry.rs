@@ -132,6 +132,18 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A group that another member sent.
+    pub(super) fn of(whole: &WholeGroup, now: Moment) -> Self {
+        let place = whole.group.place();
+        let mut held = Self { rev: whole.rev, token: whole.token, ..Self::default() };
+        held.entries.reserve_exact(whole.entries.len());
+        for (name, rev, put) in &whole.entries {
+            held.put(name, Entry::new(place, name, put, *rev, now));
+        }
+        held.due = held.first_deadline();
+        held
+    }
+
     fn find(&self, key: &[u8]) -> Result<usize, usize> {
         self.entries.binary_search_by(|(present, _)| (**present).cmp(key))
     }

@@ -1,9 +1,9 @@
 //! Groups go to the shelf and come back. Digest and counts are the same before and after.
 
-use super::Store;
 use super::cold::{Cold, Record, RecordKey, Stub};
 use super::entry::Held;
 use super::key::{Key, Named};
+use super::{Store, WholeGroup};
 use crate::segment::{Bytes, Group, Place};
 use crate::shelf::{Shelf, ShelfError};
 use crate::shelves::Shelves;
@@ -40,6 +40,16 @@ impl Store {
     /// The record of a place, if this store ever put one.
     pub(crate) fn record_key(&self, place: Place) -> Option<RecordKey> {
         self.cold.as_ref().map(|cold| cold.key(place))
+    }
+
+    /// The number of this store among all that put records, which it gets now if it has none.
+    pub(crate) fn number(&mut self, last: &mut u64) -> u64 {
+        self.cold(last).id()
+    }
+
+    /// The number of this store, if it ever put a record.
+    pub(crate) fn numbered(&self) -> Option<u64> {
+        self.cold.as_ref().map(|cold| cold.id())
     }
 
     /// A group in memory is used. When it was the last time; none when it is not in memory.
@@ -170,6 +180,19 @@ impl Store {
         let name = key.name.clone();
         self.groups.insert(key, held);
         Ok(Some(name))
+    }
+
+    /// Takes a group that the shelf does not give from another member. False where it is not what was
+    /// put there, or nothing was.
+    pub(crate) fn regain(&mut self, whole: &WholeGroup, now: Moment) -> bool {
+        let place = whole.group.place();
+        let Some(stub) = self.cold.as_ref().and_then(|cold| cold.get(place)) else { return false };
+        if Held::of(whole, now).sum(place) != stub.sum {
+            return false;
+        }
+        self.drop_cold(place);
+        self.insert(whole, now);
+        true
     }
 
     /// Places on the shelf where something is over.
