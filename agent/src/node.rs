@@ -250,6 +250,11 @@ impl Node {
         self.shared.tell(muster_cluster::Event::Wish(wish));
     }
 
+    /// Whether what it must not forget stands on a disk.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.shared.writer.is_some()
+    }
+
     /// Hands over what it owns and leaves; waits for that at most until the deadline. Then it stops
     /// in any case. True when it has left in order.
     pub(crate) async fn leave(&self, deadline: Duration) -> bool {
@@ -261,6 +266,11 @@ impl Node {
         };
         let _ = timeout(deadline, state.wait_for(over)).await;
         let has_left = state.borrow().standing == Standing::Left;
+        let is_last = state.borrow().view.as_ref().is_some_and(|view| view.members.len() == 1);
+        if is_last || !has_left {
+            // Nobody has taken it: what a shelf keeps is found there.
+            self.with_grid_mut(|grid, now| grid.shelve_all(now));
+        }
         self.stop().await;
         has_left
     }

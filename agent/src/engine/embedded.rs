@@ -9,11 +9,13 @@
 //! | `holding` | leases that renew themselves |
 //! | `shared` | maps whose entries members share |
 //! | `stale` | maps of each member's own, whose changes drop the others' copies |
+//! | `kept` | what was on a shelf before a restart is given back |
 //! | `spaces` | the names of maps as numbers |
 
 mod calls;
 mod frame;
 mod holding;
+mod kept;
 mod news;
 mod seen;
 mod shared;
@@ -21,7 +23,7 @@ mod spaces;
 mod stale;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,10 +31,11 @@ use muster_cluster::{NodeId, Placement as _, Refusal, Row};
 use muster_grid::Rendezvous;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::local::{LocalMap, refuse_memory};
-use super::map::{Map, MapSpec, Mode};
+use super::map::{Map, MapSpec, Mode, Shelf};
 use super::queue::{Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
 use crate::node::{Node, Standing};
@@ -50,6 +53,8 @@ pub struct Embedded {
     leases: Arc<holding::Holding>,
     stale: Arc<stale::Stale>,
     maps: Mutex<HashMap<String, Arc<dyn Map>>>,
+    /// What members have kept, for those whose maps keep something.
+    kept: OnceLock<Arc<dyn Map>>,
     spaces: Mutex<spaces::Spaces>,
     /// What this member holds is given up: it is about to leave.
     leaving: CancellationToken,
@@ -72,6 +77,7 @@ impl Embedded {
             group,
             calls,
             maps: Mutex::default(),
+            kept: OnceLock::new(),
             spaces: Mutex::default(),
             leaving,
             closed,
@@ -122,11 +128,48 @@ impl Embedded {
             Mode::Local => own(spec),
             Mode::Invalidated => stale::StaleMap::start(own(spec), self.stale.clone()),
             Mode::Distributed | Mode::Replicated => {
-                let cache = self.spaces.lock().take(&spec.name)?;
-                let (node, closed) = (self.node.clone(), self.closed.clone());
-                shared::SharedMap::start(spec, node, cache, self.group.clone(), closed)
+                let shelf = spec.memory.as_ref().map(|memory| memory.shelf.clone());
+                match shelf.filter(|shelf| shelf.keeps()) {
+                    Some(shelf) => self.keeping(spec, shelf)?,
+                    None => self.share(spec, watch::channel(true).1)?,
+                }
             }
         })
+    }
+
+    fn share(
+        &self,
+        spec: MapSpec,
+        restored: watch::Receiver<bool>,
+    ) -> Result<Arc<shared::SharedMap>, EngineError> {
+        let cache = self.spaces.lock().take(&spec.name)?;
+        let (node, closed) = (self.node.clone(), self.closed.clone());
+        Ok(shared::SharedMap::start(spec, node, cache, self.group.clone(), restored, closed))
+    }
+
+    /// A map whose shelf keeps what is on it: what an earlier process left there is given back.
+    fn keeping(&self, spec: MapSpec, shelf: Arc<dyn Shelf>) -> Result<Arc<dyn Map>, EngineError> {
+        if !self.node.is_on_disk() {
+            let why = "a shelf that keeps what is on it needs the cluster's data directory, so \
+                       that no epoch and no token is given twice";
+            return Err(EngineError::bad("memory", &spec.name, why));
+        }
+        let told = match self.kept.get() {
+            Some(told) => told.clone(),
+            None => {
+                let spec = MapSpec::new(kept::MAP, Mode::Replicated);
+                let told = self.share(spec, watch::channel(true).1)?;
+                self.kept.get_or_init(|| told).clone()
+            }
+        };
+        let (sender, restored) = watch::channel(false);
+        let name = spec.name.clone();
+        let map: Arc<shared::SharedMap> = self.share(spec, restored)?;
+        let (node, space) = (self.node.clone(), map.space());
+        let map: Arc<dyn Map> = map;
+        let giving = kept::Giving { node, space, shelf, map: Arc::downgrade(&map), name, told };
+        self.runtime.spawn(giving.run(sender));
+        Ok(map)
     }
 }
 

@@ -444,6 +444,10 @@ pub trait Map: Send + Sync {
         broadcast::channel(1).1
     }
 
+    /// Returns when what earlier processes left on the shelves of the members is given back: see
+    /// [`MapSpec::memory`]. At once where no shelf [keeps](Shelf::keeps) anything.
+    async fn restored(&self) {}
+
     /// Some of the entries, from a place on; begin with the default one. Entries that are there all
     /// the while come exactly once; others may or may not.
     ///

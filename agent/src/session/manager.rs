@@ -181,6 +181,14 @@ impl Sessions {
         Ok(was_there)
     }
 
+    /// Returns when the sessions are back that an earlier process of this or another member left in a
+    /// store that keeps them ([`FileShelf::keep`](crate::FileShelf::keep)): an application that has
+    /// such a store waits for it before it serves, or its clients' sessions are not found for a moment.
+    /// A member that had the same and does not come is waited for 10 s.
+    pub async fn restored(&self) {
+        self.inner.map.restored().await;
+    }
+
     /// The same sessions as records without a lock, for adapters of libraries that know none.
     #[must_use]
     pub fn records(&self) -> Records {

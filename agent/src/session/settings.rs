@@ -58,6 +58,7 @@ pub struct SessionsBuilder {
     listeners: Vec<Arc<dyn SessionListener>>,
     listener_queue: usize,
     memory: Option<Memory>,
+    is_write_through: bool,
 }
 
 /// What holds for every session of an application.
@@ -129,6 +130,7 @@ impl SessionsBuilder {
             listeners: Vec::new(),
             listener_queue: 4096,
             memory: None,
+            is_write_through: false,
         }
     }
 
@@ -212,6 +214,15 @@ impl SessionsBuilder {
         self
     }
 
+    /// Every commit is written to the store of [`max_active_sessions`](Self::max_active_sessions) as
+    /// well, before it counts, so that with a [`FileShelf::keep`](crate::FileShelf::keep) not even the
+    /// sudden end of all members loses one that was acknowledged. Default: no, only what is not in
+    /// memory is there, and all of it when the last member ends in order.
+    pub fn write_through(mut self, is_through: bool) -> Self {
+        self.is_write_through = is_through;
+        self
+    }
+
     /// The sessions. It must be called within a tokio runtime.
     ///
     /// # Errors
@@ -235,6 +246,8 @@ impl SessionsBuilder {
 
     fn over(self, engine: Arc<dyn Engine>) -> Result<Sessions, CreateSessionsError> {
         let Self { application, is_distributable, mode, settings, memory, .. } = self;
+        let write_through = self.is_write_through;
+        let memory = memory.map(|memory| Memory { write_through, ..memory });
         let mode = if is_distributable { mode } else { Mode::Local };
         let spec = MapSpec { memory, ..MapSpec::new(&format!("web/{application}"), mode) };
         let map = match engine.map(spec) {

@@ -7,6 +7,7 @@ mod faults;
 mod listens;
 mod passivates;
 mod requests;
+mod restarts;
 mod waits;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Fence, Grid, Op, Policy, Reply, Request, Rev, Shelved, Space, Watched};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -34,6 +34,8 @@ pub(super) struct SharedMap {
     group: Arc<Seen>,
     told: Arc<Told>,
     counted: Counted,
+    /// Whether what was kept is given back.
+    restored: watch::Receiver<bool>,
     closed: CancellationToken,
 }
 
@@ -67,6 +69,7 @@ impl SharedMap {
         node: Node,
         cache: u32,
         group: Arc<Seen>,
+        restored: watch::Receiver<bool>,
         closed: CancellationToken,
     ) -> Arc<Self> {
         // As `NodeSettings::tables` has them.
@@ -90,7 +93,12 @@ impl SharedMap {
             let handler = Arc::new(move |shelved| told.tell_shelved(&name, shelved));
             node.set_memory(space, memory, handler);
         }
-        Arc::new(Self { spec, node, space, group, told, counted, closed })
+        Arc::new(Self { spec, node, space, group, told, counted, restored, closed })
+    }
+
+    /// Which cache of the grid it is.
+    pub(super) fn space(&self) -> Space {
+        self.space
     }
 
     fn named(&self, group: Bytes) -> muster_grid::Group {
@@ -376,6 +384,15 @@ impl Map for SharedMap {
         let changes = self.told.memory.subscribe();
         self.node.with_grid_mut(|grid, _| grid.watch_memory(self.space, true));
         changes
+    }
+
+    async fn restored(&self) {
+        let mut restored = self.restored.clone();
+        tokio::select! {
+            // It fails when this member ends first.
+            _ = restored.wait_for(|is_done| *is_done) => {}
+            () = self.closed.cancelled() => {}
+        }
     }
 
     async fn scan(&self, cursor: Cursor) -> Result<Page, MapError> {
