@@ -47,10 +47,13 @@ use crate::engine::{Engine, Member, View};
 use crate::finding::Finding;
 use crate::manage::{self, Management};
 use crate::session::{self, CreateSessionsError, Sessions};
+use crate::singleton;
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
 pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
 pub use group::{Group, Listening, ViewChange, ViewChanges};
+pub(crate) use offers::Snapshot;
+pub(crate) use registry::Snapshots;
 pub use registry::{Offer, OfferError, Providers, ServiceRegistry};
 
 /// A process's place in the cluster. Clones are the same one; when the last is dropped without
@@ -63,6 +66,7 @@ pub struct Cluster {
 struct Inner {
     engine: Arc<dyn Engine>,
     services: ServiceRegistry,
+    singletons: Arc<singleton::Table>,
     dispatchers: Names,
     caches: Mutex<HashMap<String, Arc<CacheCore>>>,
     /// Sessions of the applications that this process serves, by name.
@@ -122,7 +126,12 @@ impl Cluster {
     ) -> Self {
         let closed = CancellationToken::new();
         let services = ServiceRegistry::start(&*engine, closed.clone());
+        let singletons = singleton::Table::start(&*engine, &services);
+        if let Some(management) = &management {
+            management.singletons(&singletons);
+        }
         let inner = Inner {
+            singletons,
             engine,
             services,
             dispatchers: Names::default(),
@@ -294,7 +303,7 @@ impl Cluster {
     /// own `/metrics`. The management shows the same but for the components.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::text(&*self.inner.engine, self.components())
+        metrics::text(&*self.inner.engine, self.components(), self.inner.singletons.counts())
     }
 
     /// What is below.
@@ -303,7 +312,11 @@ impl Cluster {
         &self.inner.engine
     }
 
-    /// Leaves in order: sessions whose answers have left are written ([`Sessions::stop`]), and what
+    pub(crate) fn singleton_table(&self) -> &Arc<singleton::Table> {
+        &self.inner.singletons
+    }
+
+    /// Leaves in order: singletons that run here have stopped, each within its bounds; sessions whose answers have left are written ([`Sessions::stop`]), and what
     /// this member keeps is handed to the others first. Afterwards every call
     /// of every clone answers that the cluster was left.
     pub async fn leave(&self) {
@@ -311,6 +324,7 @@ impl Cluster {
         if let Some(finding) = finding {
             finding.stop().await;
         }
+        self.inner.singletons.close().await;
         for sessions in self.sessions() {
             sessions.stop().await;
         }

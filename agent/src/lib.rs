@@ -51,6 +51,7 @@ mod registrar;
 mod roster;
 pub mod session;
 mod shelf;
+pub mod singleton;
 pub mod sso;
 mod standing;
 mod status;
@@ -70,6 +71,7 @@ pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService}
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
 pub use session::{Session, SessionError, SessionLayer, SessionRequest, Sessions};
 pub use shelf::FileShelf;
+pub use singleton::Singleton;
 pub use sso::{Identity, Principal, Sso, SsoError};
 pub use status::{
     BalancerState, BalancerStatus, ContextState, DiscoveryStatus, Drained, Origin, Status,

@@ -17,6 +17,7 @@
 //! | `lives` | what deployments count beside their maps |
 //! | `warn` | what is wrong, in words |
 //! | `history` | the last changes of the view |
+//! | `singletons` | from what all said of their singletons to one report; moves |
 //! | `act` | what operators may want |
 //! | `routes`, `lock`, `tls`, `server` | HTTP: what is asked, who may, within which bounds |
 
@@ -28,12 +29,13 @@ mod lives;
 mod lock;
 mod routes;
 mod server;
+mod singletons;
 mod tls;
 mod told;
 mod warn;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use muster_protocol::signature::Secrets;
@@ -44,6 +46,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::{Engine, View};
 use crate::finding::Unusable;
+use crate::singleton::Table;
 pub use inside::Inside;
 pub(crate) use lives::{Tallies, Tally};
 pub use tls::{BadTls, Tls};
@@ -139,11 +142,11 @@ pub enum StartError {
 }
 
 /// The management of a member, while it runs. It ends when it is dropped.
-#[derive(Debug)]
 pub struct Management {
     address: SocketAddr,
     scheme: &'static str,
     tallies: Arc<Tallies>,
+    singletons: Arc<OnceLock<Weak<Table>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -155,6 +158,8 @@ struct Ground {
     /// None for an engine that is not kept by the members themselves.
     inside: Option<Arc<dyn Inside>>,
     tallies: Arc<Tallies>,
+    /// None until the process has a place in the cluster.
+    singletons: Arc<OnceLock<Weak<Table>>>,
     history: parking_lot::Mutex<history::History>,
     started: Instant,
     /// What was gathered last, so that many who ask at once ask the others once.
@@ -178,8 +183,10 @@ pub async fn start(
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let tallies = Arc::new(Tallies::default());
+    let singletons = Arc::default();
     let ground = Arc::new(Ground {
         tallies: tallies.clone(),
+        singletons: Arc::clone(&singletons),
         history: parking_lot::Mutex::default(),
         started: Instant::now(),
         gathered: tokio::sync::Mutex::default(),
@@ -192,7 +199,7 @@ pub async fn start(
     tasks.spawn(history::keep(ground.clone(), stop.clone()));
     tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
     tracing::info!(%address, scheme, cluster = ground.settings.cluster, "management");
-    Ok(Management { address, scheme, tallies, stop, tasks })
+    Ok(Management { address, scheme, tallies, singletons, stop, tasks })
 }
 
 // === impl Management ===
@@ -207,6 +214,11 @@ impl Management {
     /// A deployment of this process, by the name of its map, is asked like this from now on.
     pub(crate) fn count(&self, map: &str, ask: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
         self.tallies.add(map, ask);
+    }
+
+    /// What this process offers is told and moved from now on.
+    pub(crate) fn singletons(&self, table: &Arc<Table>) {
+        let _ = self.singletons.set(Arc::downgrade(table));
     }
 
     /// The same as a URL, for balancers.
@@ -225,6 +237,12 @@ impl Management {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await;
+    }
+}
+
+impl std::fmt::Debug for Management {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Management").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -8,12 +8,14 @@
 //! | `members` | whom a node sees in its cluster, as it tells a balancer |
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
 //! | `report` | what the management of a member answers |
+//! | `singletons` | what it answers about singletons |
 
 mod address;
 mod datagram;
 mod members;
 pub mod report;
 mod seat;
+pub mod singletons;
 mod verify;
 
 use std::fmt;

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::component::ComponentStats;
 use crate::engine::{Engine, MapStats, View};
+use crate::singleton;
 
 /// What is shown, as it was at one moment.
 #[derive(Debug)]
@@ -21,7 +22,11 @@ struct Shown {
     merges: u64,
     caches: Vec<(String, MapStats)>,
     components: Vec<(String, ComponentStats)>,
+    singletons: Vec<OfSingleton>,
 }
+
+/// A singleton's name, what is counted of it here, and whether it runs here.
+type OfSingleton = (String, singleton::Counts, bool);
 
 /// A number of each cache: its name, what it says, where it stands.
 type Number<S = MapStats> = (&'static str, &'static str, fn(&S) -> u64);
@@ -61,8 +66,20 @@ const OF_COMPONENTS: [Number<ComponentStats>; 3] = [
     ("component_calls", "Calls of components", |stats| stats.calls),
 ];
 
-/// The text, of this member, its caches and its components.
-pub(crate) fn text(engine: &dyn Engine, components: Vec<(String, ComponentStats)>) -> String {
+/// What only rises, of each singleton.
+const OF_SINGLETONS: [Number<singleton::Counts>; 4] = [
+    ("singleton_starts", "Starts of a singleton here", |counts| counts.starts),
+    ("singleton_failures", "Failures of a singleton here", |counts| counts.failures),
+    ("singleton_leases_lost", "Leases lost while a singleton ran here", |counts| counts.lost),
+    ("singleton_cut_off", "Stops that took too long", |counts| counts.cut_off),
+];
+
+/// The text, of this member, its caches, its components and its singletons.
+pub(crate) fn text(
+    engine: &dyn Engine,
+    components: Vec<(String, ComponentStats)>,
+    singletons: Vec<OfSingleton>,
+) -> String {
     let view: &View = &engine.group().view();
     let stats =
         |map: &std::sync::Arc<dyn crate::engine::Map>| (map.spec().name.clone(), map.stats());
@@ -73,6 +90,7 @@ pub(crate) fn text(engine: &dyn Engine, components: Vec<(String, ComponentStats)
         merges: view.merges,
         caches: engine.maps().iter().map(stats).collect(),
         components,
+        singletons,
     }));
     let mut written = String::new();
     // A string takes all that is written to it.
@@ -107,6 +125,7 @@ impl Collector for Shown {
                 counter.encode(family.encode_family(&labels)?)?;
             }
         }
+        self.of_singletons(encoder)?;
         for (name, help, value) in GAUGES {
             let of =
                 |stats: &MapStats| ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
@@ -117,6 +136,26 @@ impl Collector for Shown {
 }
 
 impl Shown {
+    fn of_singletons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.singletons.is_empty() {
+            return Ok(());
+        }
+        for (name, help, value) in OF_SINGLETONS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (singleton, counts, _) in &self.singletons {
+                let labels = [("singleton", singleton.as_str())];
+                ConstCounter::new(value(counts)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Whether a singleton runs here";
+        let mut family =
+            encoder.encode_descriptor("singleton_running", help, None, MetricType::Gauge)?;
+        self.singletons.iter().try_for_each(|(singleton, _, is_running)| {
+            let labels = [("singleton", singleton.as_str())];
+            ConstGauge::new(i64::from(*is_running)).encode(family.encode_family(&labels)?)
+        })
+    }
+
     fn of_caches<M: EncodeMetric>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

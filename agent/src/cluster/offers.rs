@@ -30,11 +30,11 @@ pub(super) struct Told {
 
 /// Which member offers what, at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Snapshot {
-    pub(super) view: Arc<View>,
-    pub(super) local: MemberId,
+pub(crate) struct Snapshot {
+    pub(crate) view: Arc<View>,
+    pub(crate) local: MemberId,
     /// Providers of each service, oldest first.
-    pub(super) providers: BTreeMap<String, Vec<Member>>,
+    pub(crate) providers: BTreeMap<String, Vec<Member>>,
 }
 
 /// What a member knows of the others' offers, and they of its own.

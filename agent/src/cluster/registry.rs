@@ -75,7 +75,7 @@ pub struct Providers {
 
 /// What members offer, one moment after the other.
 #[derive(Debug)]
-pub(super) struct Snapshots {
+pub(crate) struct Snapshots {
     receiver: watch::Receiver<Arc<Snapshot>>,
     closed: CancellationToken,
 }
@@ -152,7 +152,7 @@ impl ServiceRegistry {
         self.inner.snapshot.borrow().providers.keys().cloned().collect()
     }
 
-    pub(super) fn snapshots(&self) -> Snapshots {
+    pub(crate) fn snapshots(&self) -> Snapshots {
         let closed = self.inner.closed.clone();
         Snapshots { receiver: self.inner.snapshot.subscribe(), closed }
     }
@@ -316,11 +316,11 @@ impl Providers {
 // === impl Snapshots ===
 
 impl Snapshots {
-    pub(super) fn now(&mut self) -> Arc<Snapshot> {
+    pub(crate) fn now(&mut self) -> Arc<Snapshot> {
         self.receiver.borrow_and_update().clone()
     }
 
-    pub(super) async fn next(&mut self) -> Option<Arc<Snapshot>> {
+    pub(crate) async fn next(&mut self) -> Option<Arc<Snapshot>> {
         tokio::select! {
             changed = self.receiver.changed() => changed.ok()?,
             () = self.closed.cancelled() => return None,

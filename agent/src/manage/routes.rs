@@ -13,6 +13,7 @@ use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done, NodeWish,
     NotDone, QuorumWish, SegmentsReport,
 };
+use muster_protocol::cluster::singletons::{MoveWish, SingletonReport, SingletonsReport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
@@ -60,6 +61,9 @@ fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
         .routes(routes!(cache))
         .routes(routes!(deployments))
         .routes(routes!(deployment))
+        .routes(routes!(singletons))
+        .routes(routes!(singleton))
+        .routes(routes!(move_singleton))
         .routes(routes!(metrics))
         .routes(routes!(quorum))
         .routes(routes!(forget))
@@ -149,6 +153,58 @@ async fn deployment(State(ground): Shared, Path((kind, name)): Path<(String, Str
     }
 }
 
+/// Singletons: who runs which, and what has happened.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/singletons",
+    responses((status = 200, body = SingletonsReport), (status = 403, body = NotDone))
+)]
+async fn singletons(State(ground): Shared) -> Response {
+    shown(&ground.singletons().await)
+}
+
+/// One of them.
+#[utoipa::path(
+    get,
+    path = "/v1/cluster/singletons/{name}",
+    params(("name" = String, Path, description = "The singleton's name")),
+    responses(
+        (status = 200, body = SingletonReport),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone)
+    )
+)]
+async fn singleton(State(ground): Shared, Path(name): Path<String>) -> Response {
+    let all = ground.singletons().await.singletons;
+    match all.iter().find(|one| one.name == name) {
+        Some(one) => shown(one),
+        None => refused(StatusCode::NOT_FOUND, format!("there is no singleton {name:?}")),
+    }
+}
+
+/// Moves one to a node as long as that is there, or back to where its policy puts it.
+#[utoipa::path(
+    post,
+    path = "/v1/cluster/singletons/{name}/move",
+    request_body = MoveWish,
+    params(("name" = String, Path, description = "The singleton's name")),
+    responses(
+        (status = 200, body = Done),
+        (status = 400, body = NotDone),
+        (status = 403, body = NotDone),
+        (status = 404, body = NotDone),
+        (status = 409, body = NotDone),
+        (status = 413, body = NotDone),
+        (status = 415, body = NotDone)
+    )
+)]
+async fn move_singleton(State(ground): Shared, Path(name): Path<String>, body: Bytes) -> Response {
+    match read::<MoveWish>(&body) {
+        Ok(wish) => done(&ground, "move", ground.move_singleton(&name, &wish).await),
+        Err(refusal) => refusal,
+    }
+}
+
 /// This member's own numbers: whoever gathers metrics asks each.
 #[utoipa::path(
     get,
@@ -160,8 +216,7 @@ async fn deployment(State(ground): Shared, Path((kind, name)): Path<(String, Str
 )]
 async fn metrics(State(ground): Shared) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], crate::cluster::metrics::text(&*ground.engine, Vec::new()))
-        .into_response()
+    ([(header::CONTENT_TYPE, kind)], ground.metrics()).into_response()
 }
 
 /// Another quorum, or none.

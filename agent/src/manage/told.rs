@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ground, view_name};
 use crate::engine::{Handler, Map, MapStats, Mode};
+use crate::singleton::SingletonTold;
 
 /// The service by which members ask each other.
 pub(super) const SERVICE: &str = "muster.manage";
@@ -47,6 +48,8 @@ pub(super) struct Told {
     pub(super) merges: u64,
     /// The caches that it has.
     pub(super) caches: Vec<CacheTold>,
+    /// The singletons that it offers.
+    pub(super) singletons: Vec<SingletonTold>,
     /// The changes that it saw, the latest first.
     pub(super) history: Vec<ViewChange>,
 }
@@ -111,6 +114,7 @@ impl Ground {
             overridden: inside.map_or(0, |inside| inside.overridden()),
             merges: view.merges,
             caches: self.engine.maps().iter().map(|map| self.cache_told(&**map)).collect(),
+            singletons: self.table().map(|table| table.told()).unwrap_or_default(),
             history: self.history.lock().latest_first(),
         }
     }

@@ -16,6 +16,7 @@ mod maps;
 mod memory;
 mod queues;
 mod sessions;
+mod singletons;
 mod splits;
 mod topics;
 mod views;
@@ -126,6 +127,15 @@ macro_rules! every {
                     a_session_of_somebody_else_is_not_handed_on,
                     an_application_that_nobody_serves_leaves_identities,
                 ];
+                singletons: [
+                    one_member_runs_a_service_and_every_member_finds_it,
+                    who_undeploys_it_hands_it_on_in_the_order_of_age,
+                    an_operator_moves_it_and_its_policy_takes_it_back,
+                    below_its_quorum_it_stops_everywhere_at_once,
+                    who_fails_or_panics_gives_it_to_another_and_is_asked_again,
+                    a_stop_that_hangs_is_cut_off_and_holds_up_no_other,
+                    a_daemon_starts_and_stops_on_one_member_or_on_every_one,
+                ];
             }
             apart {
                 views: [
@@ -137,6 +147,7 @@ macro_rules! every {
                 clusters: [who_leaves_takes_its_services_along_and_listeners_hear_of_it];
                 components: [a_component_goes_on_when_a_member_leaves];
                 identities: [an_identity_stands_when_the_member_that_took_the_login_leaves];
+                singletons: [who_leaves_stops_its_singletons_first_and_another_goes_on];
             }
         }
     };

@@ -1,0 +1,79 @@
+//! What has happened with a singleton on this member, the last few things.
+
+use std::collections::VecDeque;
+
+use muster_singleton::{Note, Outcome};
+
+use crate::engine::{Member, Token};
+
+/// So many are kept.
+const MOST: usize = 64;
+
+/// Something that has happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Happening {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What, in words.
+    pub text: String,
+}
+
+/// The last happenings, and how often some of them came.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    last: VecDeque<Happening>,
+    pub(super) counts: Counts,
+}
+
+/// What only rises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) starts: u64,
+    pub(crate) failures: u64,
+    pub(crate) lost: u64,
+    pub(crate) cut_off: u64,
+}
+
+// === impl History ===
+
+impl History {
+    pub(super) fn add(&mut self, note: Note, candidates: &[Member]) -> String {
+        let counts = &mut self.counts;
+        let text = match note {
+            Note::Elected(Some(id), _) => {
+                let name = candidates.iter().find(|one| one.id == id).map(|one| &*one.name);
+                format!("{} is elected", name.unwrap_or("a member that is gone"))
+            }
+            Note::Elected(None, Some(why)) => format!("nobody is elected: {why}"),
+            Note::Elected(None, None) => "nobody is elected".to_owned(),
+            Note::Started(token) => {
+                counts.starts += 1;
+                format!("started with token {}", Token(token))
+            }
+            Note::Lost(token) => {
+                counts.lost += 1;
+                format!("the lease of token {} was lost", Token(token))
+            }
+            Note::Ended(_, Outcome::Stopped) => "stopped".to_owned(),
+            Note::Ended(_, Outcome::Failed) => {
+                counts.failures += 1;
+                "failed: another member is asked first".to_owned()
+            }
+            Note::Late(_) => {
+                counts.cut_off += 1;
+                "did not stop in time, and was cut off".to_owned()
+            }
+            Note::Stuck(_) => "goes on although it was cut off: its writes are fenced".to_owned(),
+        };
+        if self.last.len() == MOST {
+            self.last.pop_front();
+        }
+        self.last
+            .push_back(Happening { at_ms: crate::finding::wall_us() / 1000, text: text.clone() });
+        text
+    }
+
+    pub(super) fn latest_first(&self) -> Vec<Happening> {
+        self.last.iter().rev().cloned().collect()
+    }
+}
