@@ -115,6 +115,16 @@ impl Checkouts<'_> {
         Err(MapError::Unknown)
     }
 
+    /// Writes under a checkout and keeps it. Whoever was told of an error has lost it.
+    ///
+    /// # Errors
+    /// [`MapError::Unknown`]: it was written or not. Any other: nothing was written.
+    pub(crate) async fn keep(&self, mut held: Held, ops: Vec<Op>) -> Result<Held, MapError> {
+        let kept = self.map.commit(&mut held.checkout, ops, Ending::Keep).await;
+        held.is_over = kept == Err(MapError::Fenced);
+        kept.map(|_| held)
+    }
+
     /// As [`Checkouts::commit_if`], where nobody else has changed any value since.
     pub(crate) async fn commit(
         &self,

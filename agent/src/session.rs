@@ -23,6 +23,7 @@
 //! | `follow` | what the engine tells of them |
 //! | `expiry` | sessions whose time is over |
 //! | `passivation` | sessions that go to the store and come back |
+//! | `store` | a store beside the cluster, shared by clusters: PostgreSQL, Redis |
 //! | `events` | listeners |
 //! | `stats` | what has happened, in numbers |
 //! | `immutable` | which values a shared reference cannot change |
@@ -50,6 +51,7 @@ mod request;
 mod routed;
 mod settings;
 mod stats;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod to_the_end;
@@ -70,3 +72,4 @@ pub use request::{Finished, SessionRequest};
 pub use routed::{RoutedCookie, Shown};
 pub use settings::{CreateSessionsError, Granularity, SessionsBuilder, Wait};
 pub use stats::SessionStats;
+pub use store::{MemoryStore, SessionStore, Storing};

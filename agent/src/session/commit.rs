@@ -1,15 +1,18 @@
 //! Writes what a request has changed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use muster_grid::Bytes;
 use muster_grid::batch::Entries;
 
 use super::error::SessionError;
 use super::events::{End, Written};
 use super::manager::Sessions;
-use super::plan;
+use super::metadata::Metadata;
 use super::read::ReadSession;
 use super::request::{Finished, Found, Open};
 use super::settings::Wait;
+use super::{plan, store};
 use crate::checkouts::Stood;
 use crate::engine::map::{Batch, MapError};
 
@@ -23,6 +26,8 @@ pub(super) async fn commit(
         return Err(SessionError::Borrowed(name.to_owned()));
     }
     open.metadata.commit = rand::random();
+    open.metadata.version += 1;
+    open.metadata.is_stored |= sessions.writes_through();
     match (open.found.take(), open.id.take()) {
         (Some(found), Some(id)) if *found.held.group() == id => {
             same(sessions, open, found, &id).await
@@ -31,6 +36,7 @@ pub(super) async fn commit(
         (None, Some(id)) => {
             create(sessions, &open, &id).await?;
             sessions.inner.counted.created();
+            store::save(sessions, &id, &open.metadata, &open.attributes).await?;
             told(sessions, open, &id, Written::Created);
             Ok(Finished::New(text(&id)))
         }
@@ -66,16 +72,25 @@ async fn same(
     Ok(finished)
 }
 
-async fn write(sessions: &Sessions, open: Box<Open>, found: Found) -> Result<(), SessionError> {
+async fn write(sessions: &Sessions, mut open: Box<Open>, found: Found) -> Result<(), SessionError> {
     let Found { held, commit: seen, form } = found;
     let (granularity, commit) = (sessions.inner.settings.granularity, open.metadata.commit);
     let id = held.group().clone();
-    let ops = |_: &Entries| plan::write(&open.metadata, &open.attributes, granularity, form);
+    // A reader may have written since, when the checkout was lost and taken again.
+    let version = AtomicU64::new(open.metadata.version);
+    let ops = |there: &Entries| {
+        let next = open.metadata.version.max(plan::version_of(there) + 1);
+        version.store(next, Ordering::Relaxed);
+        let metadata = Metadata { version: next, ..open.metadata.clone() };
+        plan::write(&metadata, &open.attributes, granularity, form)
+    };
     let is_by = |commit| move |entries: &Entries| plan::commit_of(entries) == Some(commit);
     let is_same = |now: &Entries, _: &Entries| is_by(seen)(now);
     let stood = sessions.checkouts().commit_if(held, ops, is_by(commit), is_same).await;
     sessions.inner.counted.stood(&stood);
     stood?;
+    open.metadata.version = version.into_inner();
+    store::save(sessions, &id, &open.metadata, &open.attributes).await?;
     if open.attributes.has_changed() {
         told(sessions, open, &id, Written::Changed);
     }
@@ -95,9 +110,14 @@ async fn replace(
     }
     let Found { held, commit: seen, .. } = found;
     let (old, was) = (held.group().clone(), held.entries().clone());
-    let has_stood = |entries: &Entries| entries.entries.is_empty();
+    let mark: u64 = rand::random();
+    let has_stood =
+        |there: &Entries| there.entries.is_empty() || plan::commit_of(there) == Some(mark);
     let is_same = |now: &Entries, _: &Entries| plan::commit_of(now) == Some(seen);
-    let removed = sessions.checkouts().commit_if(held, plan::remove, has_stood, is_same).await;
+    let last_ops = |there: &Entries| store::last_ops(&sessions.inner, mark, there);
+    let keep = last_ops(held.entries()).1;
+    let ops = |there: &Entries| last_ops(there).0;
+    let removed = sessions.checkouts().commit_if(held, ops, has_stood, is_same).await;
     sessions.inner.counted.stood(&removed);
     if let Err(error) = removed {
         if let Some(id) = &id {
@@ -105,12 +125,14 @@ async fn replace(
         }
         return Err(error.into());
     }
+    store::ended(sessions, &old, keep).await;
     let is_moved = open.ended == 0;
     if !is_moved {
         let was = was.entries.iter().map(|(key, (value, _))| (key, value));
         sessions.inner.ended(&old, was, End::Invalidated);
     }
     let Some(id) = id else { return Ok(Finished::Ended) };
+    store::save(sessions, &id, &open.metadata, &open.attributes).await?;
     if is_moved {
         told(sessions, open, &id, Written::Moved { old: text(&old) });
     } else {

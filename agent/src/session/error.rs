@@ -27,6 +27,10 @@ pub enum SessionError {
     /// No member could take it in time: nothing was written.
     #[error("no owner of the session could be reached in time")]
     Unavailable,
+    /// The members have no such session, and the store in which it may be does not answer: whether
+    /// there is one nobody knows.
+    #[error("the store of sessions does not answer")]
+    NoStore,
     /// It was written or not: nobody could tell in time.
     #[error("the session was written or not: nobody could tell in time")]
     Unknown,
@@ -84,7 +88,12 @@ impl SessionError {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            Self::Busy | Self::Lost | Self::NotQuorate | Self::Unavailable | Self::Unknown
+            Self::Busy
+                | Self::Lost
+                | Self::NotQuorate
+                | Self::Unavailable
+                | Self::NoStore
+                | Self::Unknown
         )
     }
 }

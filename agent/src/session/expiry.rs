@@ -7,7 +7,7 @@ use muster_grid::Bytes;
 use super::events::End;
 use super::follow::Heard;
 use super::manager::Inner;
-use super::plan;
+use super::{plan, store};
 use crate::engine::map::{Change, Kind};
 
 /// Sessions of which some entries were told and the last one not yet, at most. The engine tells all
@@ -30,7 +30,10 @@ impl Expiry {
                 }
                 let is_last = &*key == plan::METADATA;
                 self.0.entry(group.clone()).or_default().push((key, was));
-                if is_last && let Some(entries) = self.0.remove(&group) {
+                if is_last
+                    && let Some(entries) = self.0.remove(&group)
+                    && !store::expired(inner, &group, &entries)
+                {
                     let entries = entries.iter().map(|(key, was)| (key, was));
                     inner.ended(&group, entries, End::Expired);
                 }

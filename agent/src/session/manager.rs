@@ -21,6 +21,7 @@ use super::records::Records;
 use super::request::{SessionRequest, is_possible};
 use super::settings::{SessionsBuilder, Settings, Wait};
 use super::stats::{Counted, SessionStats};
+use super::store::{self, Keeper};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Watch;
 use crate::engine::{Engine, Map, Mode};
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     /// Somebody of ours who must know of each end.
     on_end: Mutex<Option<OnEnd>>,
     place: RwLock<Arc<Place>>,
+    /// The store beside the members' memory.
+    pub(super) keeper: Option<Arc<Keeper>>,
     /// Commits whose answers have left, at the same time; closed when the sessions are stopped.
     pub(super) window: Arc<Semaphore>,
     /// Readers that keep their sessions alive, at the same time.
@@ -95,7 +98,9 @@ impl Sessions {
             Wait::Not { window } => window,
             Wait::ForOwners => 0,
         };
+        let keeper = settings.store.clone().map(|store| Arc::new(Keeper::new(&application, store)));
         let inner = Arc::new(Inner {
+            keeper,
             application,
             engine,
             map,
@@ -112,6 +117,9 @@ impl Sessions {
         if inner.events.is_some() {
             let (of, memory) = (Arc::downgrade(&inner), inner.map.watch_memory());
             tokio::spawn(follow(of, memory, closed.clone(), Inner::memory_changed));
+        }
+        if let Some(keeper) = &inner.keeper {
+            store::start(&inner, keeper, &closed);
         }
         let mut expiry = Expiry::default();
         let tell = move |inner: &Inner, heard| expiry.heard(inner, heard);
@@ -206,16 +214,19 @@ impl Sessions {
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         let dropped = self.inner.events.as_ref().map_or(0, Events::dropped);
-        self.inner.counted.stats(self.active(), dropped)
+        let stored = self.inner.keeper.as_ref().map(|keeper| keeper.stats()).unwrap_or_default();
+        self.inner.counted.stats(self.active(), dropped, stored)
     }
 
-    /// Waits until every session stands whose answer has left, and listeners have heard of what
+    /// Waits until every session stands whose answer has left, the store knows of all that it has to
+    /// be told (10 s at most), and listeners have heard of what
     /// happened so far (10 s at most). Requests go on as with [`Wait::ForOwners`]; listeners hear
     /// nothing any more. Leaving the cluster does it for each of its applications.
     pub async fn stop(&self) {
         self.inner.window.close();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        store::finish(self).await;
         if let Some(events) = &self.inner.events {
             events.stop().await;
         }
@@ -229,6 +240,11 @@ impl Sessions {
     pub(super) fn checkouts(&self) -> Checkouts<'_> {
         let Inner { engine, map, settings, .. } = &*self.inner;
         Checkouts { engine, map, wait: settings.lock_wait, hold: settings.longest_request }
+    }
+
+    /// Whether every commit goes to a store.
+    pub(super) fn writes_through(&self) -> bool {
+        self.inner.keeper.as_ref().is_some_and(|keeper| keeper.writes_through())
     }
 
     /// Whether other members have them too.
@@ -289,7 +305,14 @@ impl Inner {
         was: impl IntoIterator<Item = (&'e Bytes, &'e Bytes)>,
         end: End,
     ) {
-        let Ok(Some(Parsed { metadata, attributes, .. })) = plan::parse(was) else { return };
+        if let Ok(Some(was)) = plan::parse(was) {
+            self.over(group, was, end);
+        }
+    }
+
+    /// A session has ended: what it was.
+    pub(super) fn over(&self, group: &[u8], was: Parsed, end: End) {
+        let Parsed { metadata, attributes, .. } = was;
         let lifetime_ms = now_ms().saturating_sub(metadata.created_ms);
         match end {
             End::Invalidated => self.counted.invalidated(lifetime_ms),

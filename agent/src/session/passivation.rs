@@ -27,7 +27,7 @@ impl Inner {
         }
     }
 
-    fn leads(&self, id: &[u8]) -> bool {
+    pub(super) fn leads(&self, id: &[u8]) -> bool {
         let me = self.engine.group().local().id;
         self.map.owners(id).first().is_some_and(|primary| primary.id == me)
     }

@@ -1,5 +1,7 @@
 //! How a session stands in its map, and what a request's end writes. Pure.
 
+use std::time::Duration;
+
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Expect, Op, Put, Rev};
 use serde::{Serialize, Serializer};
@@ -38,7 +40,8 @@ fn shared(bytes: &Bytes) -> bytes::Bytes {
     bytes::Bytes::from_owner(bytes.clone())
 }
 
-/// A session out of its entries, written with either granularity; none without metadata.
+/// A session out of its entries, written with either granularity; none without metadata, and none
+/// that has ended.
 pub(super) fn parse<'e>(
     entries: impl IntoIterator<Item = (&'e Bytes, &'e Bytes)>,
 ) -> Result<Option<Parsed>, SessionError> {
@@ -58,7 +61,7 @@ pub(super) fn parse<'e>(
         }
     }
     let parsed = |metadata| Parsed { metadata, attributes: Attributes::found(values), form };
-    Ok(metadata.map(parsed))
+    Ok(metadata.filter(|metadata: &Metadata| !metadata.has_ended).map(parsed))
 }
 
 /// A session out of a group's entries.
@@ -66,7 +69,7 @@ pub(super) fn parse_group(entries: &Entries) -> Result<Option<Parsed>, SessionEr
     parse(entries.entries.iter().map(|(key, (value, _))| (key, value)))
 }
 
-fn unit_of(unit: &[u8]) -> Result<Vec<(&str, &[u8])>, CodecError> {
+pub(super) fn unit_of(unit: &[u8]) -> Result<Vec<(&str, &[u8])>, CodecError> {
     let (format, unit) = unit.split_first().ok_or(CodecError::Empty)?;
     if *format != FORMAT {
         return Err(CodecError::Format(*format));
@@ -81,6 +84,18 @@ pub(super) fn create(
     granularity: Granularity,
 ) -> Vec<Op> {
     let mut ops = vec![Op { expect: Expect::Absent, ..alive(metadata) }];
+    all(attributes, granularity, &mut ops);
+    ops
+}
+
+/// The operations that bring a session back that is not there, for as long as it has left.
+pub(super) fn bring(
+    metadata: &Metadata,
+    attributes: &Attributes,
+    granularity: Granularity,
+    left: Option<Duration>,
+) -> Vec<Op> {
+    let mut ops = vec![Op { expect: Expect::Absent, ..alive_for(metadata, left) }];
     all(attributes, granularity, &mut ops);
     ops
 }
@@ -140,10 +155,21 @@ fn all(attributes: &Attributes, granularity: Granularity, ops: &mut Vec<Op>) {
 
 /// The metadata, by which the group lives.
 pub(super) fn alive(metadata: &Metadata) -> Op {
+    alive_for(metadata, metadata.max_inactive)
+}
+
+/// The metadata, by which the group lives for so long.
+pub(super) fn alive_for(metadata: &Metadata, ttl: Option<Duration>) -> Op {
     // All of the session goes with its metadata.
-    let put =
-        Put { ttl: metadata.max_inactive, ends_group: true, ..Put::of(metadata.encode().into()) };
+    let put = Put { ttl, ends_group: true, ..Put::of(metadata.encode().into()) };
     Op { key: METADATA.into(), expect: Expect::Any, put: Some(put) }
+}
+
+/// The operations that leave nothing of a session but the mark that it has ended, for so long.
+pub(super) fn mark(entries: &Entries, metadata: &Metadata, keep: Duration) -> Vec<Op> {
+    let metadata = Metadata { has_ended: true, ..metadata.clone() };
+    let others = entries.entries.keys().filter(|key| &***key != METADATA);
+    others.map(|key| gone(key)).chain([alive_for(&metadata, Some(keep))]).collect()
 }
 
 /// The operations that remove everything that was found.
@@ -161,10 +187,20 @@ pub(super) fn is_metadata(op: &Op) -> bool {
     &*op.key == METADATA
 }
 
+/// The metadata, those of a mark among them; none that cannot be read.
+pub(super) fn metadata_of(entries: &Entries) -> Option<Metadata> {
+    let (metadata, _) = entries.entries.get(METADATA)?;
+    Metadata::decode(metadata).ok()
+}
+
 /// The commit that wrote these entries; none without metadata that can be read.
 pub(super) fn commit_of(entries: &Entries) -> Option<u64> {
-    let (metadata, _) = entries.entries.get(METADATA)?;
-    Metadata::decode(metadata).ok().map(|metadata| metadata.commit)
+    metadata_of(entries).map(|metadata| metadata.commit)
+}
+
+/// The version of what is there; 0 without metadata that can be read.
+pub(super) fn version_of(entries: &Entries) -> u64 {
+    metadata_of(entries).map_or(0, |metadata| metadata.version)
 }
 
 /// Bytes that are written as such: as a list of numbers they would be written one by one.
@@ -176,7 +212,7 @@ impl Serialize for Raw<'_> {
     }
 }
 
-fn unit(attributes: &Attributes) -> Vec<u8> {
+pub(super) fn unit(attributes: &Attributes) -> Vec<u8> {
     let all: Vec<(&str, Raw<'_>)> =
         attributes.present().map(|(name, value)| (name, Raw(value))).collect();
     // Two lengths of at most 3 bytes for each, and the format and the number of them.

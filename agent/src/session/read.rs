@@ -11,6 +11,7 @@ use super::error::SessionError;
 use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
 use super::plan::{self, Parsed};
+use super::{request, store};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Read;
 
@@ -74,15 +75,38 @@ impl ReadSession {
     }
 }
 
-/// Reads a session, confirmed by its owners.
+/// Reads a session, confirmed by its owners; one that is in the store alone, there.
 pub(super) async fn read(
     sessions: &Sessions,
     id: &[u8],
 ) -> Result<Option<ReadSession>, SessionError> {
     let entries = sessions.inner.map.get(id, Read::Confirmed).await?;
+    if entries.entries.is_empty() {
+        return store::look(sessions, id).await;
+    }
     let Some(parsed) = plan::parse_group(&entries)? else { return Ok(None) };
     let Parsed { metadata, attributes, .. } = parsed;
     Ok(Some(ReadSession { id: String::from_utf8_lossy(id).into_owned(), metadata, attributes }))
+}
+
+/// Reads a session for a request: one that is in the store alone comes back.
+pub(super) async fn read_back(
+    sessions: &Sessions,
+    id: &Id,
+) -> Result<Option<ReadSession>, SessionError> {
+    if sessions.inner.keeper.is_some()
+        && sessions.inner.map.get(id, Read::Confirmed).await?.entries.is_empty()
+    {
+        // Its lock ends at once.
+        let there = request::check_out(sessions, id).await?;
+        let read = |(_, metadata, attributes)| ReadSession {
+            id: String::from_utf8_lossy(id).into_owned(),
+            metadata,
+            attributes,
+        };
+        return Ok(there.map(read));
+    }
+    read(sessions, id).await
 }
 
 /// A reader's request keeps its session alive. That is written in the background, and only when a
@@ -108,9 +132,12 @@ async fn touch(sessions: &Sessions, id: &[u8]) -> Result<(), SessionError> {
     let checkouts = Checkouts { wait: Duration::ZERO, ..sessions.checkouts() };
     let held = checkouts.check_out(id).await?;
     let parsed = plan::parse_group(held.entries())?;
-    let Some(Parsed { mut metadata, .. }) = parsed else { return Ok(()) };
+    let Some(Parsed { mut metadata, attributes, .. }) = parsed else { return Ok(()) };
     // The commit stays: what a request has read is still what is there.
     metadata.accessed_ms = metadata.accessed_ms.max(now_ms());
+    metadata.version += 1;
+    metadata.is_stored |= sessions.writes_through();
+    let id = held.group().clone();
     checkouts.commit(held, vec![plan::alive(&metadata)], |_| false).await?;
-    Ok(())
+    store::save(sessions, &id, &metadata, &attributes).await
 }

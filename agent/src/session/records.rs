@@ -22,7 +22,8 @@ use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
 use super::plan::{self, Form, Parsed};
 use super::read::ReadSession;
-use super::request::is_possible;
+use super::request::{self, is_possible};
+use super::store;
 use crate::checkouts::Stood;
 use crate::engine::map::{Batch, MapError, Read};
 pub use revision::{BadRevision, Revision};
@@ -116,7 +117,7 @@ impl Records {
             if !is_possible(&id) {
                 continue;
             }
-            let metadata = written(None, own, ttl);
+            let metadata = self.written(None, own, ttl);
             let has_stood = self.write(&id, None, Some(values), metadata.clone()).await?;
             if has_stood || self.is_confirmed(&id, metadata).await? {
                 self.sessions.inner.counted.created();
@@ -158,7 +159,7 @@ impl Records {
             if revision.is_some_and(|revision| !commit.is_some_and(|is| revision.is_of(is))) {
                 return Err(SessionError::Lost);
             }
-            let metadata = written(kept.as_ref(), own, ttl);
+            let metadata = self.written(kept.as_ref(), own, ttl);
             if self.write(id, kept, Some(values), metadata).await? {
                 return Ok(());
             }
@@ -176,6 +177,8 @@ impl Records {
             let Some(kept) = self.kept(id).await? else { return Ok(false) };
             let mut metadata = kept.metadata.clone();
             (metadata.accessed_ms, metadata.max_inactive) = (now_ms(), ttl);
+            metadata.version += 1;
+            metadata.is_stored |= self.sessions.writes_through();
             if self.write(id, Some(kept), None, metadata).await? {
                 return Ok(true);
             }
@@ -190,9 +193,12 @@ impl Records {
     pub async fn delete(&self, id: &str) -> Result<bool, SessionError> {
         for _ in 0..TRIES {
             let Some(kept) = self.kept(id).await? else { return Ok(false) };
-            if self.happens(id, guarded(plan::remove(&kept.entries), Some(kept.rev))).await? {
+            let inner = &self.sessions.inner;
+            let (ops, mark) = store::last_ops(inner, rand::random(), &kept.entries);
+            if self.happens(id, guarded(ops, Some(kept.rev))).await? {
+                store::ended(&self.sessions, &id.as_bytes().into(), mark).await;
                 let was = kept.entries.entries.iter().map(|(key, (value, _))| (key, value));
-                self.sessions.inner.ended(id.as_bytes(), was, End::Invalidated);
+                inner.ended(id.as_bytes(), was, End::Invalidated);
                 return Ok(true);
             }
         }
@@ -215,11 +221,30 @@ impl Records {
             return Ok(None);
         }
         let inner = &self.sessions.inner;
-        let entries = inner.map.get(id.as_bytes(), Read::Confirmed).await?;
+        let mut entries = inner.map.get(id.as_bytes(), Read::Confirmed).await?;
+        if inner.keeper.is_some() && entries.entries.is_empty() {
+            let there = request::check_out(&self.sessions, &id.as_bytes().into()).await?;
+            if there.is_none() {
+                return Ok(None);
+            }
+            drop(there);
+            entries = inner.map.get(id.as_bytes(), Read::Confirmed).await?;
+        }
         let Some(parsed) = plan::parse_group(&entries)? else { return Ok(None) };
         let Some(rev) = plan::metadata_rev(&entries) else { return Ok(None) };
         let Parsed { metadata, attributes, form } = parsed;
         Ok(Some(Kept { entries, rev, metadata, attributes, form }))
+    }
+
+    /// The metadata of a write under this number.
+    fn written(&self, kept: Option<&Kept>, own: NonZeroU64, ttl: Option<Duration>) -> Metadata {
+        let new = Metadata::new(now_ms(), ttl);
+        let (created_ms, version, is_stored) = match kept.map(|kept| &kept.metadata) {
+            Some(kept) => (kept.created_ms, kept.version, kept.is_stored),
+            None => (new.created_ms, 0, false),
+        };
+        let is_stored = is_stored || self.sessions.writes_through();
+        Metadata { created_ms, commit: own.get(), version: version + 1, is_stored, ..new }
     }
 
     /// Writes over what is kept, while that is what is there: whether it has.
@@ -245,6 +270,7 @@ impl Records {
         let has_happened = self.happens(id, guarded(ops, there.map(|(rev, _)| rev))).await?;
         if has_happened {
             self.sessions.inner.counted.stood(&Ok(Stood::Written));
+            store::save(&self.sessions, &id.as_bytes().into(), &metadata, &attributes).await?;
             if let (Some(_), Some(events)) = (values, &self.sessions.inner.events) {
                 let session = ReadSession { id: id.to_owned(), metadata, attributes };
                 events.written(session, there.map_or(Written::Created, |_| Written::Changed));
@@ -265,13 +291,6 @@ impl Records {
 
 fn values(attributes: &Attributes) -> Values {
     attributes.present().map(|(name, value)| (name.to_owned(), value.clone())).collect()
-}
-
-/// The metadata of a write under this number.
-fn written(kept: Option<&Kept>, own: NonZeroU64, ttl: Option<Duration>) -> Metadata {
-    let now = now_ms();
-    let created_ms = kept.map_or(now, |kept| kept.metadata.created_ms);
-    Metadata { created_ms, accessed_ms: now, max_inactive: ttl, commit: own.get() }
 }
 
 /// Nothing happens unless the metadata are those of this revision.

@@ -13,6 +13,7 @@ use super::manager::Sessions;
 use super::metadata::{Metadata, now_ms};
 use super::plan::{self, Form, Parsed};
 use super::read::{self, ReadSession};
+use super::store;
 use super::to_the_end::ToTheEnd;
 use crate::checkouts::Held;
 use crate::engine::MapError;
@@ -129,7 +130,7 @@ impl SessionRequest {
     /// When no owner could be asked, or what is kept cannot be read.
     pub async fn read(&self) -> Result<Option<ReadSession>, SessionError> {
         for id in &self.inner.asked {
-            if let Some(read) = read::read(&self.inner.sessions, id).await? {
+            if let Some(read) = read::read_back(&self.inner.sessions, id).await? {
                 read::keep_alive(&self.inner.sessions, id, &read);
                 return Ok(Some(read));
             }
@@ -214,7 +215,7 @@ impl Inner {
 }
 
 /// Checks a session out; none where there is none of that id.
-async fn check_out(
+pub(super) async fn check_out(
     sessions: &Sessions,
     id: &Bytes,
 ) -> Result<Option<(Found, Metadata, Attributes)>, SessionError> {
@@ -222,7 +223,14 @@ async fn check_out(
     if let Err(MapError::Locked | MapError::Busy) = held {
         sessions.inner.counted.rejected();
     }
-    let held = held?;
+    let mut held = held?;
+    // What has ended leaves something behind while its store does not know it.
+    if held.entries().entries.is_empty() {
+        match store::activate(sessions, held).await? {
+            Some(activated) => held = activated,
+            None => return Ok(None),
+        }
+    }
     let parsed = plan::parse_group(held.entries())?;
     Ok(parsed.map(|Parsed { metadata, attributes, form }| {
         (Found { held, commit: metadata.commit, form }, metadata, attributes)

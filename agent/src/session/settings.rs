@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::events::{Events, SessionListener};
 use super::manager::Sessions;
+use super::store::Storing;
 use crate::Cluster;
 use crate::engine::map::{Memory, Shelf};
 use crate::engine::{Engine, EngineError, Local, MapSpec, Mode};
@@ -70,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) lock_wait: Duration,
     pub(crate) longest_request: Duration,
     pub(crate) most_bytes: usize,
+    pub(crate) store: Option<Storing>,
 }
 
 /// Why there are no sessions.
@@ -126,6 +128,7 @@ impl SessionsBuilder {
                 lock_wait: Duration::from_secs(10),
                 longest_request: Duration::from_secs(5 * 60),
                 most_bytes: 1 << 20,
+                store: None,
             },
             listeners: Vec::new(),
             listener_queue: 4096,
@@ -223,6 +226,14 @@ impl SessionsBuilder {
         self
     }
 
+    /// A store beside the members' memory, which other clusters may share: for the sessions for
+    /// which there is no memory, or for all of them, so that they outlive the whole cluster. Every
+    /// member of one application has the same one. Default: none.
+    pub fn store(mut self, store: Storing) -> Self {
+        self.settings.store = Some(store);
+        self
+    }
+
     /// The sessions. It must be called within a tokio runtime.
     ///
     /// # Errors
@@ -286,6 +297,9 @@ impl SessionsBuilder {
         if !(1..=1 << 20).contains(&self.listener_queue) {
             let value = self.listener_queue.to_string();
             return bad("listener_queue", value, "it is 1 to 1048576");
+        }
+        if let Some((field, value, why)) = self.settings.store.as_ref().and_then(Storing::fault) {
+            return bad(field, value, why);
         }
         if !(1..=MOST_BYTES).contains(&self.settings.most_bytes) {
             let value = self.settings.most_bytes.to_string();

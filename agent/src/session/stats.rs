@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::store::KeeperStats;
 use crate::checkouts::Stood;
 use crate::engine::MapError;
 
-/// What an application's sessions have done on this member. All but [`SessionStats::active`] only
-/// rise.
+/// What an application's sessions have done on this member. All but [`SessionStats::active`] and
+/// [`SessionStats::store_unsaved`] only rise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SessionStats {
     /// Sessions whose primary this member is: in the whole cluster each counts once.
@@ -32,6 +33,18 @@ pub struct SessionStats {
     pub rejected: u64,
     /// Events that listeners were too slow for.
     pub dropped_events: u64,
+    /// Sessions that the store has taken ([`Storing`](super::Storing)).
+    pub store_saves: u64,
+    /// Sessions that came back from the store.
+    pub store_loads: u64,
+    /// Sessions that went from memory to the store.
+    pub store_passivations: u64,
+    /// Calls that the store did not do.
+    pub store_errors: u64,
+    /// Sessions dropped because another cluster has written or ended them in the store.
+    pub store_conflicts: u64,
+    /// Sessions of which the store must still be told: how many there are.
+    pub store_unsaved: u64,
 }
 
 impl SessionStats {
@@ -100,7 +113,12 @@ impl Counted {
         one(&self.rejected);
     }
 
-    pub(super) fn stats(&self, active: u64, dropped_events: u64) -> SessionStats {
+    pub(super) fn stats(
+        &self,
+        active: u64,
+        dropped_events: u64,
+        store: KeeperStats,
+    ) -> SessionStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SessionStats {
             active,
@@ -114,6 +132,12 @@ impl Counted {
             lost_after_answer: load(&self.lost_after_answer),
             rejected: load(&self.rejected),
             dropped_events,
+            store_saves: store.saves,
+            store_loads: store.loads,
+            store_passivations: store.passivated,
+            store_errors: store.errors,
+            store_conflicts: store.conflicts,
+            store_unsaved: store.unsaved,
         }
     }
 }

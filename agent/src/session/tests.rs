@@ -8,6 +8,7 @@ mod listens;
 mod passivates;
 mod requests;
 mod restarts;
+mod stores;
 mod waits;
 
 use std::time::Duration;
