@@ -34,6 +34,7 @@ mod registry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -44,9 +45,11 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{CacheBuilder, CacheCore, Key, Value};
 use crate::component::{ComponentStats, Tally};
 use crate::engine::{Engine, Member, View};
+use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::manage::{self, Management};
 use crate::session::{self, CreateSessionsError, Sessions};
+use crate::settings::Settings;
 use crate::singleton;
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
@@ -63,8 +66,14 @@ pub struct Cluster {
     inner: Arc<Inner>,
 }
 
+/// A cluster that others may leave meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakCluster(Weak<Inner>);
+
 struct Inner {
     engine: Arc<dyn Engine>,
+    settings: Settings,
+    events: Events,
     services: ServiceRegistry,
     singletons: Arc<singleton::Table>,
     dispatchers: Names,
@@ -115,13 +124,14 @@ impl Cluster {
     /// A cluster over an engine that is running already. It must be called within a tokio runtime.
     #[must_use]
     pub fn over(engine: Arc<dyn Engine>) -> Self {
-        Self::with(engine, None, None, true)
+        Self::with(engine, None, None, None, true)
     }
 
     fn with(
         engine: Arc<dyn Engine>,
         finding: impl Into<Option<Finding>>,
         management: Option<Management>,
+        data_dir: Option<&Path>,
         is_passivation_capable: bool,
     ) -> Self {
         let closed = CancellationToken::new();
@@ -130,9 +140,14 @@ impl Cluster {
         if let Some(management) = &management {
             management.singletons(&singletons);
         }
+        let events = Events::default();
+        events::tell_views(&events, &engine.group(), closed.clone());
+        let settings = Settings::start(&*engine, data_dir, events.clone(), closed.clone());
         let inner = Inner {
             singletons,
             engine,
+            settings,
+            events,
             services,
             dispatchers: Names::default(),
             caches: Mutex::default(),
@@ -143,7 +158,15 @@ impl Cluster {
             is_passivation_capable,
             closed,
         };
-        Self { inner: Arc::new(inner) }
+        let cluster = Self { inner: Arc::new(inner) };
+        if let Some(management) = &*cluster.inner.management.lock() {
+            management.answer_for(&cluster);
+        }
+        cluster
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakCluster {
+        WeakCluster(Arc::downgrade(&self.inner))
     }
 
     /// Who leaves by an operator's wish is not to be found any more either.
@@ -217,6 +240,18 @@ impl Cluster {
         let names = self.inner.dispatchers.clone();
         let taken = NameTaken { names, name: service_of(name) };
         Ok(CommandDispatcher::start(self, taken, context))
+    }
+
+    /// What is set for all members at once: policies, quorums, limits.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What has happened, as this member saw it.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.inner.events
     }
 
     /// A cache by its name: what members call by one name is one cache.
@@ -354,6 +389,15 @@ impl fmt::Debug for Cluster {
             .field("engine", &self.inner.engine.name())
             .field("me", &self.me())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl WeakCluster ===
+
+impl WeakCluster {
+    /// The cluster; none when this process has left it.
+    pub(crate) fn upgrade(&self) -> Option<Cluster> {
+        self.0.upgrade().map(|inner| Cluster { inner })
     }
 }
 

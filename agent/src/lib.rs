@@ -39,6 +39,7 @@ mod deployed;
 mod deployment;
 mod discovery;
 pub mod engine;
+pub mod events;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod failure;
 pub mod finding;
@@ -50,6 +51,7 @@ mod node;
 mod registrar;
 mod roster;
 pub mod session;
+pub mod settings;
 mod shelf;
 pub mod singleton;
 pub mod sso;

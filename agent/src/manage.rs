@@ -16,12 +16,14 @@
 //! | `gather` | from what all said to one report |
 //! | `lives` | what deployments count beside their maps |
 //! | `warn` | what is wrong, in words |
+//! | `settings`, `events` | the cluster's settings, and what has happened |
 //! | `history` | the last changes of the view |
 //! | `singletons` | from what all said of their singletons to one report; moves |
 //! | `act` | what operators may want |
 //! | `routes`, `lock`, `tls`, `server` | HTTP: what is asked, who may, within which bounds |
 
 mod act;
+mod events;
 mod gather;
 mod history;
 mod inside;
@@ -29,6 +31,7 @@ mod lives;
 mod lock;
 mod routes;
 mod server;
+mod settings;
 mod singletons;
 mod tls;
 mod told;
@@ -44,6 +47,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::{Cluster, WeakCluster};
 use crate::engine::{Engine, View};
 use crate::finding::Unusable;
 use crate::singleton::Table;
@@ -147,6 +151,7 @@ pub struct Management {
     scheme: &'static str,
     tallies: Arc<Tallies>,
     singletons: Arc<OnceLock<Weak<Table>>>,
+    cluster: Arc<OnceLock<WeakCluster>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -160,6 +165,8 @@ struct Ground {
     tallies: Arc<Tallies>,
     /// None until the process has a place in the cluster.
     singletons: Arc<OnceLock<Weak<Table>>>,
+    /// What stands on the engine; not there yet while the member joins.
+    cluster: Arc<OnceLock<WeakCluster>>,
     history: parking_lot::Mutex<history::History>,
     started: Instant,
     /// What was gathered last, so that many who ask at once ask the others once.
@@ -183,10 +190,11 @@ pub async fn start(
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let tallies = Arc::new(Tallies::default());
-    let singletons = Arc::default();
+    let (singletons, cluster) = (Arc::default(), Arc::new(OnceLock::new()));
     let ground = Arc::new(Ground {
         tallies: tallies.clone(),
         singletons: Arc::clone(&singletons),
+        cluster: cluster.clone(),
         history: parking_lot::Mutex::default(),
         started: Instant::now(),
         gathered: tokio::sync::Mutex::default(),
@@ -199,7 +207,7 @@ pub async fn start(
     tasks.spawn(history::keep(ground.clone(), stop.clone()));
     tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
     tracing::info!(%address, scheme, cluster = ground.settings.cluster, "management");
-    Ok(Management { address, scheme, tallies, singletons, stop, tasks })
+    Ok(Management { address, scheme, tallies, singletons, cluster, stop, tasks })
 }
 
 // === impl Management ===
@@ -219,6 +227,12 @@ impl Management {
     /// What this process offers is told and moved from now on.
     pub(crate) fn singletons(&self, table: &Arc<Table>) {
         let _ = self.singletons.set(Arc::downgrade(table));
+    }
+
+    /// Answers for what stands on the engine too from now on: settings, events, and more. A member
+    /// that has joined by [`ClusterBuilder`](crate::ClusterBuilder) does.
+    pub fn answer_for(&self, cluster: &Cluster) {
+        let _ = self.cluster.set(cluster.downgrade());
     }
 
     /// The same as a URL, for balancers.
@@ -243,6 +257,15 @@ impl Management {
 impl std::fmt::Debug for Management {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Management").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+// === impl Ground ===
+
+impl Ground {
+    /// What stands on the engine; none before the member has joined, and once it has left.
+    fn cluster_here(&self) -> Option<Cluster> {
+        self.cluster.get().and_then(WeakCluster::upgrade)
     }
 }
 

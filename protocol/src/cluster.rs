@@ -9,12 +9,15 @@
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
 //! | `report` | what the management of a member answers |
 //! | `singletons` | what it answers about singletons |
+//! | `settings`, `events` | the same on the cluster's settings, and on what has happened |
 
 mod address;
 mod datagram;
+pub mod events;
 mod members;
 pub mod report;
 mod seat;
+pub mod settings;
 pub mod singletons;
 mod verify;
 

@@ -21,6 +21,9 @@ use managed::Manage;
 /// The cluster's port, to which the offset is added.
 pub const PORT: u16 = 7700;
 
+/// How long a member that joins waits for the cluster's settings.
+const SETTINGS: Duration = Duration::from_secs(5);
+
 /// Settings of a cluster's member. A bad value is no error until [`join`](ClusterBuilder::join).
 ///
 /// ```no_run
@@ -309,7 +312,8 @@ impl ClusterBuilder {
             "not clustered: caches of every mode are kept in this process alone"
         );
         let engine = Arc::new(Local::new(&self.name));
-        Cluster::with(engine, None, None, self.is_passivation_capable)
+        let data_dir = self.data_dir.as_deref();
+        Cluster::with(engine, None, None, data_dir, self.is_passivation_capable)
     }
 
     /// Starts a member and returns when it is in a view: in that of the others, or, when it has
@@ -343,8 +347,11 @@ impl ClusterBuilder {
             Ok(Ok(())) => {
                 let leaving = engine.leaving();
                 let is_capable = self.is_passivation_capable;
-                let cluster = Cluster::with(engine, finding, management, is_capable);
+                let data_dir = self.data_dir.as_deref();
+                let cluster = Cluster::with(engine, finding, management, data_dir, is_capable);
                 cluster.stop_finding_when(leaving);
+                // One read as a rule. Who waits no longer is told of the settings when they come.
+                let _ = tokio::time::timeout(SETTINGS, cluster.settings().read()).await;
                 Ok(cluster)
             }
             Ok(Err(why)) => Err(JoinError::Refused(why)),

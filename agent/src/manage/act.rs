@@ -7,11 +7,14 @@ use muster_protocol::cluster::report::{NodeWish, QuorumWish};
 
 use super::Ground;
 use super::inside::{Inside, knows};
-use super::told::{Ask, SERVICE};
+use super::told::{Ask, SERVICE, is_own};
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotDone {
+    /// What is asked for makes no sense.
+    #[error("{0}")]
+    Bad(String),
     /// There is no such thing.
     #[error("{0}")]
     Unknown(String),
@@ -74,7 +77,7 @@ impl Ground {
     /// Removes all entries of a cache.
     pub(super) async fn clear(&self, name: &str) -> Result<String, NotDone> {
         let maps = self.engine.maps();
-        let map = maps.iter().find(|map| map.spec().name == name);
+        let map = maps.iter().find(|map| map.spec().name == name && !is_own(name));
         let Some(map) = map else {
             let why = format!("this member has no cache {name:?}: ask one that has it");
             return Err(NotDone::Unknown(why));

@@ -54,7 +54,7 @@ impl Ground {
         *self.gathered.lock().await = None;
     }
 
-    async fn ask_all<T: DeserializeOwned>(
+    pub(super) async fn ask_all<T: DeserializeOwned>(
         &self,
         ask: Ask,
     ) -> BTreeMap<MemberId, Result<T, String>> {

@@ -100,11 +100,13 @@ fn reason(before: Option<&View>, view: &View) -> String {
 /// Watches the views until `stop`.
 pub(super) async fn keep(ground: Arc<Ground>, stop: CancellationToken) {
     let mut views = ground.engine.group().watch();
+    let mut lost = 0;
     loop {
         let view = views.borrow_and_update().clone();
         let inside = ground.inside.as_ref().and_then(|inside| inside.view());
         let is_settled = inside.map(|inside| inside.is_settled());
         ground.history.lock().seen(&view, is_settled, Instant::now(), wall_ms());
+        ground.tell_lost(&mut lost);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = views.changed() => if changed.is_err() { return },

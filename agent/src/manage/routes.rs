@@ -21,9 +21,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::lock::Lock;
-use super::{Ground, act, lock};
+use super::{Ground, act, events, lock, settings};
 
-type Shared = State<Arc<Ground>>;
+pub(super) type Shared = State<Arc<Ground>>;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -69,6 +69,8 @@ fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
         .routes(routes!(forget))
         .routes(routes!(leave))
         .routes(routes!(clear))
+        .merge(settings::routes())
+        .merge(events::routes())
         .split_for_parts()
 }
 
@@ -306,12 +308,16 @@ async fn clear(State(ground): Shared, Path(name): Path<String>) -> Response {
 }
 
 #[allow(clippy::result_large_err, reason = "the error is the answer")]
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     serde_json::from_slice(body)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, format!("the body is bad: {error}")))
 }
 
-fn done(ground: &Ground, verb: &'static str, outcome: Result<String, act::NotDone>) -> Response {
+pub(super) fn done(
+    ground: &Ground,
+    verb: &'static str,
+    outcome: Result<String, act::NotDone>,
+) -> Response {
     let cluster = &ground.settings.cluster;
     match outcome {
         Ok(done) => {
@@ -321,6 +327,7 @@ fn done(ground: &Ground, verb: &'static str, outcome: Result<String, act::NotDon
         Err(error) => {
             tracing::warn!(cluster, verb, %error, "an operator's wish is not granted");
             let status = match error {
+                act::NotDone::Bad(_) => StatusCode::BAD_REQUEST,
                 act::NotDone::Unknown(_) => StatusCode::NOT_FOUND,
                 act::NotDone::Refused(_) => StatusCode::CONFLICT,
             };
@@ -329,7 +336,7 @@ fn done(ground: &Ground, verb: &'static str, outcome: Result<String, act::NotDon
     }
 }
 
-fn shown<T: Serialize>(value: &T) -> Response {
+pub(super) fn shown<T: Serialize>(value: &T) -> Response {
     Json(value).into_response()
 }
 

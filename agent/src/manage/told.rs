@@ -27,6 +27,8 @@ pub(super) enum Ask {
     Report,
     /// How many key groups are in the rows whose primary you are?
     Rows,
+    /// What have you seen?
+    Events,
     /// Hand over what you have, and leave.
     Leave,
 }
@@ -71,6 +73,11 @@ pub(super) struct CacheTold {
 /// Rows with their key groups.
 pub(super) type Rows = Vec<(RowId, u64)>;
 
+/// Whether a map is the cluster's own, which no operator sees as a cache.
+pub(super) fn is_own(map: &str) -> bool {
+    map.starts_with("muster.")
+}
+
 /// Answers other members.
 pub(super) struct Teller(Weak<Ground>);
 
@@ -90,6 +97,7 @@ impl Handler for Teller {
         let answer = match ask {
             Ask::Report => serde_json::to_vec(&ground.told()),
             Ask::Rows => serde_json::to_vec(&ground.rows()),
+            Ask::Events => serde_json::to_vec(&ground.events_here()),
             Ask::Leave => {
                 tracing::info!(%from, "an operator wants this member to leave the cluster");
                 ground.leave_soon()?;
@@ -113,10 +121,17 @@ impl Ground {
             lost_rows: inside.map_or(0, |inside| inside.lost_rows()),
             overridden: inside.map_or(0, |inside| inside.overridden()),
             merges: view.merges,
-            caches: self.engine.maps().iter().map(|map| self.cache_told(&**map)).collect(),
+            caches: self.caches_told(),
             singletons: self.table().map(|table| table.told()).unwrap_or_default(),
             history: self.history.lock().latest_first(),
         }
+    }
+
+    /// Maps that are the cluster's own are nobody's caches.
+    fn caches_told(&self) -> Vec<CacheTold> {
+        let maps = self.engine.maps();
+        let others = maps.iter().filter(|map| !is_own(&map.spec().name));
+        others.map(|map| self.cache_told(&**map)).collect()
     }
 
     fn cache_told(&self, map: &dyn Map) -> CacheTold {

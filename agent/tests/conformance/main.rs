@@ -16,6 +16,7 @@ mod maps;
 mod memory;
 mod queues;
 mod sessions;
+mod settings;
 mod singletons;
 mod splits;
 mod topics;
@@ -118,6 +119,11 @@ macro_rules! every {
                     a_component_goes_when_it_is_removed_or_idle,
                     a_call_that_cannot_be_written_changes_nothing,
                     a_handle_is_kept_in_a_session,
+                ];
+                settings: [
+                    what_one_member_sets_every_member_reads_and_is_told_of,
+                    what_is_refused_changes_nothing,
+                    changes_of_many_at_once_all_count_and_are_remembered,
                 ];
                 identities: [
                     who_logs_in_once_is_known_everywhere_until_a_logout,

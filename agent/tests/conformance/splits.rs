@@ -13,7 +13,7 @@ use crate::fixture::{Cluster, PATIENCE, SHARED, eventually, put, soon, text, wri
 
 /// Members, oldest first, whose cables can be cut.
 pub(crate) struct Apart {
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     cables: Cables,
     /// Which end of the cables each member is.
     ends: Vec<usize>,
@@ -58,7 +58,7 @@ pub(crate) async fn embedded(members: usize, quorum: Option<u16>) -> Apart {
 
 impl Apart {
     /// The members of this side hear none of the others. Returns when each side has its own view.
-    async fn cut_off(&self, side: &[usize]) {
+    pub(crate) async fn cut_off(&self, side: &[usize]) {
         self.cables.cut_off(side.iter().map(|member| self.ends[*member]));
         for (member, engine) in self.cluster.engines.iter().enumerate() {
             let expected = match side.contains(&member) {
@@ -74,7 +74,7 @@ impl Apart {
     }
 
     /// Returns when all are in one view again, and all copies are in place.
-    async fn mend(&self) {
+    pub(crate) async fn mend(&self) {
         self.cables.mend();
         let all = self.cluster.len();
         for engine in &self.cluster.engines {
@@ -90,7 +90,7 @@ impl Apart {
         self.cluster.engines.iter().map(|engine| engine.group().view().merges).collect()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.cluster.end().await;
     }
 }

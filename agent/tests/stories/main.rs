@@ -1,5 +1,6 @@
 //! The agent against a fake balancer that records every byte: what a node says, and when.
 
+mod configures;
 mod discovers;
 mod drains;
 mod fake;

@@ -34,10 +34,10 @@ struct World {
 /// A member of a real cluster, whose management is asked.
 struct Asked<'c>(&'c Cluster);
 
-struct Said {
-    status: u16,
+pub(crate) struct Said {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 async fn world(secret: Option<&str>) -> World {
@@ -83,7 +83,7 @@ impl World {
 }
 
 /// Sends a request as it is.
-async fn send(address: SocketAddr, line: &str, headers: &str, body: &str) -> Said {
+pub(crate) async fn send(address: SocketAddr, line: &str, headers: &str, body: &str) -> Said {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(
@@ -138,7 +138,7 @@ impl Asked<'_> {
 }
 
 /// Members that find each other by a list.
-async fn cluster(names: &[&str]) -> Vec<Cluster> {
+pub(crate) async fn cluster(names: &[&str]) -> Vec<Cluster> {
     let mut members: Vec<Cluster> = Vec::new();
     for name in names {
         members.push(join(name, members.first().map(|first| first.me().address)).await);
@@ -217,7 +217,7 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
 }
 
 /// What is asked for each operation of the document, and the status of the answer.
-const OPERATIONS: [(&str, &str, &str, u16); 11] = [
+const OPERATIONS: [(&str, &str, &str, u16); 17] = [
     ("get", "/v1/cluster", "", 200),
     ("get", "/v1/cluster/segments", "", 200),
     ("get", "/v1/cluster/caches", "", 200),
@@ -229,6 +229,13 @@ const OPERATIONS: [(&str, &str, &str, u16); 11] = [
     ("post", "/v1/cluster/forget", "{\"node\":\"two\"}", 409),
     ("post", "/v1/cluster/leave", "{\"node\":\"two\"}", 409),
     ("post", "/v1/cluster/caches/{name}/clear", "", 200),
+    // Of a member that is in no cluster yet.
+    ("get", "/v1/cluster/events", "", 200),
+    ("get", "/v1/cluster/settings", "", 503),
+    ("get", "/v1/cluster/settings/history", "", 503),
+    ("get", "/v1/cluster/settings/{key}", "", 503),
+    ("post", "/v1/cluster/settings/{key}", "{\"value\":\"3\"}", 409),
+    ("post", "/v1/cluster/settings/{key}/unset", "{}", 409),
 ];
 
 #[tokio::test]
@@ -242,6 +249,7 @@ async fn the_document_has_every_route_and_each_answers_as_it_says() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for (method, path, body, status) in OPERATIONS {
         let target = path.replace("{name}", "counters").replace("{kind}", "web");
+        let target = target.replace("{key}", "shop.limit");
         let said = match method {
             "get" => world.get(&target).await,
             _ => world.post(&target, body).await,
