@@ -1,11 +1,14 @@
 //! `muster cluster`: asks the management of a member, which answers for its whole cluster.
 
+mod settings;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use muster_protocol::cluster::events::EventsReport;
 use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done,
     MemberReport, NodeWish, QuorumWish, SegmentsReport,
@@ -99,6 +102,10 @@ enum Verb {
         /// The cache
         cache: String,
     },
+    #[command(flatten)]
+    Settings(settings::Verb),
+    /// Show what has happened, the latest first
+    Events,
 }
 
 /// A deployment of the command line: its kind and name.
@@ -181,6 +188,11 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
         Verb::Clear { cache } => {
             let path = format!("/v1/cluster/caches/{}/clear", encoded(&cache));
             done(member.post(&path, &json!({})).await?, json, out)
+        }
+        Verb::Settings(verb) => settings::run(verb, &member, json, out).await,
+        Verb::Events => {
+            let report: EventsReport = member.get("/v1/cluster/events").await?;
+            show(&report, json, out, events)
         }
     }
 }
@@ -320,6 +332,22 @@ fn segments(report: &SegmentsReport) -> String {
     }
     words
 }
+
+fn events(report: &EventsReport) -> String {
+    let rows: Vec<Value> = report.events.iter().map(|event| json!(event)).collect();
+    let mut words = show::table(&EVENTS, &rows);
+    if !report.silent.is_empty() {
+        words.push_str(&format!("! no answer from {}\n", plain(&report.silent.join(", "))));
+    }
+    words
+}
+
+const EVENTS: [Column; 4] = [
+    ("WHEN", |row| when(&row["at_ms"])),
+    ("KIND", |row| text(&row["kind"])),
+    ("WHAT", |row| text(&row["text"])),
+    ("SEEN BY", |row| text(&row["members"])),
+];
 
 const MEMBERS: [Column; 10] = [
     ("MEMBER", |row| text(&row["name"])),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_agent::engine::local::Local;
 use muster_agent::engine::{Engine, Mode};
 use muster_agent::manage::{self, Management, Settings};
+use muster_agent::settings::Setting;
 use muster_agent::{Cluster, Sessions};
 use muster_loadtests::testkit::binaries;
 use muster_protocol::signature::Secrets;
@@ -15,7 +16,7 @@ use serde_json::Value;
 const SECRET: &str = "the secret of these stories";
 
 struct World {
-    _cluster: Cluster,
+    cluster: Cluster,
     management: Management,
 }
 
@@ -29,7 +30,8 @@ async fn world(secret: Option<&str>) -> World {
     let bind = ([127, 0, 0, 1], 0).into();
     let settings = Settings { bind, secrets, ..Settings::new("shop") };
     let management = manage::start(settings, engine, None).await.unwrap();
-    World { _cluster: cluster, management }
+    management.answer_for(&cluster);
+    World { cluster, management }
 }
 
 impl World {
@@ -70,6 +72,38 @@ async fn a_member_is_asked_on_the_command_line() {
         serde_json::from_str(&world.said(&["caches", "counters", "--json"]).await).unwrap();
     assert_eq!(cache["entries"], 0);
     assert!(world.said(&["segments"]).await.starts_with("view "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_is_set_for_all_members_on_the_command_line() {
+    let world = world(None).await;
+    let carts = Setting::whole("shop.limits.carts", 1..=1000).default("100").about("open carts");
+    world.cluster.settings().register(carts).unwrap();
+    assert_eq!(world.said(&["get", "shop.limits.carts"]).await, "100\n");
+    let set = world.said(&["set", "shop.limits.carts", "250", "--by", "ann"]).await;
+    assert_eq!(
+        set,
+        "shop.limits.carts is 250; the settings have version 1\n".replace("250", "\"250\"")
+    );
+    assert_eq!(world.said(&["get", "shop.limits.carts"]).await, "250\n");
+    let list = world.said(&["list"]).await;
+    assert!(list.starts_with("version 1\n") && list.contains("open carts"), "{list}");
+    let history = world.said(&["history"]).await;
+    assert!(history.contains("ann  shop.limits.carts  -     250"), "{history}");
+    let late = ["set", "shop.limits.carts", "300", "--if-version", "0"];
+    for (arguments, said) in [
+        (&late[..], "the settings have version 1 by now, not 0"),
+        (&["set", "shop.limits.carts", "2000"], "a whole number from 1 to 1000 is possible"),
+        (&["set", "shop.limits.orders", "2"], "knows no setting"),
+    ] {
+        let output = world.muster(arguments, &[]).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && error.contains(said), "{error}");
+    }
+    world.said(&["unset", "shop.limits.carts", "--if-version", "1"]).await;
+    assert_eq!(world.said(&["get", "shop.limits.carts"]).await, "100\n");
+    let events = world.said(&["events"]).await;
+    assert!(events.contains("shop.limits.carts is at its default again"), "{events}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
