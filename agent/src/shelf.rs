@@ -83,6 +83,19 @@ impl FileShelf {
         })
     }
 
+    /// A file in the system's folder for such, which nobody else finds and which is gone with the
+    /// process.
+    ///
+    /// # Errors
+    /// When it cannot be made or written: names the file.
+    pub fn temporary() -> io::Result<Self> {
+        let name = format!("muster-shelf-{:032x}", rand::random::<u128>());
+        let path = std::env::temp_dir().join(name);
+        let shelf = Self::open(&path)?;
+        std::fs::remove_file(&path).map_err(at(&path))?;
+        Ok(shelf)
+    }
+
     /// Opens the file, and keeps what an earlier process left in it: all of it is read once.
     ///
     /// # Errors

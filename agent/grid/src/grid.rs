@@ -4,6 +4,7 @@
 mod ask;
 mod checkout;
 mod copy;
+mod evict;
 mod execute;
 mod fill;
 mod install;

@@ -7,7 +7,7 @@
 //! | `calls`, `frame` | commands to members: the shell, and their bytes |
 //! | `news` | messages to listeners |
 //! | `holding` | leases that renew themselves |
-//! | `shared` | maps whose entries members share |
+//! | `shared`, `rows` | maps whose entries members share, over whoever has a grid |
 //! | `stale` | maps of each member's own, whose changes drop the others' copies |
 //! | `kept` | what was on a shelf before a restart is given back |
 //! | `spaces` | the names of maps as numbers |
@@ -17,6 +17,7 @@ mod frame;
 mod holding;
 mod kept;
 mod news;
+mod rows;
 mod seen;
 mod shared;
 mod spaces;
@@ -34,11 +35,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::local::{LocalMap, refuse_memory};
+use super::local;
 use super::map::{Map, MapSpec, Mode, Shelf};
 use super::queue::{Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
 use crate::node::{Node, Standing};
+pub(crate) use rows::Rows;
+pub(crate) use shared::SharedMap;
 
 /// How long leaving may take before it ends anyway.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -118,14 +121,10 @@ impl Embedded {
     }
 
     fn create(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
-        let own = |spec: MapSpec| {
-            LocalMap::start(spec, self.group.clone(), self.closed.clone(), &self.runtime)
-        };
-        if matches!(spec.mode, Mode::Local | Mode::Invalidated) {
-            refuse_memory(&spec)?;
-        }
+        let (group, closed) = (self.group.clone(), self.closed.clone());
+        let own = |spec| local::own(spec, group, closed, &self.runtime);
         Ok(match spec.mode {
-            Mode::Local => own(spec),
+            Mode::Local => own(spec).map(),
             Mode::Invalidated => stale::StaleMap::start(own(spec), self.stale.clone()),
             Mode::Distributed | Mode::Replicated => {
                 let shelf = spec.memory.as_ref().map(|memory| memory.shelf.clone());
@@ -141,10 +140,10 @@ impl Embedded {
         &self,
         spec: MapSpec,
         restored: watch::Receiver<bool>,
-    ) -> Result<Arc<shared::SharedMap>, EngineError> {
+    ) -> Result<Arc<SharedMap<Node>>, EngineError> {
         let cache = self.spaces.lock().take(&spec.name)?;
         let (node, closed) = (self.node.clone(), self.closed.clone());
-        Ok(shared::SharedMap::start(spec, node, cache, self.group.clone(), restored, closed))
+        Ok(SharedMap::start(spec, node, cache, self.group.clone(), restored, closed))
     }
 
     /// A map whose shelf keeps what is on it: what an earlier process left there is given back.
@@ -164,7 +163,7 @@ impl Embedded {
         };
         let (sender, restored) = watch::channel(false);
         let name = spec.name.clone();
-        let map: Arc<shared::SharedMap> = self.share(spec, restored)?;
+        let map: Arc<SharedMap<Node>> = self.share(spec, restored)?;
         let (node, space) = (self.node.clone(), map.space());
         let map: Arc<dyn Map> = map;
         let giving = kept::Giving { node, space, shelf, map: Arc::downgrade(&map), name, told };

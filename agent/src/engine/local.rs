@@ -9,6 +9,7 @@
 //! | `listeners` | messages to whoever listens in this process |
 //! | `holders` | leases among the tasks of this process |
 //! | `map`, `shard` | entries in memory: the shell, and what it guards |
+//! | `own`, `lone` | maps of one process: all in memory, or over a grid without others where that is bounded |
 //! | `queue`, `backlog` | messages in memory: the shell, and what it guards |
 //! | `claim` | an answer that is given back when nobody waits for it any more |
 
@@ -18,7 +19,9 @@ mod calls;
 mod claim;
 mod holders;
 mod listeners;
+mod lone;
 mod map;
+mod own;
 mod queue;
 mod shard;
 
@@ -36,7 +39,7 @@ use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Top
 pub(crate) use calls::Services;
 pub(crate) use holders::{Holders, Seat};
 pub(crate) use listeners::Listeners;
-pub(crate) use map::LocalMap;
+pub(crate) use own::{Own, WeakOwn, own};
 
 /// The engine of one process.
 pub struct Local {
@@ -44,7 +47,7 @@ pub struct Local {
     calls: Arc<calls::LocalCalls>,
     topics: Arc<listeners::LocalTopics>,
     leases: Arc<holders::LocalLeases>,
-    maps: Mutex<HashMap<String, Arc<LocalMap>>>,
+    maps: Mutex<HashMap<String, Arc<dyn Map>>>,
     queues: Mutex<HashMap<String, Arc<queue::LocalQueue>>>,
     closed: CancellationToken,
     runtime: Handle,
@@ -77,17 +80,6 @@ impl Local {
     }
 }
 
-/// A map of one process alone keeps all in memory.
-///
-/// # Errors
-/// Where that is to be bounded.
-pub(crate) fn refuse_memory(spec: &MapSpec) -> Result<(), EngineError> {
-    match spec.memory {
-        Some(_) => Err(EngineError::Unsupported { engine: "local", what: "bounded memory" }),
-        None => Ok(()),
-    }
-}
-
 #[async_trait]
 impl Engine for Local {
     fn name(&self) -> &'static str {
@@ -117,20 +109,18 @@ impl Engine for Local {
     fn map(&self, spec: MapSpec) -> Result<Arc<dyn Map>, EngineError> {
         self.open()?;
         spec.check()?;
-        refuse_memory(&spec)?;
         let mut maps = self.maps.lock();
         if let Some(map) = spec.found(&maps)? {
             return Ok(map);
         }
         let (name, alone) = (spec.name.clone(), self.alone.clone());
-        let map = LocalMap::start(spec, alone, self.closed.clone(), &self.runtime);
+        let map = own(spec, alone, self.closed.clone(), &self.runtime).map();
         maps.insert(name, map.clone());
         Ok(map)
     }
 
     fn maps(&self) -> Vec<Arc<dyn Map>> {
-        let maps = self.maps.lock().clone();
-        let mut maps: Vec<Arc<dyn Map>> = maps.into_values().map(|map| map as _).collect();
+        let mut maps: Vec<Arc<dyn Map>> = self.maps.lock().values().cloned().collect();
         maps.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
         maps
     }

@@ -33,7 +33,9 @@ pub struct MapSpec {
     /// How many groups this member keeps in memory, copies of others' groups among them, and where the
     /// values of the rest go. The least recently used one goes when another needs its room, never
     /// because it is idle or while it is checked out; whatever is asked of it brings it back. Members
-    /// may differ. Default: all are in memory.
+    /// may differ. What is on a shelf that [keeps](Shelf::keeps) it is given back after a restart, where
+    /// the cluster has not gone on without this member ([`Map::restored`]); a clustered member needs a
+    /// data directory for that. Default: all are in memory.
     pub memory: Option<Memory>,
 }
 

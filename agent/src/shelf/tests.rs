@@ -57,6 +57,14 @@ fn a_file_is_one_process_s_alone_and_empty_where_it_is_not_to_be_kept() {
 }
 
 #[test]
+fn a_temporary_file_has_no_name_any_more() {
+    let shelf = FileShelf::temporary().unwrap();
+    shelf.put(&key(1), b"record").unwrap();
+    assert_eq!(shelf.get(&key(1)), Ok(Some(b"record".to_vec())));
+    assert!(!shelf.path.exists());
+}
+
+#[test]
 fn a_record_that_is_torn_or_damaged_is_left_out_and_the_others_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("shelf");

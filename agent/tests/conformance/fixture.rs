@@ -17,7 +17,6 @@ pub(crate) const SHARED: [Mode; 2] = [Mode::Distributed, Mode::Replicated];
 pub(crate) struct Cluster {
     pub(crate) engines: Vec<Arc<dyn Engine>>,
     pub(crate) has_queues: bool,
-    pub(crate) bounds_memory: bool,
     /// They look for each other as long as these are there; none where nobody has to be found.
     pub(crate) nodes: Vec<muster_agent::Cluster>,
 }
@@ -26,7 +25,7 @@ pub(crate) struct Cluster {
 pub(crate) async fn local(members: usize) -> Cluster {
     assert_eq!(members, 1, "a process without a network has one member");
     let engines: Vec<Arc<dyn Engine>> = vec![Arc::new(Local::new("alone"))];
-    Cluster { engines, has_queues: true, bounds_memory: false, nodes: Vec::new() }
+    Cluster { engines, has_queues: true, nodes: Vec::new() }
 }
 
 /// Members over real sockets, in one process. The first founds the cluster.
@@ -59,7 +58,7 @@ pub(crate) async fn embedded(members: usize) -> Cluster {
         })
         .await;
     }
-    Cluster { engines, has_queues: false, bounds_memory: true, nodes }
+    Cluster { engines, has_queues: false, nodes }
 }
 
 // === impl Cluster ===

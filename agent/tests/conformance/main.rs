@@ -65,6 +65,8 @@ macro_rules! every {
                 ];
                 memory: [
                     no_more_groups_are_in_memory_than_may_be,
+                    a_map_of_each_member_s_own_is_bounded_too,
+                    what_one_member_s_shelf_does_not_give_comes_from_another,
                     a_shelf_that_is_full_loses_nothing,
                     what_cannot_be_read_is_an_error_and_comes_back,
                 ];

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use muster_agent::engine::map::{
-    Cursor, Ending, Map, MapError, MapSpec, MapStats, Memory, MemoryChange, MemoryChanges, Read,
-    Shelf, ShelfError,
+    Cursor, Ending, Map, MapError, MapSpec, MapStats, Memory, MemoryChange, MemoryChanges, Mode,
+    Read, Shelf, ShelfError,
 };
 
 use crate::fixture::{
@@ -87,9 +87,6 @@ async fn all_are_there(maps: &[Arc<dyn Map>]) {
 }
 
 pub(crate) async fn no_more_groups_are_in_memory_than_may_be(cluster: &Cluster) {
-    if !cluster.bounds_memory {
-        return;
-    }
     for (mode, through) in [(SHARED[0], false), (SHARED[0], true), (SHARED[1], false)] {
         let spec = spec(&format!("memory-{through}"), mode);
         let (maps, shelves) = bounded(cluster, &spec, through);
@@ -147,10 +144,53 @@ pub(crate) async fn no_more_groups_are_in_memory_than_may_be(cluster: &Cluster) 
     }
 }
 
-pub(crate) async fn a_shelf_that_is_full_loses_nothing(cluster: &Cluster) {
-    if !cluster.bounds_memory {
+/// Nothing is shared there, and yet one that is told drops what is on its shelf as well.
+pub(crate) async fn a_map_of_each_member_s_own_is_bounded_too(cluster: &Cluster) {
+    for mode in [Mode::Local, Mode::Invalidated] {
+        for through in [false, true] {
+            let spec = spec(&format!("own-{mode:?}-{through}"), mode);
+            let (maps, shelves) = bounded(cluster, &spec, through);
+            fill(&maps[..1]).await;
+            let stats = maps[0].stats();
+            assert_eq!((stats.groups_in_memory, stats.groups), (MOST as u64, ALL as u64));
+            all_are_there(&maps[..1]).await;
+            if mode == Mode::Invalidated && cluster.len() > 1 {
+                for group in ["g0", "g1", "g39"] {
+                    write(&maps[1], group, put("k", "later")).await.unwrap();
+                    assert_eq!(read(&maps[0], group, "k").await, None);
+                }
+                maps[1].clear().await.unwrap();
+            } else {
+                maps[0].clear().await.unwrap();
+            }
+            let stats = maps[0].stats();
+            assert_eq!((stats.groups, stats.groups_on_shelf, stats.shelf_errors), (0, 0, 0));
+            let is_clear = || async { shelves[0].records.lock().unwrap().is_empty() };
+            eventually("no record is left behind", is_clear).await;
+        }
+    }
+}
+
+pub(crate) async fn what_one_member_s_shelf_does_not_give_comes_from_another(cluster: &Cluster) {
+    if cluster.len() == 1 {
         return;
     }
+    let (maps, shelves) = bounded(cluster, &spec("ailing", SHARED[0]), false);
+    fill(&maps).await;
+    shelves[0].ails.lock().unwrap().1 = true;
+    all_are_there_for_all(&maps).await;
+    assert!(maps[0].stats().shelf_errors > 0);
+}
+
+/// Every value, asked of its primary.
+async fn all_are_there_for_all(maps: &[Arc<dyn Map>]) {
+    for number in 0..ALL {
+        let (group, value) = (format!("g{number}"), number.to_string());
+        assert_eq!(read(&maps[number % maps.len()], &group, "k").await.as_deref(), Some(&*value));
+    }
+}
+
+pub(crate) async fn a_shelf_that_is_full_loses_nothing(cluster: &Cluster) {
     let (maps, shelves) = bounded(cluster, &spec("full", SHARED[0]), false);
     for shelf in &shelves {
         shelf.ails.lock().unwrap().0 = true;
@@ -171,9 +211,6 @@ pub(crate) async fn a_shelf_that_is_full_loses_nothing(cluster: &Cluster) {
 }
 
 pub(crate) async fn what_cannot_be_read_is_an_error_and_comes_back(cluster: &Cluster) {
-    if !cluster.bounds_memory {
-        return;
-    }
     let spec = MapSpec { deadline: Duration::from_millis(200), ..spec("broken", SHARED[0]) };
     let (maps, shelves) = bounded(cluster, &spec, false);
     for number in 0..ALL {

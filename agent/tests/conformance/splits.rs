@@ -50,7 +50,7 @@ pub(crate) async fn embedded(members: usize, quorum: Option<u16>) -> Apart {
     nodes.sort_by_key(|(_, node)| node.me().join);
     let engines = nodes.iter().map(|(_, node)| node.engine().clone()).collect();
     let (ends, nodes) = nodes.into_iter().unzip();
-    let cluster = Cluster { engines, has_queues: false, bounds_memory: true, nodes };
+    let cluster = Cluster { engines, has_queues: false, nodes };
     Apart { cluster, cables, ends, _data: data }
 }
 

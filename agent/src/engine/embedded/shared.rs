@@ -7,19 +7,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use muster_cluster::NodeId;
 use muster_grid::batch::Entries;
 use muster_grid::{Bytes, Fence, Grid, Op, Policy, Reply, Request, Rev, Shelved, Space, Watched};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::seen::{Seen, member};
+use super::Rows;
+use super::seen::member;
 use crate::engine::group::{Group, Member};
 use crate::engine::map::{
     Batch, Change, Changes, Checkout, Cursor, Ending, Kind, Map, MapError, MapSpec, MapStats,
     MemoryChange, MemoryChanges, Merging, Mode, Page, Read, Watch, clear, mint,
 };
-use crate::node::Node;
 
 /// Groups of a page.
 const PAGE: u32 = 256;
@@ -27,11 +28,11 @@ const PAGE: u32 = 256;
 const MOST_MINTED: usize = 4096;
 
 /// A map whose entries members share.
-pub(super) struct SharedMap {
+pub(crate) struct SharedMap<N: Rows> {
     spec: MapSpec,
-    node: Node,
+    node: N,
     space: Space,
-    group: Arc<Seen>,
+    group: Arc<dyn Group>,
     told: Arc<Told>,
     counted: Counted,
     /// Whether what was kept is given back.
@@ -63,12 +64,12 @@ struct Counted {
 
 // === impl SharedMap ===
 
-impl SharedMap {
-    pub(super) fn start(
+impl<N: Rows> SharedMap<N> {
+    pub(crate) fn start(
         spec: MapSpec,
-        node: Node,
+        node: N,
         cache: u32,
-        group: Arc<Seen>,
+        group: Arc<dyn Group>,
         restored: watch::Receiver<bool>,
         closed: CancellationToken,
     ) -> Arc<Self> {
@@ -96,8 +97,13 @@ impl SharedMap {
         Arc::new(Self { spec, node, space, group, told, counted, restored, closed })
     }
 
+    /// The grid below.
+    pub(crate) fn rows(&self) -> &N {
+        &self.node
+    }
+
     /// Which cache of the grid it is.
-    pub(super) fn space(&self) -> Space {
+    pub(crate) fn space(&self) -> Space {
         self.space
     }
 
@@ -215,14 +221,14 @@ impl Told {
 }
 
 /// A checkout on its way: whoever stops waiting for it gives it back when it arrives.
-struct Arriving {
+struct Arriving<N: Rows> {
     reply: Option<Pin<Box<dyn Future<Output = Reply> + Send>>>,
-    node: Node,
+    node: N,
     group: muster_grid::Group,
     deadline: Duration,
 }
 
-impl Future for Arriving {
+impl<N: Rows> Future for Arriving<N> {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
@@ -235,7 +241,7 @@ impl Future for Arriving {
     }
 }
 
-impl Drop for Arriving {
+impl<N: Rows> Drop for Arriving<N> {
     fn drop(&mut self) {
         let Some(reply) = self.reply.take() else { return };
         // Without a runtime the hold's end gives it back.
@@ -250,7 +256,7 @@ impl Drop for Arriving {
 }
 
 #[async_trait]
-impl Map for SharedMap {
+impl<N: Rows> Map for SharedMap<N> {
     fn spec(&self) -> &MapSpec {
         &self.spec
     }
@@ -304,10 +310,7 @@ impl Map for SharedMap {
         let is_here = self.node.with_grid(|grid, _| grid.is_primary(self.space, group));
         let (node, deadline) = (self.node.clone(), self.spec.deadline);
         let reply = Arriving {
-            reply: Some(Box::pin({
-                let node = node.clone();
-                async move { node.request(request, wait.saturating_add(deadline)).await }
-            })),
+            reply: Some(Box::pin(node.request(request, wait.saturating_add(deadline)))),
             node,
             group: named,
             deadline,
@@ -363,11 +366,15 @@ impl Map for SharedMap {
     }
 
     fn owners(&self, group: &[u8]) -> Vec<Member> {
-        let state = self.node.state();
-        let Some(view) = state.borrow().view.clone() else { return vec![self.group.local()] };
+        let Some(view) = self.node.view() else { return vec![self.group.local()] };
         let row = self.named(group.into()).row(&view);
         let owners = view.rows.get(usize::from(row)).map_or(&[][..], |row| &row.owners);
-        owners.iter().filter_map(|node| view.member(*node).map(member)).collect()
+        let local = self.group.local();
+        let owner = |node: &NodeId| match *node == local.id.node {
+            true => Some(local.clone()),
+            false => view.member(*node).map(member),
+        };
+        owners.iter().filter_map(owner).collect()
     }
 
     fn watch(&self, watch: Watch) -> Changes {
@@ -399,7 +406,7 @@ impl Map for SharedMap {
         if self.closed.is_cancelled() {
             return Err(MapError::Closed);
         }
-        let view = self.node.state().borrow().view.clone().ok_or(MapError::Unavailable)?;
+        let view = self.node.view().ok_or(MapError::Unavailable)?;
         let mut rows = view.rows_of(self.space.table);
         let last = rows.len().saturating_sub(1);
         let Some(row) = rows.nth(cursor.part as usize) else { return Ok(Page::default()) };

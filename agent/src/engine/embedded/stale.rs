@@ -20,7 +20,7 @@ use super::calls::Calls;
 use crate::cluster::codec;
 use crate::engine::dispatch::{CallError, Dispatch, Handler, Targets};
 use crate::engine::group::Member;
-use crate::engine::local::LocalMap;
+use crate::engine::local::{Own, WeakOwn};
 use crate::engine::map::{
     Batch, Changes, Checkout, Cursor, Ending, Map, MapError, MapSpec, MapStats, MemoryChanges,
     Page, Read, Watch,
@@ -40,12 +40,12 @@ struct News {
 /// Tells the others what is stale with them, and hears what is stale here.
 pub(super) struct Stale {
     calls: Arc<Calls>,
-    maps: Mutex<HashMap<String, Weak<LocalMap>>>,
+    maps: Mutex<HashMap<String, WeakOwn>>,
 }
 
 /// A map of this member's own, whose changes drop the others' copies.
 pub(super) struct StaleMap {
-    own: Arc<LocalMap>,
+    own: Own,
     stale: Arc<Stale>,
     failed: std::sync::atomic::AtomicU64,
     told: std::sync::atomic::AtomicU64,
@@ -94,8 +94,8 @@ impl Handler for Ear {
 // === impl StaleMap ===
 
 impl StaleMap {
-    pub(super) fn start(own: Arc<LocalMap>, stale: Arc<Stale>) -> Arc<Self> {
-        stale.maps.lock().insert(own.spec().name.clone(), Arc::downgrade(&own));
+    pub(super) fn start(own: Own, stale: Arc<Stale>) -> Arc<Self> {
+        stale.maps.lock().insert(own.map().spec().name.clone(), own.downgrade());
         let (failed, told) = Default::default();
         Arc::new(Self { own, stale, failed, told })
     }
@@ -107,8 +107,8 @@ impl StaleMap {
         if what.as_ref().is_some_and(|(_, keys)| keys.is_empty()) {
             return Ok(());
         }
-        let news = News { map: self.own.spec().name.clone(), what };
-        let (told, failed) = self.stale.tell(&news, self.own.spec().deadline).await?;
+        let news = News { map: self.own.map_ref().spec().name.clone(), what };
+        let (told, failed) = self.stale.tell(&news, self.own.map_ref().spec().deadline).await?;
         self.told.fetch_add(told, Relaxed);
         self.failed.fetch_add(failed, Relaxed);
         if failed == 0 { Ok(()) } else { Err(MapError::Unknown) }
@@ -124,20 +124,20 @@ fn changed(ops: &[Op]) -> Vec<Bytes> {
 #[async_trait]
 impl Map for StaleMap {
     fn spec(&self) -> &MapSpec {
-        self.own.spec()
+        self.own.map_ref().spec()
     }
 
     async fn get(&self, group: &[u8], read: Read) -> Result<Entries, MapError> {
-        self.own.get(group, read).await
+        self.own.map_ref().get(group, read).await
     }
 
     fn peek(&self, group: &[u8], key: &[u8]) -> Option<Option<Bytes>> {
-        self.own.peek(group, key)
+        self.own.map_ref().peek(group, key)
     }
 
     async fn write(&self, batch: Batch) -> Result<Rev, MapError> {
         let what = (batch.group.clone(), changed(&batch.ops));
-        let rev = self.own.write(batch).await?;
+        let rev = self.own.map_ref().write(batch).await?;
         self.tell(Some(what)).await?;
         Ok(rev)
     }
@@ -148,7 +148,7 @@ impl Map for StaleMap {
         wait: Duration,
         hold: Duration,
     ) -> Result<Checkout, MapError> {
-        self.own.checkout(group, wait, hold).await
+        self.own.map_ref().checkout(group, wait, hold).await
     }
 
     async fn commit(
@@ -158,43 +158,47 @@ impl Map for StaleMap {
         ending: Ending,
     ) -> Result<Rev, MapError> {
         let what = (checkout.group.clone(), changed(&ops));
-        let rev = self.own.commit(checkout, ops, ending).await?;
+        let rev = self.own.map_ref().commit(checkout, ops, ending).await?;
         self.tell(Some(what)).await?;
         Ok(rev)
     }
 
     async fn release(&self, checkout: &Checkout) -> Result<(), MapError> {
-        self.own.release(checkout).await
+        self.own.map_ref().release(checkout).await
     }
 
     fn mint_local(&self) -> Bytes {
-        self.own.mint_local()
+        self.own.map_ref().mint_local()
     }
 
     fn owners(&self, group: &[u8]) -> Vec<Member> {
-        self.own.owners(group)
+        self.own.map_ref().owners(group)
     }
 
     fn watch(&self, watch: Watch) -> Changes {
-        self.own.watch(watch)
+        self.own.map_ref().watch(watch)
     }
 
     fn watch_memory(&self) -> MemoryChanges {
-        self.own.watch_memory()
+        self.own.map_ref().watch_memory()
+    }
+
+    async fn restored(&self) {
+        self.own.map_ref().restored().await;
     }
 
     async fn scan(&self, cursor: Cursor) -> Result<Page, MapError> {
-        self.own.scan(cursor).await
+        self.own.map_ref().scan(cursor).await
     }
 
     async fn clear(&self) -> Result<(), MapError> {
-        self.own.clear().await?;
+        self.own.map_ref().clear().await?;
         self.tell(None).await
     }
 
     fn stats(&self) -> MapStats {
         use std::sync::atomic::Ordering::Relaxed;
         let (rpcs, rpc_failures) = (self.told.load(Relaxed), self.failed.load(Relaxed));
-        MapStats { rpcs, rpc_failures, ..self.own.stats() }
+        MapStats { rpcs, rpc_failures, ..self.own.map_ref().stats() }
     }
 }

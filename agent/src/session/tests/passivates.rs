@@ -49,9 +49,32 @@ async fn the_least_recently_used_session_goes_to_the_store_and_comes_back_when_i
 }
 
 #[tokio::test]
-async fn sessions_of_this_process_alone_say_that_they_are_all_in_memory() {
+async fn sessions_of_this_process_alone_go_to_the_store_too_and_outlive_it_there() {
     let dir = tempfile::tempdir().unwrap();
-    let store = FileShelf::open(&dir.path().join("sessions")).unwrap();
-    let started = Sessions::builder("shop").max_active_sessions(2, store).start();
-    assert!(matches!(started, Err(CreateSessionsError::Engine { .. })), "{started:?}");
+    let start = || {
+        let store = FileShelf::keep(&dir.path().join("sessions")).unwrap();
+        Sessions::builder("shop").max_active_sessions(2, store).start().unwrap()
+    };
+    let sessions = start();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(create(&sessions).await);
+    }
+    let stats = sessions.inner.map.stats();
+    assert_eq!((stats.groups_in_memory, stats.groups_on_shelf), (2, 3));
+    assert_eq!(sessions.active(), 5);
+    for id in &ids {
+        assert_eq!(count(&sessions, id).await, 2);
+    }
+    assert!(sessions.invalidate(&ids[0]).await.unwrap());
+    sessions.stop().await;
+    let map = Arc::downgrade(&sessions.inner.map);
+    drop(sessions);
+    eventually("the last task has let go of it", || async { map.strong_count() == 0 }).await;
+    let sessions = start();
+    sessions.restored().await;
+    assert_eq!(kept(&sessions, &ids[0]).await, None);
+    for id in &ids[1..] {
+        assert_eq!(count(&sessions, id).await, 3);
+    }
 }
