@@ -18,7 +18,8 @@ use clap::{Parser, ValueEnum};
 use muster_agent::names::Route;
 use muster_agent::session::Granularity;
 use muster_agent::{
-    Agent, BalancerTls, Cluster, Discovery, Load, LoadMetric, Mode, SessionDraining, Sessions,
+    Agent, BalancerTls, Cluster, Discovery, FileShelf, Load, LoadMetric, Mode, SessionDraining,
+    Sessions,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -53,6 +54,16 @@ pub struct Options {
     /// With --clustered: who keeps a session
     #[arg(long, value_enum, default_value_t, requires = "clustered")]
     pub kept_by: Kept,
+    /// Sessions in memory at most, copies of other nodes' among them; more go to a file
+    #[arg(long, value_name = "SESSIONS", default_value_t = 100_000)]
+    pub max_active: usize,
+    /// Keep that file in this folder, so that a restart keeps the sessions; with --clustered it needs
+    /// --data-dir [default: a file that ends with the process]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub store: Option<PathBuf>,
+    /// With --store: every change is in that file at once, so that not even kill -9 of all loses one
+    #[arg(long, requires = "store")]
+    pub write_through: bool,
     /// Whether its end waits for its sessions to end, 10 s at most: where they end with it, always,
     /// or never
     #[arg(long, value_enum, default_value_t)]
@@ -152,6 +163,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let cluster = options.node.join().await?;
     let sessions = options.sessions(&cluster)?;
+    // What was kept is back before anybody asks for it.
+    sessions.restored().await;
     let agent = options.agent(&route, address)?.context_with(CONTEXT, &sessions).start().await?;
     let counter = Counter::new(route.clone(), options.request_log.as_deref())?;
     let app = Router::new().fallback(answer::answer).with_state(Arc::new(counter));
@@ -219,7 +232,17 @@ impl Options {
         };
         let sessions = Sessions::builder("counter").cluster(cluster).mode(mode);
         let sessions = sessions.distributable(self.node.clustered).most_bytes(MOST_SESSION_BYTES);
-        Ok(sessions.granularity(granularity).start()?)
+        let sessions = sessions.max_active_sessions(self.max_active, self.shelf()?);
+        Ok(sessions.write_through(self.write_through).granularity(granularity).start()?)
+    }
+
+    fn shelf(&self) -> anyhow::Result<FileShelf> {
+        let Some(store) = &self.store else {
+            return FileShelf::temporary().context("no file for sessions beyond --max-active");
+        };
+        std::fs::create_dir_all(store)
+            .with_context(|| format!("--store: cannot make {}", store.display()))?;
+        FileShelf::keep(&store.join("sessions")).context("--store")
     }
 
     fn discovery(&self) -> Option<Discovery> {

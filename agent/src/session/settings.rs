@@ -209,7 +209,8 @@ impl SessionsBuilder {
     /// and the store to which the least recently used of the others go (mostly a
     /// [`FileShelf`](crate::FileShelf)). They come back when they are asked for. No session is
     /// refused for it, none goes before there is one too many, and where the store is full or broken
-    /// they stay in memory, which is logged and counted. Default: all are in memory. Source: cluster.md section 3.
+    /// they stay in memory, which is logged and counted. Default: all are in memory. Source:
+    /// cluster.md section 3.
     pub fn max_active_sessions(mut self, most: usize, store: impl Shelf + 'static) -> Self {
         let shelf = Arc::new(store);
         self.memory = Some(Memory { most_groups: most, shelf, write_through: false });

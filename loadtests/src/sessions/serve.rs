@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -13,7 +14,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use clap::ValueEnum;
 use muster_agent::session::Granularity;
-use muster_agent::{Cluster, Session, SessionError, Sessions};
+use muster_agent::{Cluster, FileShelf, Session, SessionError, Sessions};
 use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::Deserialize;
@@ -50,12 +51,27 @@ pub struct Asked {
 pub struct Server {
     /// Where sessions are kept.
     pub kept: Kept,
-    /// Its member's port, and the other's.
-    pub member: Option<(u16, SocketAddr)>,
+    /// Its member's port, and those of the others.
+    pub member: Option<(u16, Vec<SocketAddr>)>,
+    /// How many sessions are in memory, and where the others go.
+    pub bound: Option<Bound>,
+    /// Where its member keeps what it must not forget.
+    pub data_dir: Option<PathBuf>,
     /// Where Redis is.
     pub redis: Option<SocketAddr>,
     /// Its name.
     pub name: String,
+}
+
+/// How many sessions are in memory, and where the others go.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// In memory at most.
+    pub most: usize,
+    /// The store's file.
+    pub store: PathBuf,
+    /// Every commit goes there at once.
+    pub write_through: bool,
 }
 
 // === impl Asked ===
@@ -91,9 +107,11 @@ impl Server {
 
     async fn ours(&self) -> anyhow::Result<(Router, Option<Cluster>)> {
         let builder = Cluster::builder(&self.name).no_management();
-        let cluster = match self.member {
-            Some((port, other)) if self.kept != Kept::Local => {
-                builder.port(port).members([other.to_string()]).join().await?
+        let builder = self.data_dir.iter().fold(builder, |builder, home| builder.data_dir(home));
+        let cluster = match &self.member {
+            Some((port, others)) if self.kept != Kept::Local => {
+                let others = others.iter().map(ToString::to_string);
+                builder.port(*port).members(others).join().await?
             }
             _ => builder.local(),
         };
@@ -103,9 +121,23 @@ impl Server {
         };
         let sessions = Sessions::builder("counter").cluster(&cluster);
         let sessions = sessions.distributable(self.kept != Kept::Local).granularity(granularity);
-        let router = Router::new().route("/counter", get(count)).layer(sessions.start()?.layer());
-        Ok((router, Some(cluster)))
+        let sessions = match &self.bound {
+            Some(Bound { most, store, write_through }) => {
+                let store = FileShelf::keep(store)?;
+                sessions.max_active_sessions(*most, store).write_through(*write_through)
+            }
+            None => sessions,
+        };
+        let sessions = sessions.start()?;
+        sessions.restored().await;
+        let router = Router::new().route("/counter", get(count)).route("/end", get(end));
+        Ok((router.layer(sessions.layer()), Some(cluster)))
     }
+}
+
+async fn end(session: Session) -> Result<&'static str, SessionError> {
+    session.invalidate()?;
+    Ok("ended")
 }
 
 async fn count(session: Session, Query(asked): Query<Asked>) -> Result<Response, SessionError> {

@@ -5,6 +5,8 @@
 mod cuts;
 mod freezes;
 mod kills;
+mod passivation;
+mod restarts;
 mod soak;
 mod two_nodes;
 mod upgrades;
