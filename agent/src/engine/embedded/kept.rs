@@ -31,6 +31,8 @@ use crate::node::Node;
 pub(super) const MAP: &str = "muster/kept";
 /// How long the others that had the same are waited for before this member gives what it has.
 const OTHERS: Duration = Duration::from_secs(10);
+/// How long members are waited for that have not told of any such map: they may have none.
+const SEEN: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long one group is tried to be given.
@@ -130,11 +132,12 @@ impl Giving {
                 return;
             }
         }
-        let node = self.node.clone();
+        let (node, ends) = (self.node.clone(), Instant::now() + SEEN);
         let have_given = |found: &Others| {
-            let view = node.state().borrow().view.clone();
-            let is_here = |id: &MemberId| view.as_ref().is_some_and(|view| view.has(*id));
-            found.iter().all(|(id, (_, has_given))| *has_given || !is_here(id))
+            let Some(view) = node.state().borrow().view.clone() else { return false };
+            let is_told = |id: MemberId| id == me || found.contains_key(&id);
+            (Instant::now() >= ends || view.members.iter().all(|member| is_told(member.id)))
+                && found.iter().all(|(id, (_, has_given))| *has_given || !view.has(*id))
         };
         if self.others(have_given).await.is_some() {
             // Nobody may be waiting.
