@@ -47,6 +47,7 @@ use crate::component::{ComponentStats, Tally};
 use crate::engine::{Engine, Member, View};
 use crate::events::{self, Events};
 use crate::finding::Finding;
+use crate::job::JobsHere;
 use crate::manage::{self, Management};
 use crate::session::{self, CreateSessionsError, Sessions};
 use crate::settings::Settings;
@@ -74,6 +75,7 @@ struct Inner {
     engine: Arc<dyn Engine>,
     settings: Settings,
     events: Events,
+    jobs: JobsHere,
     services: ServiceRegistry,
     singletons: Arc<singleton::Table>,
     dispatchers: Names,
@@ -148,6 +150,7 @@ impl Cluster {
             engine,
             settings,
             events,
+            jobs: JobsHere::default(),
             services,
             dispatchers: Names::default(),
             caches: Mutex::default(),
@@ -254,6 +257,15 @@ impl Cluster {
         &self.inner.events
     }
 
+    pub(crate) fn jobs_here(&self) -> &JobsHere {
+        &self.inner.jobs
+    }
+
+    /// Cancelled when the cluster is left.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.inner.closed
+    }
+
     /// A cache by its name: what members call by one name is one cache.
     pub fn cache<K: Key, V: Value>(&self, name: &str) -> CacheBuilder<K, V> {
         CacheBuilder::new(self.clone(), name)
@@ -338,7 +350,12 @@ impl Cluster {
     /// own `/metrics`. The management shows the same but for the components.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::text(&*self.inner.engine, self.components(), self.inner.singletons.counts())
+        metrics::text(
+            &*self.inner.engine,
+            self.components(),
+            self.inner.singletons.counts(),
+            self.inner.jobs.counts(),
+        )
     }
 
     /// What is below.
@@ -363,6 +380,7 @@ impl Cluster {
         for sessions in self.sessions() {
             sessions.stop().await;
         }
+        self.inner.jobs.stop().await;
         self.inner.engine.shutdown().await;
         self.inner.closed.cancel();
         let management = self.inner.management.lock().take();

@@ -43,6 +43,7 @@ pub mod events;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod failure;
 pub mod finding;
+pub mod job;
 mod layer;
 mod load;
 pub mod manage;
@@ -69,6 +70,7 @@ pub use deployed::SessionDraining;
 pub use deployment::Deployment;
 pub use discovery::Discovery;
 pub use engine::{Member, Mode, Targets, View};
+pub use job::{Job, JobBuilder, JobError};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
 pub use session::{Session, SessionError, SessionLayer, SessionRequest, Sessions};

@@ -16,7 +16,7 @@
 //! | `gather` | from what all said to one report |
 //! | `lives` | what deployments count beside their maps |
 //! | `warn` | what is wrong, in words |
-//! | `settings`, `events` | the cluster's settings, and what has happened |
+//! | `settings`, `events`, `jobs` | the cluster's settings, what has happened, and jobs |
 //! | `history` | the last changes of the view |
 //! | `singletons` | from what all said of their singletons to one report; moves |
 //! | `act` | what operators may want |
@@ -27,6 +27,7 @@ mod events;
 mod gather;
 mod history;
 mod inside;
+mod jobs;
 mod lives;
 mod lock;
 mod routes;

@@ -9,11 +9,12 @@
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
 //! | `report` | what the management of a member answers |
 //! | `singletons` | what it answers about singletons |
-//! | `settings`, `events` | the same on the cluster's settings, and on what has happened |
+//! | `settings`, `events`, `jobs` | the same on the cluster's settings, what has happened, and jobs |
 
 mod address;
 mod datagram;
 pub mod events;
+pub mod jobs;
 mod members;
 pub mod report;
 mod seat;

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::component::ComponentStats;
 use crate::engine::{Engine, MapStats, View};
+use crate::job::RunCounts;
 use crate::singleton;
 
 /// What is shown, as it was at one moment.
@@ -23,6 +24,7 @@ struct Shown {
     caches: Vec<(String, MapStats)>,
     components: Vec<(String, ComponentStats)>,
     singletons: Vec<OfSingleton>,
+    jobs: Vec<(String, RunCounts)>,
 }
 
 /// A singleton's name, what is counted of it here, and whether it runs here.
@@ -74,11 +76,18 @@ const OF_SINGLETONS: [Number<singleton::Counts>; 4] = [
     ("singleton_cut_off", "Stops that took too long", |counts| counts.cut_off),
 ];
 
-/// The text, of this member, its caches, its components and its singletons.
+/// What only rises, of each job.
+const OF_JOBS: [Number<RunCounts>; 2] = [
+    ("job_runs_done", "Runs of a job here that came to a good end", |counts| counts.done),
+    ("job_runs_failed", "Runs of a job here that failed", |counts| counts.failed),
+];
+
+/// The text, of this member, its caches, its components, its singletons and its jobs.
 pub(crate) fn text(
     engine: &dyn Engine,
     components: Vec<(String, ComponentStats)>,
     singletons: Vec<OfSingleton>,
+    jobs: Vec<(String, RunCounts)>,
 ) -> String {
     let view: &View = &engine.group().view();
     let stats =
@@ -91,6 +100,7 @@ pub(crate) fn text(
         caches: engine.maps().iter().map(stats).collect(),
         components,
         singletons,
+        jobs,
     }));
     let mut written = String::new();
     // A string takes all that is written to it.
@@ -126,6 +136,14 @@ impl Collector for Shown {
             }
         }
         self.of_singletons(encoder)?;
+        let of_jobs = if self.jobs.is_empty() { &[][..] } else { &OF_JOBS };
+        for (name, help, value) in of_jobs {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (job, counts) in &self.jobs {
+                let labels = [("job", job.as_str())];
+                ConstCounter::new(value(counts)).encode(family.encode_family(&labels)?)?;
+            }
+        }
         for (name, help, value) in GAUGES {
             let of =
                 |stats: &MapStats| ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));

@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::lock::Lock;
-use super::{Ground, act, events, lock, settings};
+use super::{Ground, act, events, jobs, lock, settings};
 
 pub(super) type Shared = State<Arc<Ground>>;
 
@@ -71,6 +71,7 @@ fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
         .routes(routes!(clear))
         .merge(settings::routes())
         .merge(events::routes())
+        .merge(jobs::routes())
         .split_for_parts()
 }
 

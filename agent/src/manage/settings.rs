@@ -124,7 +124,7 @@ fn here(ground: &Ground, answer: impl FnOnce(&Cluster) -> Response) -> Response 
     }
 }
 
-const OUT: &str = "this member is in no cluster";
+pub(super) const OUT: &str = "this member is in no cluster";
 
 // === impl Ground ===
 

@@ -45,7 +45,9 @@ impl Ground {
     /// This member in numbers, but for its components.
     pub(super) fn metrics(&self) -> String {
         let singletons = self.table().map(|table| table.counts()).unwrap_or_default();
-        crate::cluster::metrics::text(&*self.engine, Vec::new(), singletons)
+        let jobs = self.cluster_here().map(|cluster| cluster.jobs_here().counts());
+        let jobs = jobs.unwrap_or_default();
+        crate::cluster::metrics::text(&*self.engine, Vec::new(), singletons, jobs)
     }
 }
 

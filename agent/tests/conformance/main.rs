@@ -10,6 +10,7 @@ mod components;
 mod dispatch;
 mod fixture;
 mod identities;
+mod jobs;
 mod joining;
 mod leases;
 mod maps;
@@ -121,6 +122,13 @@ macro_rules! every {
                     a_component_goes_when_it_is_removed_or_idle,
                     a_call_that_cannot_be_written_changes_nothing,
                     a_handle_is_kept_in_a_session,
+                ];
+                jobs: [
+                    each_firing_is_done_once_in_the_cluster_under_a_token_that_rises,
+                    a_run_that_fails_on_one_member_is_done_by_another,
+                    on_every_node_each_member_does_it_for_itself,
+                    an_operator_runs_pauses_and_resumes_a_job,
+                    a_job_that_cannot_be_is_refused,
                 ];
                 settings: [
                     what_one_member_sets_every_member_reads_and_is_told_of,

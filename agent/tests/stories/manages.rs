@@ -217,7 +217,7 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
 }
 
 /// What is asked for each operation of the document, and the status of the answer.
-const OPERATIONS: [(&str, &str, &str, u16); 20] = [
+const OPERATIONS: [(&str, &str, &str, u16); 25] = [
     ("get", "/v1/cluster", "", 200),
     ("get", "/v1/cluster/segments", "", 200),
     ("get", "/v1/cluster/caches", "", 200),
@@ -234,6 +234,11 @@ const OPERATIONS: [(&str, &str, &str, u16); 20] = [
     ("get", "/v1/cluster/singletons/{name}", "", 404),
     ("post", "/v1/cluster/singletons/{name}/move", "{\"node\":\"two\"}", 409),
     ("get", "/v1/cluster/events", "", 200),
+    ("get", "/v1/cluster/jobs", "", 503),
+    ("get", "/v1/cluster/jobs/{name}", "", 503),
+    ("post", "/v1/cluster/jobs/{name}/run", "{}", 409),
+    ("post", "/v1/cluster/jobs/{name}/pause", "{}", 409),
+    ("post", "/v1/cluster/jobs/{name}/resume", "{}", 409),
     ("get", "/v1/cluster/settings", "", 503),
     ("get", "/v1/cluster/settings/history", "", 503),
     ("get", "/v1/cluster/settings/{key}", "", 503),

@@ -1,5 +1,6 @@
 //! `muster cluster`: asks the management of a member, which answers for its whole cluster.
 
+mod jobs;
 mod settings;
 
 use std::io::Write;
@@ -106,6 +107,11 @@ enum Verb {
     Settings(settings::Verb),
     /// Show what has happened, the latest first
     Events,
+    /// Show jobs and what became of their firings; or run, pause, resume one
+    Jobs {
+        #[command(subcommand)]
+        verb: Option<jobs::Verb>,
+    },
 }
 
 /// A deployment of the command line: its kind and name.
@@ -189,6 +195,7 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
             let path = format!("/v1/cluster/caches/{}/clear", encoded(&cache));
             done(member.post(&path, &json!({})).await?, json, out)
         }
+        Verb::Jobs { verb } => jobs::run(verb, &member, json, out).await,
         Verb::Settings(verb) => settings::run(verb, &member, json, out).await,
         Verb::Events => {
             let report: EventsReport = member.get("/v1/cluster/events").await?;
