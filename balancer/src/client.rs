@@ -5,8 +5,10 @@ mod ask;
 mod call;
 mod cluster;
 mod command;
+mod papers;
 mod show;
 
 pub(crate) use ask::{Ended, run};
 pub(crate) use call::{CallError, Caller};
 pub(crate) use command::Ask;
+pub(crate) use papers::Papers;

@@ -21,6 +21,7 @@ use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsR
 use muster_protocol::signature::Secrets;
 use utoipa::ToSchema;
 
+use crate::client::Papers;
 use crate::config;
 use crate::side::{Ground, Tasks};
 
@@ -84,12 +85,21 @@ pub(crate) fn secrets(settings: &config::Cluster) -> Result<Option<Secrets>, Str
     }
 }
 
+/// What https members are shown, and whom of them this balancer believes.
+fn papers(settings: &config::Cluster) -> Papers<'_> {
+    Papers {
+        ca: settings.ca.as_deref(),
+        certificate: settings.certificate.as_deref(),
+        key: settings.key.as_deref(),
+    }
+}
+
 /// What can't be used of the configuration.
 pub(crate) fn check(config: &config::Config) -> Result<(), String> {
     let settings = &config.cluster;
     let secrets = secrets(settings)?;
     for url in &settings.members {
-        call::Member::new(url, settings.ca.as_deref(), settings.timeout, secrets.clone())
+        call::Member::new(url, papers(settings), settings.timeout, secrets.clone())
             .map_err(|error| format!("cluster.members: {error}"))?;
     }
     Ok(())

@@ -175,7 +175,8 @@ pub(crate) fn secrets(settings: &config::Peers) -> Result<Option<Secrets>, Strin
 pub(crate) fn check(config: &config::Config) -> Result<(), String> {
     secrets(&config.peers)?;
     for url in &config.peers.urls {
-        crate::client::Caller::new(url, config.peers.ca.as_deref(), config.peers.timeout)
+        let papers = crate::client::Papers::believing(config.peers.ca.as_ref());
+        crate::client::Caller::new(url, papers, config.peers.timeout)
             .map_err(|error| format!("peers.urls: {error}"))?;
     }
     Ok(())

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Map, Value, json};
 
-use super::Caller;
 use super::command::{Ask, Drain, Override, Target, Whom};
 use super::show::{self, Column};
+use super::{Caller, Papers};
 use crate::config::Config;
 
 /// Where a manager is when nobody says otherwise.
@@ -127,7 +127,7 @@ impl Whom {
             (None, Some(file)) => url_of(&Config::read(file)?)?,
             (None, None) => DEFAULT_URL.to_owned(),
         };
-        let caller = Caller::new(&url, self.ca.as_deref(), self.timeout)?;
+        let caller = Caller::new(&url, Papers::believing(self.ca.as_ref()), self.timeout)?;
         let mut headers = HeaderMap::new();
         if let Some(login) = self.login()? {
             let mut value = HeaderValue::from_str(&login).context("a login of other letters")?;

@@ -1,7 +1,5 @@
 //! One request to another balancer's manager, bounded in everything.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +7,12 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use super::Papers;
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -43,6 +41,8 @@ pub(crate) enum CallError {
     Url(String),
     #[error("cannot use the authorities: {0}")]
     Authorities(String),
+    #[error("cannot use the own certificate: {0}")]
+    Certificate(String),
     #[error("cannot connect to {authority}: {why}")]
     Connect { authority: String, why: String },
     #[error("{authority} did not answer well: {why}")]
@@ -55,11 +55,10 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Caller {
-    /// A manager at a url. With `ca`, only certificates of its authorities are believed; otherwise
-    /// those that the system knows.
+    /// A manager at a url; the papers are those of https.
     pub(crate) fn new(
         url: &str,
-        ca: Option<&Path>,
+        papers: Papers<'_>,
         timeout: Duration,
     ) -> Result<Caller, CallError> {
         let bad = || CallError::Url(url.to_owned());
@@ -70,7 +69,7 @@ impl Caller {
             Some("http") => (None, 80),
             Some("https") => {
                 let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
-                (Some((connector(ca)?, name)), 443)
+                (Some((papers.connector()?, name)), 443)
             }
             _ => return Err(bad()),
         };
@@ -157,31 +156,4 @@ impl std::fmt::Debug for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Caller").field(&self.authority).finish()
     }
-}
-
-fn connector(ca: Option<&Path>) -> Result<TlsConnector, CallError> {
-    let bad = |why: String| CallError::Authorities(why);
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            let told = |why: String| bad(format!("{}: {why}", file.display()));
-            let found = CertificateDer::pem_file_iter(file).map_err(|e| told(e.to_string()))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|e| told(e.to_string()))?;
-                roots.add(certificate).map_err(|e| told(e.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(told("it has no certificate".to_owned()));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(crate::tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

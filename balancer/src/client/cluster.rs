@@ -18,6 +18,7 @@ use muster_protocol::signature::Secrets;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::Papers;
 use super::ask::Ended;
 use super::show::{self, Column, text};
 use crate::cluster::call::{Member, read_secret};
@@ -46,6 +47,12 @@ pub(crate) struct Cluster {
     /// PEM file of the authorities of the management's certificate [default: the system's]
     #[arg(long, value_name = "FILE", global = true)]
     ca: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to a management with mutual TLS
+    #[arg(long, value_name = "FILE", global = true, requires = "key")]
+    certificate: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", global = true, requires = "certificate")]
+    key: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", global = true, default_value = "15s",
         value_parser = humantime::parse_duration)]
@@ -219,7 +226,12 @@ impl Cluster {
             }
             (None, None) => None,
         };
-        Ok(Member::new(&self.at, self.ca.as_deref(), self.timeout, secrets)?)
+        let papers = Papers {
+            ca: self.ca.as_deref(),
+            certificate: self.certificate.as_deref(),
+            key: self.key.as_deref(),
+        };
+        Ok(Member::new(&self.at, papers, self.timeout, secrets)?)
     }
 }
 

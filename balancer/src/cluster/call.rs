@@ -12,7 +12,7 @@ use muster_protocol::signature::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{CallError, Caller};
+use crate::client::{CallError, Caller, Papers};
 use crate::operate::wall_ms;
 
 /// A member's management, ready to be asked.
@@ -68,14 +68,14 @@ impl Member {
     /// The management at a URL.
     ///
     /// # Errors
-    /// What is wrong with the URL, or with the file of authorities.
+    /// What is wrong with the URL, or with the papers.
     pub(crate) fn new(
         url: &str,
-        ca: Option<&Path>,
+        papers: Papers<'_>,
         timeout: Duration,
         secrets: Option<Secrets>,
     ) -> Result<Member, CallError> {
-        Ok(Member { url: url.to_owned(), caller: Caller::new(url, ca, timeout)?, secrets })
+        Ok(Member { url: url.to_owned(), caller: Caller::new(url, papers, timeout)?, secrets })
     }
 
     /// Asks for a report.

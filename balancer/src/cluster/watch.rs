@@ -161,9 +161,9 @@ impl Watch {
     }
 
     async fn ask_one(&self, url: &str) -> Result<Answered, AskError> {
-        let (ca, timeout) = (self.settings.ca.as_deref(), self.settings.timeout);
+        let (papers, timeout) = (super::papers(&self.settings), self.settings.timeout);
         let member =
-            Member::new(url, ca, timeout.max(Duration::from_millis(1)), self.secrets.clone())?;
+            Member::new(url, papers, timeout.max(Duration::from_millis(1)), self.secrets.clone())?;
         let report = member.get("/v1/cluster").await?;
         let caches = member.get("/v1/cluster/caches").await?;
         // A member of an earlier release has no such answer, and all else is shown all the same.

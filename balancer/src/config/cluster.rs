@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::mcmp::show_secret;
 use super::peers::url_like;
 use super::reader::{Section, flag};
-use super::tls::show_path;
+use super::tls::{file, show_path};
 
 /// Most members that are named.
 const MAX_MEMBERS: usize = 16;
@@ -41,6 +41,13 @@ pub struct Cluster {
     /// system's.
     #[serde(serialize_with = "show_path", skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// PEM file of the certificate that `members` with https and mutual TLS are shown, followed by
+    /// those of its issuers. Default none.
+    #[serde(serialize_with = "show_path", skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key, not encrypted; mandatory with `certificate`.
+    #[serde(serialize_with = "show_path", skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 impl Default for Cluster {
@@ -53,6 +60,8 @@ impl Default for Cluster {
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),
             ca: None,
+            certificate: None,
+            key: None,
         }
     }
 }
@@ -65,6 +74,9 @@ impl Cluster {
             Asked::read(section, default.interval, default.timeout);
         let members = section.list("members", Vec::new(), 0..=MAX_MEMBERS, url);
         let follow = section.read("follow", default.follow, flag);
-        Cluster { members, follow, secret, secret_file, interval, timeout, ca }
+        let certificate = section.maybe("certificate", file);
+        let key = section.maybe("key", file);
+        super::mcmp::check_pair(section);
+        Cluster { members, follow, secret, secret_file, interval, timeout, ca, certificate, key }
     }
 }

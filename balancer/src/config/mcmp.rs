@@ -260,12 +260,19 @@ impl McmpTls {
 
 /// What goes together in a section of TLS settings: certificate and key, and both with a client CA.
 pub(super) fn check_certificates(section: &mut Section<'_, '_>, no_tls: &str) {
-    if section.has("certificate") != section.has("key") {
-        let missing = if section.has("key") { "certificate" } else { "key" };
-        section.fault(missing, "it is missing: certificate and key go together");
-    } else if section.has("client_ca") && !section.has("certificate") {
+    if check_pair(section) && section.has("client_ca") && !section.has("certificate") {
         section.fault("certificate", no_tls);
     }
+}
+
+/// Whether a certificate has its key.
+pub(super) fn check_pair(section: &mut Section<'_, '_>) -> bool {
+    let is_whole = section.has("certificate") == section.has("key");
+    if !is_whole {
+        let missing = if section.has("key") { "certificate" } else { "key" };
+        section.fault(missing, "it is missing: certificate and key go together");
+    }
+    is_whole
 }
 
 // === secrets ===

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::PATH;
 use super::message::{Answers, Says, add, digest, fields};
-use crate::client::{CallError, Caller};
+use crate::client::{CallError, Caller, Papers};
 use crate::config;
 use crate::operate::{Operators, wall_ms};
 
@@ -49,7 +49,7 @@ impl Teller {
         secrets: Secrets,
         operators: Arc<Operators>,
     ) -> Result<Teller, CallError> {
-        let caller = Caller::new(url, settings.ca.as_deref(), settings.timeout)?;
+        let caller = Caller::new(url, Papers::believing(settings.ca.as_ref()), settings.timeout)?;
         let interval = settings.interval;
         Ok(Teller { url: url.to_owned(), caller, secrets, interval, operators })
     }
