@@ -52,7 +52,8 @@ pub struct Promise {
     pub committed: bool,
     /// The view it has installed.
     pub installed: Option<Epoch>,
-    /// The latest view that any of its lives installed: of later ones it has served nothing.
+    /// The latest view that any of its lives installed or made stand: of later ones it has served
+    /// nothing, and of those that it proposed later none stood.
     pub was_in: Epoch,
     /// Rows whose data it holds whole.
     pub complete: RowSet,
@@ -228,7 +229,7 @@ pub struct Durable {
     pub accepted: Option<Arc<View>>,
     /// Whether that view is known to stand.
     pub committed: bool,
-    /// The latest view that any of its lives installed.
+    /// The latest view that any of its lives installed or made stand.
     pub was_in: Epoch,
 }
 

@@ -265,6 +265,11 @@ fn bounded(mut doubts: Vec<Doubt>) -> Vec<Doubt> {
     doubts
 }
 
+/// Whether whoever proposed a view answers, and never made it stand: then nobody installed it.
+fn never_stood(answers: &Answers<'_>, epoch: Epoch) -> bool {
+    answers.promises.get(&epoch.by.node).is_some_and(|proposer| proposer.was_in < epoch)
+}
+
 /// Doubts about views that did not stand, or in which one of the row's owners served nothing, as it
 /// installed neither them nor a later one. The latest first.
 fn refuted<'a>(
@@ -275,6 +280,7 @@ fn refuted<'a>(
     let untouched = began(base, old).filter(|_| is_untouched(answers, base, old));
     old.doubts.iter().rev().filter(move |doubt| {
         untouched == Some(doubt.epoch)
+            || never_stood(answers, doubt.epoch)
             || old.owners.iter().any(|owner| {
                 answers.promises.get(owner).is_some_and(|promise| {
                     promise.was_in < doubt.epoch
@@ -347,10 +353,13 @@ fn began(base: &View, old: &Row) -> Option<Epoch> {
     old.doubts.iter().find(|doubt| doubt.is_mark()).map(|mark| mark.epoch)
 }
 
-/// Begun empty in a view that one of its owners has not installed, and waiting since for those who
-/// did not answer: nothing was acknowledged in it.
+/// Begun empty in a view that never stood, or that one of its owners has not installed, and waiting
+/// since for those who did not answer: nothing was acknowledged in it.
 fn is_untouched(answers: &Answers<'_>, base: &View, old: &Row) -> bool {
     let Some(began) = began(base, old) else { return false };
+    if never_stood(answers, began) {
+        return true;
+    }
     old.owners.iter().filter_map(|node| answers.promises.get(node)).any(|promise| {
         let missed_base = base.has(promise.who.id) && promise.installed != Some(base.epoch);
         missed_base || promise.was_in < began

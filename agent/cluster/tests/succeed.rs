@@ -223,6 +223,30 @@ fn who_was_left_out_owns_it_again_when_the_view_that_did_it_never_stood() {
 }
 
 #[test]
+fn who_was_left_out_owns_it_again_when_the_proposer_says_that_the_view_that_did_it_never_stood() {
+    let by = |counter, node| Epoch { counter, join: 1, by: life(node) };
+    // B and A own the row, and have died; C proposed the view that left out D, and never made it stand.
+    let d = NodeId(4);
+    let doubts = vec![Doubt { epoch: by(5, C), owners: vec![d] }];
+    let mut base = view(5, &[A, B, C, d], Row { doubts, ..row(&[A, B], &[]) });
+    base.epoch = by(5, C);
+    base.electorate = Electorate::default();
+    let answers = |last| {
+        vec![
+            was_in(last, promise(C, &base, Some(4), false)),
+            was_in(4, promise(d, &base, Some(4), true)),
+        ]
+    };
+    let kept = next(&base, false, answers(4));
+    assert!(kept.lost.is_empty());
+    assert_eq!(kept.view.rows[0].owners, [d]);
+    // It made it stand: what D holds may be old, and is told as a loss.
+    let mut stood = answers(4);
+    stood[0].was_in = by(5, C);
+    assert!(next(&base, false, stood).lost.contains(0));
+}
+
+#[test]
 fn a_change_of_the_electorate_needs_the_one_before_until_it_stands() {
     let mut base = view(4, &[A, B], row(&[A, B], &[]));
     base.electorate.known.remove(&C);

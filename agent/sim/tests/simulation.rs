@@ -173,7 +173,7 @@ fn a_commit_that_stands_after_its_checkout_is_noticed() {
 /// What a session manager must not believe; found in schedules with sessions.
 #[test]
 fn seeds_with_sessions_that_found_something_stay_quiet() {
-    for seed in [5, 50, 66, 84, 108, 963, 3_001_623] {
+    for seed in [5, 50, 66, 84, 108, 963, 3_001_623, 9_008_036] {
         let verdict = run(&with_sessions(seed), false);
         assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
     }

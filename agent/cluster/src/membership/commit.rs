@@ -11,6 +11,10 @@ impl Membership {
     /// The proposer's own view stands.
     pub(super) fn stand(&mut self, accepting: Accepting, now: Moment) {
         let Accepting { view, lost, gone, .. } = accepting;
+        // On disk before anybody hears of it: whoever proposed a view and knows nothing of this proves
+        // that it never stood.
+        self.durable.was_in = self.durable.was_in.max(view.epoch);
+        self.persist();
         if !lost.is_empty() {
             self.actions.push_back(Action::Lost(lost));
         }
