@@ -1,5 +1,8 @@
 //! What stands above sessions, on three real processes: components and identities survive kill -9.
 
+#[cfg(feature = "system")]
+mod behind;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,6 +123,31 @@ async fn more_are_done(ledger: &Ledger) {
     .unwrap();
 }
 
+impl Ledger {
+    /// Holds what was told against what is kept: each acknowledged call once, none twice.
+    async fn judge(&self, at: SocketAddr, cart: &str) {
+        let after = format!("/carts/{cart}/{}", u64::MAX);
+        assert_eq!(call(at, &after).await, Fate::Done);
+        let kept = client(at).get(&format!("/carts/{cart}")).await.unwrap();
+        let kept: Vec<u64> = serde_json::from_slice(&kept.body).unwrap();
+        let mut times: BTreeMap<u64, u32> = BTreeMap::new();
+        kept.iter().for_each(|number| *times.entry(*number).or_default() += 1);
+        let calls = self.calls.lock().unwrap();
+        let mut unknown = (0, 0);
+        for (number, fate) in &*calls {
+            match (fate, times.get(number).copied().unwrap_or(0)) {
+                (Fate::Done, 1) | (Fate::NotDone, 0) => {}
+                (Fate::Unknown, 0) => unknown.0 += 1,
+                (Fate::Unknown, 1) => unknown.1 += 1,
+                (fate, times) => panic!("call {number} is {fate:?} and was done {times} times"),
+            }
+        }
+        let (done, all) = (self.done.load(Ordering::Relaxed), calls.len());
+        let (not, was) = unknown;
+        println!("{done} calls done, of {all}; of {} that nobody answered {was} were", not + was);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_loses_no_acknowledged_call_and_does_none_twice_when_its_nodes_are_killed() {
     let mut shop = Shop::open().await;
@@ -139,30 +167,7 @@ async fn a_component_loses_no_acknowledged_call_and_does_none_twice_when_its_nod
     }
     clients.shutdown().await;
     // What was under way on a live member still comes to its end.
-    let last = shop.addresses("carts")[0];
-    let after = format!("/carts/{cart}/{}", u64::MAX);
-    assert_eq!(call(last, &after).await, Fate::Done);
-    let kept = client(last).get(&format!("/carts/{cart}")).await.unwrap();
-    let kept: Vec<u64> = serde_json::from_slice(&kept.body).unwrap();
-    let mut times: BTreeMap<u64, u32> = BTreeMap::new();
-    kept.iter().for_each(|number| *times.entry(*number).or_default() += 1);
-    let calls = ledger.calls.lock().unwrap();
-    let mut unknown = (0, 0);
-    for (number, fate) in &*calls {
-        match (fate, times.get(number).copied().unwrap_or(0)) {
-            (Fate::Done, 1) | (Fate::NotDone, 0) => {}
-            (Fate::Unknown, 0) => unknown.0 += 1,
-            (Fate::Unknown, 1) => unknown.1 += 1,
-            (fate, times) => panic!("call {number} is {fate:?} and was done {times} times"),
-        }
-    }
-    let done = ledger.done.load(Ordering::Relaxed);
-    println!(
-        "{done} calls done, of {} in {} unknown were {}",
-        calls.len(),
-        unknown.0 + unknown.1,
-        unknown.1
-    );
+    ledger.judge(shop.addresses("carts")[0], &cart).await;
 }
 
 // === Identities ===
