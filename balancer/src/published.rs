@@ -278,6 +278,9 @@ impl Published {
             self.version.send_replace(registry.version());
         }
         self.left_out.store(registry.left_out(), Ordering::Relaxed);
+        for route in registry.take_left_out_by_word() {
+            tracing::warn!(%route, "node is left out: its cluster goes on without it");
+        }
         if registry.take_haste() {
             self.haste.notify_one();
         }

@@ -91,6 +91,8 @@ pub struct Registry {
     forgotten: Vec<Route>,
     /// Counts nodes that were left out while somebody may wait for them.
     left_out: u64,
+    /// Of them, those by what members of a cluster say, since somebody asked.
+    left_out_by_word: Vec<Route>,
     /// A probe is due that should not wait for its turn.
     is_in_haste: bool,
 }
@@ -243,6 +245,7 @@ impl Registry {
             table: RoutingTable::new(use_alias),
             forgotten: Vec::new(),
             left_out: 0,
+            left_out_by_word: Vec::new(),
             is_in_haste: false,
         }
     }

@@ -4,6 +4,7 @@
 
 use muster_protocol::cluster::Members;
 use muster_protocol::mcmp::Load;
+use muster_protocol::names::Route;
 
 use super::Registry;
 use crate::Moment;
@@ -11,6 +12,12 @@ use crate::health::{DOUBTED_WITHIN, Probed};
 use crate::node::NodeId;
 
 impl Registry {
+    /// Nodes that were left out by what they or others of their cluster said, since this was asked
+    /// last: for the log.
+    pub fn take_left_out_by_word(&mut self) -> Vec<Route> {
+        std::mem::take(&mut self.left_out_by_word)
+    }
+
     /// A node says whom it sees. Doubted are those that it saw when it spoke last and does not now.
     pub(super) fn sees(&mut self, id: NodeId, members: Option<Members>, now: Moment) {
         self.note_cut_off(id, members.is_some());
@@ -34,10 +41,18 @@ impl Registry {
         member.is_cut_off =
             !sees_enough && is_broken && (was_cut_off || member.cluster_members.is_some());
         match (was_cut_off, member.is_cut_off) {
-            (false, true) => self.leave_out(id),
+            (false, true) => {
+                self.note_word(id);
+                self.leave_out(id);
+            }
             (true, false) => member.live.set_left_out(!member.health.is_usable()),
             (true, true) | (false, false) => {}
         }
+    }
+
+    fn note_word(&mut self, id: NodeId) {
+        let route = self.members[&id].config.route.clone();
+        self.left_out_by_word.push(route);
     }
 
     fn node_of(&self, member: u128) -> Option<NodeId> {
@@ -54,6 +69,7 @@ impl Registry {
         let waited = member.probed_since.map(|since| now.saturating_sub(since));
         if waited.is_some_and(|waited| waited >= DOUBTED_WITHIN) {
             // It has been asked for long enough.
+            self.note_word(id);
             self.found(id, Probed::TimedOut, now);
             self.settle(id, now);
         } else {

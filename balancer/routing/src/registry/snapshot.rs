@@ -216,6 +216,7 @@ impl Registry {
             // Nodes say it again with their next STATUS.
             clusters: _,
             left_out: _,
+            left_out_by_word: _,
             is_in_haste: _,
         } = self;
         let domain = |route: &Route| Some((route.clone(), table.gone.get(route)?.clone()));

@@ -178,6 +178,8 @@ fn who_waits_for_a_node_that_sees_too_few_of_its_cluster_may_look_elsewhere() {
         (found, world.registry.left_out())
     };
     assert_eq!(is_left_out(&world), (Some(true), 1));
+    let told = world.registry.take_left_out_by_word();
+    assert_eq!(told.iter().map(|route| route.as_str()).collect::<Vec<_>>(), ["a"]);
     world.story("STATUS / JVMRoute=a&Load=-1");
     assert_eq!(is_left_out(&world), (Some(true), 1));
     world.story("sees a b");
