@@ -11,6 +11,9 @@ use super::crowd::{Seen, Visit};
 
 /// An answer that takes longer is a slow one.
 pub const SLOW: Duration = Duration::from_millis(100);
+/// What is slow and was asked for so soon after a fault is slow because of it; later ones have
+/// reasons of their own, such as a node that comes back.
+pub const FELT_FOR: Duration = Duration::from_secs(2);
 /// Failures that are told in words, at most.
 const MOST_TOLD: usize = 8;
 
@@ -49,8 +52,7 @@ pub struct Round {
     pub in_flight: u64,
     /// Browsers that the victim served.
     pub at_victim: u64,
-    /// From the fault until the last browser had a quick answer again; a browser whose answers
-    /// were quick all the while does not count.
+    /// From the fault until the last slow answer had come that was asked for within [`FELT_FOR`].
     pub recovered: Duration,
     /// The slowest request that was under way at the fault or later.
     pub slowest: Duration,
@@ -146,15 +148,11 @@ impl Round {
     }
 
     fn time(&mut self, ordered: &[&Visit], hurt: Hurt<'_>) {
-        let mut are_quick: BTreeMap<usize, bool> = BTreeMap::new();
         for visit in ordered.iter().filter(|visit| visit.ended > hurt.at) {
             self.slowest = self.slowest.max(visit.took());
-            let is_quick = are_quick.entry(visit.browser).or_default();
-            // What is slow long after a quick answer has nothing to do with the fault.
-            if !*is_quick && visit.is_slow() {
+            if visit.is_slow() && visit.asked < hurt.at + FELT_FOR {
                 self.recovered = self.recovered.max(visit.ended.duration_since(hurt.at));
             }
-            *is_quick |= !visit.is_slow();
         }
     }
 
@@ -247,19 +245,20 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_for_the_fault_is_timed_until_the_first_quick_answer() {
+    fn who_waited_for_the_fault_is_timed_until_the_last_slow_answer() {
         let (seen, began) = visits(&[
             (0, 0, 1, Some(1)),
             (0, 95, 400, Some(2)),
             (0, 500, 501, Some(3)),
-            // It was quick after the fault, so what comes later is something else.
             (1, 0, 1, Some(1)),
             (1, 110, 111, Some(2)),
             (1, 600, 900, Some(3)),
+            // That is something else.
+            (1, 2600, 2900, Some(4)),
         ]);
         let hurt = Hurt { victim: "a", at: began + Duration::from_millis(100) };
         let round = Judge::default().round(&seen, Some(hurt));
-        assert_eq!(round.recovered, Duration::from_millis(300));
+        assert_eq!(round.recovered, Duration::from_millis(800));
         assert_eq!((round.in_flight, round.at_victim), (1, 2));
         assert_eq!(round.slowest, Duration::from_millis(305));
     }
