@@ -65,6 +65,8 @@ pub struct Hurt<'a> {
     pub victim: &'a str,
     /// The moment.
     pub at: Instant,
+    /// When it was done: on a busy machine a kill takes a while.
+    pub done: Instant,
 }
 
 // === impl Judge ===
@@ -85,7 +87,7 @@ impl Judge {
             let browser = self.browsers.entry(visit.browser).or_default();
             let was_at_victim =
                 hurt.is_some_and(|hurt| browser.node.as_deref() == Some(hurt.victim));
-            let is_under_way = hurt.is_some_and(|hurt| visit.is_under_way(hurt.at));
+            let is_under_way = hurt.is_some_and(|hurt| visit.is_under_way(&hurt));
             round.in_flight += u64::from(was_at_victim && is_under_way);
             round.at_victim += u64::from(was_at_victim && is_first_after);
             match &visit.seen {
@@ -130,8 +132,8 @@ impl Visit {
         self.ended.duration_since(self.asked)
     }
 
-    fn is_under_way(&self, at: Instant) -> bool {
-        self.asked <= at && at < self.ended
+    fn is_under_way(&self, hurt: &Hurt<'_>) -> bool {
+        self.asked <= hurt.done && hurt.at < self.ended
     }
 
     fn is_slow(&self) -> bool {
@@ -256,7 +258,8 @@ mod tests {
             // That is something else.
             (1, 2600, 2900, Some(4)),
         ]);
-        let hurt = Hurt { victim: "a", at: began + Duration::from_millis(100) };
+        let at = began + Duration::from_millis(100);
+        let hurt = Hurt { victim: "a", at, done: at };
         let round = Judge::default().round(&seen, Some(hurt));
         assert_eq!(round.recovered, Duration::from_millis(800));
         assert_eq!((round.in_flight, round.at_victim), (1, 2));

@@ -28,12 +28,13 @@ async fn a_node_cut_off_from_everybody_costs_at_most_the_requests_it_had() {
         let net = world.nodes.net.as_ref().unwrap();
         let at = Instant::now();
         net.isolate(round % 3 + 1).unwrap();
+        let done = Instant::now();
         tokio::time::sleep(CUT_FOR).await;
         net.heal().unwrap();
         world.nodes.await_whole().await.unwrap();
         world.judge(
             &format!("{round}, {name} alone"),
-            Hurt { victim: &name, at },
+            Hurt { victim: &name, at, done },
             MayFail::OnceAtVictim,
         );
     }
@@ -52,12 +53,13 @@ async fn a_node_cut_off_from_the_other_nodes_alone_sends_its_clients_to_them() {
         let net = world.nodes.net.as_ref().unwrap();
         let at = Instant::now();
         net.cut(&[one], &others).unwrap();
+        let done = Instant::now();
         tokio::time::sleep(CUT_FOR).await;
         net.heal().unwrap();
         world.nodes.await_whole().await.unwrap();
         world.judge(
             &format!("{round}, no cable from {name} to the others"),
-            Hurt { victim: &name, at },
+            Hurt { victim: &name, at, done },
             MayFail::OnceAtVictim,
         );
     }

@@ -25,12 +25,13 @@ async fn a_frozen_node_costs_at_most_the_requests_it_had_and_commits_nothing_whe
         let victim = &world.nodes.nodes[round % 3];
         let (name, at) = (victim.name.clone(), Instant::now());
         victim.process.inflict(Fault::Freeze).unwrap();
+        let done = Instant::now();
         tokio::time::sleep(FROZEN_FOR).await;
         victim.process.inflict(Fault::Thaw).unwrap();
         world.nodes.await_whole().await.unwrap();
         world.judge(
             &format!("{round}, SIGSTOP of {name}"),
-            Hurt { victim: &name, at },
+            Hurt { victim: &name, at, done },
             MayFail::OnceAtVictim,
         );
     }

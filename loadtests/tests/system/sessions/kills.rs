@@ -28,12 +28,13 @@ async fn a_killed_node_costs_no_request_and_no_session() {
         let victim = &mut world.nodes.nodes[round % 3];
         let (name, at) = (victim.name.clone(), Instant::now());
         victim.process.kill().unwrap();
+        let done = Instant::now();
         tokio::time::sleep(DEAD_FOR).await;
         victim.process.restart().await.unwrap();
         world.nodes.await_whole().await.unwrap();
         world.judge(
             &format!("{round}, kill -9 of {name}"),
-            Hurt { victim: &name, at },
+            Hurt { victim: &name, at, done },
             MayFail::Nothing,
         );
     }

@@ -32,11 +32,12 @@ async fn sessions_outlive_nodes_that_die_and_leave_for_a_while() {
             victim.process.await_end(PATIENCE).await.unwrap();
             "SIGTERM"
         };
+        let done = tokio::time::Instant::now();
         victim.process.restart().await.unwrap();
         world.nodes.await_whole().await.unwrap();
         world.judge(
             &format!("{round}, {what} of {name}"),
-            Hurt { victim: &name, at },
+            Hurt { victim: &name, at, done },
             MayFail::Nothing,
         );
         round += 1;

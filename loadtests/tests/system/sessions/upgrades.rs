@@ -27,10 +27,15 @@ async fn nodes_of_an_older_build_are_replaced_one_after_the_other_and_nothing_is
         let (name, at) = (node.name.clone(), Instant::now());
         node.process.inflict(Fault::Terminate).unwrap();
         node.process.await_end(PATIENCE).await.unwrap();
+        let done = Instant::now();
         node.process.set_program(own.clone());
         node.process.restart().await.unwrap();
         world.nodes.await_whole().await.unwrap();
-        world.judge(&format!("upgrade of {name}"), Hurt { victim: &name, at }, MayFail::Nothing);
+        world.judge(
+            &format!("upgrade of {name}"),
+            Hurt { victim: &name, at, done },
+            MayFail::Nothing,
+        );
     }
     world.end(&format!("the upgrade from {}", old.display())).await;
 }
