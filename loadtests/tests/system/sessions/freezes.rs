@@ -35,7 +35,7 @@ async fn a_frozen_node_costs_at_most_the_requests_it_had_and_commits_nothing_whe
             MayFail::OnceAtVictim,
         );
     }
-    world.end("freezes").await;
+    world.end("freezes", 0).await;
 }
 
 /// A handler holds its session so long before it commits.

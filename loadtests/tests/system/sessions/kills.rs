@@ -38,5 +38,5 @@ async fn a_killed_node_costs_no_request_and_no_session() {
             MayFail::Nothing,
         );
     }
-    world.end("kills").await;
+    world.end("kills", 0).await;
 }

@@ -45,5 +45,5 @@ async fn sessions_outlive_nodes_that_die_and_leave_for_a_while() {
     let memory: Vec<u64> =
         world.nodes.nodes.iter().map(|node| resident(node.process.id()) >> 10).collect();
     eprintln!("round soak: {round} faults, nodes have {memory:?} KiB");
-    world.end("the soak").await;
+    world.end("the soak", 0).await;
 }

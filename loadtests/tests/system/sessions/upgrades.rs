@@ -37,5 +37,5 @@ async fn nodes_of_an_older_build_are_replaced_one_after_the_other_and_nothing_is
             MayFail::Nothing,
         );
     }
-    world.end(&format!("the upgrade from {}", old.display())).await;
+    world.end(&format!("the upgrade from {}", old.display()), 0).await;
 }
