@@ -23,6 +23,10 @@ pub const OUT_FOR_LONG: Moment = Moment::from_secs(60);
 /// come.
 pub const QUIET_AFTER: Moment = Moment::from_millis(500);
 
+/// Who waits for a node that is left out looks elsewhere only when it has answered nothing for so
+/// long.
+pub const SILENT_AFTER: Moment = Moment::from_millis(750);
+
 /// How long a probe may take of a node that the others of its cluster go on without.
 pub const DOUBTED_WITHIN: Moment = Moment::from_millis(250);
 

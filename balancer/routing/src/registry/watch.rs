@@ -5,7 +5,9 @@ use muster_protocol::names::Route;
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
 use crate::Moment;
-use crate::health::{DOUBTED_WITHIN, Health, OUT_FOR_LONG, Probed, QUIET_AFTER, Timing};
+use crate::health::{
+    DOUBTED_WITHIN, Health, OUT_FOR_LONG, Probed, QUIET_AFTER, SILENT_AFTER, Timing,
+};
 use crate::load::SlowStart;
 use crate::node::{Availability, Live, NodeId};
 use crate::owner::Sender;
@@ -139,7 +141,6 @@ impl Registry {
     /// What a node's probe found, wherever it was asked.
     pub(super) fn found(&mut self, id: NodeId, probed: Probed, now: Moment) {
         let member = self.member_mut(id);
-        let was_usable = member.health.is_usable();
         member.health = match (probed, member.is_doubted) {
             (Probed::TimedOut, true) => member.health.left_out(now),
             (Probed::Answered | Probed::Refused, _) | (Probed::TimedOut, false) => {
@@ -152,7 +153,10 @@ impl Registry {
             member.heard = LastHeard::of(&member.live, now);
             member.live.set_left_out(member.is_cut_off);
         }
-        if was_usable && !is_usable && probed == Probed::TimedOut {
+        // One that was heard a moment ago may be a process that has just taken a dead one's place: it
+        // still answers what it has got, and what it has got shall not be done twice.
+        let is_silent = now.saturating_sub(member.heard.at) >= SILENT_AFTER;
+        if !is_usable && probed == Probed::TimedOut && is_silent && !member.live.is_left_out() {
             self.leave_out(id);
         }
     }

@@ -119,10 +119,11 @@ fn a_node_that_its_cluster_goes_on_without_is_left_out_after_one_silence() {
          sees b a,c
          sees c a,b
          wait 1s
+         hold c 1
          slow c
+         wait 1s
          sees a b",
     );
-    assert!(world.registry.take_haste());
     world.story("wait 1s");
     assert!(!world.newcomers(30).contains(&"c".to_owned()));
     assert_eq!(world.registry.left_out(), 1);
@@ -131,6 +132,26 @@ fn a_node_that_its_cluster_goes_on_without_is_left_out_after_one_silence() {
          wait 2s
          GET h/x JSESSIONID=k.c => c",
     );
+}
+
+#[test]
+fn who_waits_for_a_node_that_was_heard_a_moment_ago_goes_on_waiting() {
+    let mut world = World::of_nodes("a b c");
+    world.story(
+        "sees a b,c
+         sees c a,b
+         wait 1s
+         hold c 1
+         slow c
+         sees a b",
+    );
+    assert!(world.registry.take_haste());
+    world.story("wait 1s");
+    // No more requests, but those that it has are its own.
+    assert!(!world.newcomers(30).contains(&"c".to_owned()));
+    assert_eq!(world.registry.left_out(), 0);
+    world.story("wait 1s");
+    assert_eq!(world.registry.left_out(), 1);
 }
 
 #[test]
