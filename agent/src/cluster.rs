@@ -48,10 +48,11 @@ use crate::engine::{Engine, Member, View};
 use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::job::JobsHere;
-use crate::manage::{self, Management};
+use crate::manage::{Counted, Management, Tallies};
 use crate::session::{self, CreateSessionsError, Sessions};
 use crate::settings::Settings;
 use crate::singleton;
+use crate::sso::SsoStats;
 pub use builder::{ClusterBuilder, JoinError, PORT};
 pub use codec::CodecError;
 pub use dispatcher::{Command, CommandDispatcher, CommandError, Replies};
@@ -87,6 +88,8 @@ struct Inner {
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
     management: Mutex<Option<Management>>,
+    /// How to ask what the deployments of this process count.
+    tallies: Arc<Tallies>,
     /// Whether components are, where they do not say so themselves.
     is_passivation_capable: bool,
     closed: CancellationToken,
@@ -145,6 +148,7 @@ impl Cluster {
         let events = Events::default();
         events::tell_views(&events, &engine.group(), closed.clone());
         let settings = Settings::start(&*engine, data_dir, events.clone(), closed.clone());
+        let tallies = management.as_ref().map(Management::tallies).unwrap_or_default();
         let inner = Inner {
             singletons,
             engine,
@@ -158,6 +162,7 @@ impl Cluster {
             components: Mutex::default(),
             finding: Mutex::new(finding.into()),
             management: Mutex::new(management),
+            tallies,
             is_passivation_capable,
             closed,
         };
@@ -294,6 +299,17 @@ impl Cluster {
         all.iter().filter_map(live).map(|(name, tally)| (name, tally.stats())).collect()
     }
 
+    /// The single sign-ons that this process takes part in, by their names, and what it has done
+    /// with their identities.
+    #[must_use]
+    pub fn identities(&self) -> Vec<(String, SsoStats)> {
+        let stats = |(name, counted)| match counted {
+            Counted::Identities(stats) => Some((name, stats)),
+            Counted::Sessions(_) | Counted::Components(_) => None,
+        };
+        self.inner.tallies.all().into_iter().filter_map(stats).collect()
+    }
+
     /// What is counted of a kind of component, in one place for all that ask.
     pub(crate) fn tally(&self, kind: &str, new: impl FnOnce() -> Tally) -> Arc<Tally> {
         let mut all = self.inner.components.lock();
@@ -304,9 +320,7 @@ impl Cluster {
         all.insert(kind.to_owned(), Arc::downgrade(&tally));
         let counted = Arc::downgrade(&tally);
         self.count(&format!("bean/{kind}"), move || {
-            let stats = counted.upgrade()?.stats();
-            let ComponentStats { created, removed: invalidated, expired, .. } = stats;
-            Some(manage::Tally { created, invalidated, expired })
+            Some(Counted::Components(counted.upgrade()?.stats()))
         });
         tally
     }
@@ -333,11 +347,9 @@ impl Cluster {
     pub(crate) fn count(
         &self,
         map: &str,
-        ask: impl Fn() -> Option<manage::Tally> + Send + Sync + 'static,
+        ask: impl Fn() -> Option<Counted> + Send + Sync + 'static,
     ) {
-        if let Some(management) = &*self.inner.management.lock() {
-            management.count(map, ask);
-        }
+        self.inner.tallies.add(map, ask);
     }
 
     /// Where this member's management listens, if it has one: see [`crate::manage`].
@@ -346,16 +358,12 @@ impl Cluster {
         self.inner.management.lock().as_ref().map(Management::address)
     }
 
-    /// This member, its caches and its components in numbers, as OpenMetrics text: for a back end's
-    /// own `/metrics`. The management shows the same but for the components.
+    /// This member, its caches, sessions, components and identities in numbers, as OpenMetrics text:
+    /// for a back end's own `/metrics`. The management shows the same.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::text(
-            &*self.inner.engine,
-            self.components(),
-            self.inner.singletons.counts(),
-            self.inner.jobs.counts(),
-        )
+        let Inner { engine, tallies, singletons, jobs, .. } = &*self.inner;
+        metrics::text(&**engine, tallies, singletons.counts(), jobs.counts())
     }
 
     /// What is below.

@@ -53,7 +53,7 @@ use crate::engine::{Engine, View};
 use crate::finding::Unusable;
 use crate::singleton::Table;
 pub use inside::Inside;
-pub(crate) use lives::{Tallies, Tally};
+pub(crate) use lives::{Counted, Tallies};
 pub use tls::{BadTls, Tls};
 
 /// The port, where nothing else is said.
@@ -220,9 +220,9 @@ impl Management {
         self.address
     }
 
-    /// A deployment of this process, by the name of its map, is asked like this from now on.
-    pub(crate) fn count(&self, map: &str, ask: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
-        self.tallies.add(map, ask);
+    /// How the deployments of this process are asked.
+    pub(crate) fn tallies(&self) -> Arc<Tallies> {
+        self.tallies.clone()
     }
 
     /// What this process offers is told and moved from now on.

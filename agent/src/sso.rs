@@ -32,6 +32,7 @@
 //! | `ending` | ends the sessions of an identity, wherever they are |
 //! | `layer` | requests get their identity, and answers its cookie |
 //! | `identity` | what a handler asks for |
+//! | `stats` | what has been done, in numbers |
 //! | `error` | what can go wrong, in the user's words |
 
 mod ending;
@@ -41,6 +42,7 @@ mod layer;
 mod manager;
 mod record;
 mod settings;
+mod stats;
 
 pub use error::SsoError;
 pub use identity::Identity;
@@ -48,3 +50,4 @@ pub use layer::{SsoLayer, SsoService};
 pub use manager::{Sso, SsoApplication};
 pub use record::Principal;
 pub use settings::{CreateSsoError, SsoBuilder};
+pub use stats::SsoStats;

@@ -1,5 +1,6 @@
 //! A member in numbers, as OpenMetrics text: for its management, and for a back end's own `/metrics`.
-//! Names begin with `muster_`; caches are a label, keys and groups never are.
+//! Names begin with `muster_`; caches, applications, kinds of components and single sign-ons are
+//! labels, keys and groups never are.
 
 use std::fmt;
 
@@ -13,7 +14,10 @@ use prometheus_client::registry::Registry;
 use crate::component::ComponentStats;
 use crate::engine::{Engine, MapStats, View};
 use crate::job::RunCounts;
+use crate::manage::{Counted, Tallies};
+use crate::session::SessionStats;
 use crate::singleton;
+use crate::sso::SsoStats;
 
 /// What is shown, as it was at one moment.
 #[derive(Debug)]
@@ -22,15 +26,17 @@ struct Shown {
     is_quorate: bool,
     merges: u64,
     caches: Vec<(String, MapStats)>,
+    sessions: Vec<(String, SessionStats)>,
     components: Vec<(String, ComponentStats)>,
-    singletons: Vec<OfSingleton>,
+    identities: Vec<(String, SsoStats)>,
+    singletons: Vec<(String, Singleton)>,
     jobs: Vec<(String, RunCounts)>,
 }
 
-/// A singleton's name, what is counted of it here, and whether it runs here.
-type OfSingleton = (String, singleton::Counts, bool);
+/// What is counted of a singleton here, and whether it runs here.
+type Singleton = (singleton::Counts, bool);
 
-/// A number of each cache: its name, what it says, where it stands.
+/// A number of each cache or deployment: its name, what it says, where it stands.
 type Number<S = MapStats> = (&'static str, &'static str, fn(&S) -> u64);
 
 /// What only rises.
@@ -61,19 +67,43 @@ const GAUGES: [Number; 5] = [
     ("cache_bytes", "Bytes of keys and values kept here", |stats| stats.bytes),
 ];
 
-/// What only rises, of each kind of component. How many there are, a cache's numbers say.
-const OF_COMPONENTS: [Number<ComponentStats>; 3] = [
+/// What only rises, of the sessions of each application.
+const OF_SESSIONS: [Number<SessionStats>; 9] = [
+    ("session_created", "Sessions created", |stats| stats.created),
+    ("session_invalidated", "Sessions ended by a request", |stats| stats.invalidated),
+    ("session_expired", "Sessions whose time was over", |stats| stats.expired),
+    ("session_commits", "Sessions written", |stats| stats.commits),
+    ("session_found_again", "Commits found to stand after a lost answer", |s| s.found_again),
+    ("session_lost", "Commits refused, or of which nobody could tell", |stats| stats.lost),
+    ("session_lost_after_answer", "Commits that failed after their answer", |stats| {
+        stats.lost_after_answer
+    }),
+    ("session_rejected", "Requests that waited for their session in vain", |s| s.rejected),
+    ("session_dropped_events", "Events that listeners were too slow for", |s| s.dropped_events),
+];
+
+/// What only rises, of each kind of component.
+const OF_COMPONENTS: [Number<ComponentStats>; 4] = [
     ("component_created", "Components created", |stats| stats.created),
     ("component_removed", "Components removed by a caller", |stats| stats.removed),
+    ("component_expired", "Components that were idle for too long", |stats| stats.expired),
     ("component_calls", "Calls of components", |stats| stats.calls),
 ];
 
+/// What only rises, of the identities of each single sign-on.
+const OF_IDENTITIES: [Number<SsoStats>; 4] = [
+    ("identity_created", "Logins", |stats| stats.created),
+    ("identity_ended", "Identities ended, mostly by a logout", |stats| stats.ended),
+    ("identity_expired", "Identities that nobody asked for for too long", |s| s.expired),
+    ("identity_uses", "Requests that had their identity", |stats| stats.uses),
+];
+
 /// What only rises, of each singleton.
-const OF_SINGLETONS: [Number<singleton::Counts>; 4] = [
-    ("singleton_starts", "Starts of a singleton here", |counts| counts.starts),
-    ("singleton_failures", "Failures of a singleton here", |counts| counts.failures),
-    ("singleton_leases_lost", "Leases lost while a singleton ran here", |counts| counts.lost),
-    ("singleton_cut_off", "Stops that took too long", |counts| counts.cut_off),
+const OF_SINGLETONS: [Number<Singleton>; 4] = [
+    ("singleton_starts", "Starts of a singleton here", |(counts, _)| counts.starts),
+    ("singleton_failures", "Failures of a singleton here", |(counts, _)| counts.failures),
+    ("singleton_leases_lost", "Leases lost while a singleton ran here", |(counts, _)| counts.lost),
+    ("singleton_cut_off", "Stops that took too long", |(counts, _)| counts.cut_off),
 ];
 
 /// What only rises, of each job.
@@ -82,26 +112,52 @@ const OF_JOBS: [Number<RunCounts>; 2] = [
     ("job_runs_failed", "Runs of a job here that failed", |counts| counts.failed),
 ];
 
-/// The text, of this member, its caches, its components, its singletons and its jobs.
+/// How many there are whose primary this is.
+const SESSIONS: [Number<SessionStats>; 1] =
+    [("session_active", "Sessions whose primary this is", |stats| stats.active)];
+const COMPONENTS: [Number<ComponentStats>; 1] =
+    [("component_active", "Components whose primary this is", |stats| stats.active)];
+const IDENTITIES: [Number<SsoStats>; 1] =
+    [("identity_active", "Identities whose primary this is", |stats| stats.active)];
+
+/// Whether it runs here.
+const SINGLETONS: [Number<Singleton>; 1] =
+    [("singleton_running", "Whether a singleton runs here", |(_, is_running)| {
+        u64::from(*is_running)
+    })];
+
+/// The text, of this member, its caches, its deployments, its singletons and its jobs.
 pub(crate) fn text(
     engine: &dyn Engine,
-    components: Vec<(String, ComponentStats)>,
-    singletons: Vec<OfSingleton>,
+    deployments: &Tallies,
+    singletons: Vec<(String, singleton::Counts, bool)>,
     jobs: Vec<(String, RunCounts)>,
 ) -> String {
     let view: &View = &engine.group().view();
     let stats =
         |map: &std::sync::Arc<dyn crate::engine::Map>| (map.spec().name.clone(), map.stats());
-    let mut registry = Registry::with_prefix("muster");
-    registry.register_collector(Box::new(Shown {
+    let mut shown = Shown {
         members: i64::try_from(view.members.len()).unwrap_or(i64::MAX),
         is_quorate: view.is_quorate,
         merges: view.merges,
         caches: engine.maps().iter().map(stats).collect(),
-        components,
-        singletons,
+        sessions: Vec::new(),
+        components: Vec::new(),
+        identities: Vec::new(),
+        singletons: (singletons.into_iter())
+            .map(|(name, counts, is_running)| (name, (counts, is_running)))
+            .collect(),
         jobs,
-    }));
+    };
+    for (name, counted) in deployments.all() {
+        match counted {
+            Counted::Sessions(stats) => shown.sessions.push((name, stats)),
+            Counted::Components(stats) => shown.components.push((name, stats)),
+            Counted::Identities(stats) => shown.identities.push((name, stats)),
+        }
+    }
+    let mut registry = Registry::with_prefix("muster");
+    registry.register_collector(Box::new(shown));
     let mut written = String::new();
     // A string takes all that is written to it.
     let _ = text::encode(&mut written, &registry);
@@ -122,68 +178,46 @@ impl Collector for Shown {
         let metric =
             encoder.encode_descriptor("cluster_merges", merges, None, MetricType::Counter)?;
         ConstCounter::new(self.merges).encode(metric)?;
-        for (name, help, value) in COUNTERS {
-            let of = |stats: &MapStats| ConstCounter::new(value(stats));
-            self.of_caches(encoder, (name, help, MetricType::Counter), of)?;
-        }
-        let of_components = if self.components.is_empty() { &[][..] } else { &OF_COMPONENTS };
-        for (name, help, value) in of_components {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (kind, stats) in &self.components {
-                let labels = [("component", kind.as_str())];
-                let counter = ConstCounter::new(value(stats));
-                counter.encode(family.encode_family(&labels)?)?;
-            }
-        }
-        self.of_singletons(encoder)?;
-        let of_jobs = if self.jobs.is_empty() { &[][..] } else { &OF_JOBS };
-        for (name, help, value) in of_jobs {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (job, counts) in &self.jobs {
-                let labels = [("job", job.as_str())];
-                ConstCounter::new(value(counts)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        for (name, help, value) in GAUGES {
-            let of =
-                |stats: &MapStats| ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
-            self.of_caches(encoder, (name, help, MetricType::Gauge), of)?;
-        }
-        Ok(())
+        all(encoder, ("cache", &self.caches), &COUNTERS, &GAUGES)?;
+        all(encoder, ("application", &self.sessions), &OF_SESSIONS, &SESSIONS)?;
+        all(encoder, ("component", &self.components), &OF_COMPONENTS, &COMPONENTS)?;
+        all(encoder, ("sso", &self.identities), &OF_IDENTITIES, &IDENTITIES)?;
+        all(encoder, ("singleton", &self.singletons), &OF_SINGLETONS, &SINGLETONS)?;
+        all(encoder, ("job", &self.jobs), &OF_JOBS, &[])
     }
 }
 
-impl Shown {
-    fn of_singletons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        if self.singletons.is_empty() {
-            return Ok(());
-        }
-        for (name, help, value) in OF_SINGLETONS {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (singleton, counts, _) in &self.singletons {
-                let labels = [("singleton", singleton.as_str())];
-                ConstCounter::new(value(counts)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let help = "Whether a singleton runs here";
-        let mut family =
-            encoder.encode_descriptor("singleton_running", help, None, MetricType::Gauge)?;
-        self.singletons.iter().try_for_each(|(singleton, _, is_running)| {
-            let labels = [("singleton", singleton.as_str())];
-            ConstGauge::new(i64::from(*is_running)).encode(family.encode_family(&labels)?)
-        })
+/// Numbers of things of one kind, which the label names; nothing where there are none.
+fn all<S>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (label, things): (&str, &[(String, S)]),
+    counters: &[Number<S>],
+    gauges: &[Number<S>],
+) -> fmt::Result {
+    if things.is_empty() {
+        return Ok(());
     }
+    for (name, help, value) in counters {
+        let of = |stats: &S| ConstCounter::new(value(stats));
+        each(encoder, (name, help, MetricType::Counter), (label, things), of)?;
+    }
+    for (name, help, value) in gauges {
+        let of = |stats: &S| ConstGauge::new(i64::try_from(value(stats)).unwrap_or(i64::MAX));
+        each(encoder, (name, help, MetricType::Gauge), (label, things), of)?;
+    }
+    Ok(())
+}
 
-    fn of_caches<M: EncodeMetric>(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        (name, help, kind): (&str, &str, MetricType),
-        metric: impl Fn(&MapStats) -> M,
-    ) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        self.caches.iter().try_for_each(|(cache, stats)| {
-            let labels = [("cache", cache.as_str())];
-            metric(stats).encode(family.encode_family(&labels)?)
-        })
-    }
+/// One number of each.
+fn each<S, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, kind): (&str, &str, MetricType),
+    (label, things): (&str, &[(String, S)]),
+    metric: impl Fn(&S) -> M,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    things.iter().try_for_each(|(thing, stats)| {
+        let labels = [(label, thing.as_str())];
+        metric(stats).encode(family.encode_family(&labels)?)
+    })
 }

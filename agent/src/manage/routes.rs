@@ -124,7 +124,8 @@ async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
     }
 }
 
-/// Applications with sessions and kinds of stateful components, with what each member counts.
+/// Applications with sessions, kinds of stateful components and single sign-ons, with what each
+/// member counts.
 #[utoipa::path(
     get,
     path = "/v1/cluster/deployments",
@@ -139,7 +140,7 @@ async fn deployments(State(ground): Shared) -> Response {
     get,
     path = "/v1/cluster/deployments/{kind}/{name}",
     params(
-        ("kind" = String, Path, description = "`web` or `bean`"),
+        ("kind" = String, Path, description = "`web`, `bean` or `sso`"),
         ("name" = String, Path, description = "Its name")
     ),
     responses(

@@ -47,7 +47,7 @@ impl Ground {
         let singletons = self.table().map(|table| table.counts()).unwrap_or_default();
         let jobs = self.cluster_here().map(|cluster| cluster.jobs_here().counts());
         let jobs = jobs.unwrap_or_default();
-        crate::cluster::metrics::text(&*self.engine, Vec::new(), singletons, jobs)
+        crate::cluster::metrics::text(&*self.engine, &self.tallies, singletons, jobs)
     }
 }
 

@@ -25,7 +25,7 @@ use super::store::{self, Keeper};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Watch;
 use crate::engine::{Engine, Map, Mode};
-use crate::manage::Tally;
+use crate::manage;
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
 /// nothing.
@@ -263,12 +263,9 @@ impl Sessions {
     }
 
     /// What they count, as long as they are there.
-    pub(crate) fn tally(&self) -> impl Fn() -> Option<Tally> + Send + Sync + 'static {
+    pub(crate) fn tally(&self) -> impl Fn() -> Option<manage::Counted> + Send + Sync + 'static {
         let inner = self.downgrade();
-        move || {
-            let SessionStats { created, invalidated, expired, .. } = Self::upgrade(&inner)?.stats();
-            Some(Tally { created, invalidated, expired })
-        }
+        move || Some(manage::Counted::Sessions(Self::upgrade(&inner)?.stats()))
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {

@@ -99,7 +99,10 @@ impl Inner {
             if was_ended { Act::Leave } else { Act::Write }
         };
         match self.update(id, end).await? {
-            Some(record) if !was_ended => self.end_all(id, record).await,
+            Some(record) if !was_ended => {
+                self.tally.ended();
+                self.end_all(id, record).await;
+            }
             _ => {}
         }
         Ok(())

@@ -153,6 +153,7 @@ impl Visit {
             }
             return self.end_of(id).await.map(|()| None);
         };
+        inner.tally.used();
         if let Some(evicted) = evicted {
             let (inner, application) = (inner.clone(), application.to_owned());
             tokio::spawn(async move { inner.end(&application, &[evicted]).await });

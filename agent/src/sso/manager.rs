@@ -13,11 +13,13 @@ use super::ending::{self, EndSessions};
 use super::error::SsoError;
 use super::record::{Principal, Record};
 use super::settings::{CreateSsoError, Settings, SsoBuilder};
+use super::stats::{SsoStats, Tally};
 use crate::Cluster;
 use crate::checkouts::Checkouts;
 use crate::cluster::{CommandDispatcher, DispatcherError, Offer};
 use crate::engine::Map;
 use crate::engine::map::{Cursor, Read};
+use crate::manage::Counted;
 use crate::session::{End, ReadSession, Sessions};
 
 /// The session's attribute that says to which identity it belongs.
@@ -48,6 +50,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) applications: Arc<Applications>,
     pub(super) dispatcher: CommandDispatcher<EndSessions>,
+    pub(super) tally: Arc<Tally>,
     ends: mpsc::Sender<Ended>,
 }
 
@@ -91,7 +94,11 @@ impl Sso {
         let applications: Arc<Applications> = Arc::default();
         let dispatcher = cluster.dispatcher(&format!("sso/{name}"), applications.clone())?;
         let (ends, ended) = mpsc::channel(MOST_ENDS);
-        let inner = Inner { name, cluster, map, settings, applications, dispatcher, ends };
+        let tally = Arc::new(Tally::new(&map));
+        let counted = Arc::downgrade(&tally);
+        let ask = move || Some(Counted::Identities(counted.upgrade()?.stats()));
+        cluster.count(&format!("sso/{name}"), ask);
+        let inner = Inner { name, cluster, map, settings, applications, dispatcher, tally, ends };
         let inner = Arc::new(inner);
         tokio::spawn(ending::follow(Arc::downgrade(&inner), ended));
         Ok(Self { inner })
@@ -113,6 +120,12 @@ impl Sso {
     #[must_use]
     pub fn active(&self) -> u64 {
         self.inner.map.stats().primary_entries
+    }
+
+    /// What this member has done with them, and how many there are.
+    #[must_use]
+    pub fn stats(&self) -> SsoStats {
+        self.inner.tally.stats()
     }
 
     /// An application that shares these identities; its name is that of its sessions, and the same
@@ -203,6 +216,7 @@ impl Inner {
         let (id, has_stood) =
             (self.map.mint_local(), |entries: &Entries| Record::is_of(entries, record.commit));
         self.checkouts().create(&id, vec![op], has_stood).await?;
+        self.tally.created();
         Ok(String::from_utf8_lossy(&id).into_owned())
     }
 
@@ -231,6 +245,9 @@ impl Inner {
             Act::Remove => {
                 let has_stood = |entries: &Entries| entries.entries.is_empty();
                 checkouts.commit(held, vec![Record::remove()], has_stood).await?;
+                if !record.is_ended {
+                    self.tally.ended();
+                }
             }
         }
         Ok(Some(record))

@@ -127,6 +127,7 @@ pub(crate) async fn a_component_goes_when_it_is_removed_or_idle(cluster: &Cluste
     assert_eq!((first.stats().created, last.stats().removed), (2, 1));
     let told = members[0].metrics();
     assert!(told.contains("muster_component_created_total{component=\"idle\"} 2"), "{told}");
+    assert!(told.contains("muster_component_active{component=\"idle\"} 0"), "{told}");
     let unknown: Handle<Cart> = "00000000000000000000000000000000".parse().unwrap();
     assert_eq!(last.read(&unknown).await, Err(ComponentError::NotFound));
 }

@@ -9,7 +9,7 @@ use axum::extract::Path;
 use axum::routing::get;
 use axum::{Router, extract::Request};
 use muster_agent::session::SessionsBuilder;
-use muster_agent::sso::{SsoApplication, SsoBuilder};
+use muster_agent::sso::{SsoApplication, SsoBuilder, SsoStats};
 use muster_agent::{
     Cluster as Member, Identity, Principal, Session, SessionError, Sessions, Sso, SsoError,
 };
@@ -168,6 +168,14 @@ pub(crate) async fn who_logs_in_once_is_known_everywhere_until_a_logout(cluster:
     let shown = ann.shared.clone();
     assert_eq!(ann.get(last, BANK, "/logout").await, "true");
     assert!(ann.shared.is_empty(), "the cookie is forgotten");
+    let sum = |of: fn(&SsoStats) -> u64| hosts.iter().map(|host| of(&host.sso.stats())).sum();
+    // The login needs no look; each visit and the logout had one.
+    let counted: [u64; 4] =
+        [sum(|of| of.created), sum(|of| of.ended), sum(|of| of.uses), sum(|of| of.copies)];
+    assert_eq!(counted, [1, 1, 4, 0]);
+    let told = first.sso.cluster().metrics();
+    assert!(told.contains("muster_identity_created_total{sso=\"once\"} 1"), "{told}");
+    assert!(told.contains("muster_session_created_total{application=\"once-shop\"}"), "{told}");
     assert_eq!((identities(&hosts), active(&hosts, SHOP), active(&hosts, BANK)), (0, 0, 0));
     // Who has kept the cookie is nobody all the same.
     ann.shared = shown;

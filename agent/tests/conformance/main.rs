@@ -6,6 +6,7 @@
 mod cables;
 mod caches;
 mod clusters;
+mod commits;
 mod components;
 mod dispatch;
 mod fixture;
@@ -151,6 +152,9 @@ macro_rules! every {
                     who_fails_or_panics_gives_it_to_another_and_is_asked_again,
                     a_stop_that_hangs_is_cut_off_and_holds_up_no_other,
                     a_daemon_starts_and_stops_on_one_member_or_on_every_one,
+                ];
+                commits: [
+                    a_request_with_session_identity_and_component_makes_one_commit_each,
                 ];
             }
             apart {

@@ -10,7 +10,7 @@ use muster_agent::engine::local::Local;
 use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
 use muster_agent::manage::{self, Management, Settings};
 use muster_agent::session::Finished;
-use muster_agent::{Cluster, Components, Sessions};
+use muster_agent::{Cluster, Components, Sessions, Sso};
 use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentKind, DeploymentReport, DeploymentsReport,
     Lives, MemberReport, MemberState, SegmentsReport, WarningKind,
@@ -391,7 +391,9 @@ async fn sessions_and_components_are_counted_for_each_deployment_and_never_named
     };
     let (at_one, at_two) = (shop(&members[0]), shop(&members[1]));
     let carts = Components::<u32>::builder("Cart").cluster(&members[0]).start().unwrap();
-    carts.create(7).await.unwrap();
+    let cart = carts.create(7).await.unwrap();
+    carts.call(&cart, |count| *count += 1).await.unwrap();
+    let _hosts = Sso::builder("hosts").cluster(&members[0]).start().unwrap();
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.push(session_of(&at_one).await);
@@ -403,16 +405,18 @@ async fn sessions_and_components_are_counted_for_each_deployment_and_never_named
         loop {
             let told = Asked(&members[1]).deployments().await;
             // A moment ago a member may have told others.
-            if told.deployments.iter().map(|one| one.active).eq([5, 1]) {
+            if told.deployments.iter().map(|one| one.active).eq([5, 1, 0]) {
                 return told;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     let told = soon("all are counted", asked).await;
-    let [web, bean] = &told.deployments[..] else { panic!("{told:?}") };
+    let [web, bean, sso] = &told.deployments[..] else { panic!("{told:?}") };
     assert_eq!((web.kind, &*web.name, &*web.mode), (DeploymentKind::Web, "shop", "distributed"));
     assert_eq!((&web.view[..], told.silent.len()), (&["one".to_owned(), "two".to_owned()][..], 0));
+    assert_eq!(web.members[0].lives.calls, 5, "each wrote its session");
+    let one = ["one".to_owned()];
     let of = |number: fn(&Lives) -> u64| -> Vec<u64> {
         web.members.iter().map(|member| number(&member.lives)).collect()
     };
@@ -423,7 +427,19 @@ async fn sessions_and_components_are_counted_for_each_deployment_and_never_named
     assert_eq!(of(|lives| lives.copies), [5, 5], "two owners have each");
     assert!(web.members[0].batches.commits > 0 || web.members[0].operations.puts > 0);
     assert_eq!((bean.kind, &*bean.name, bean.view.len()), (DeploymentKind::Bean, "Cart", 1));
-    assert_eq!((bean.members[0].lives.created, bean.members[0].lives.copies), (1, 1));
+    let Lives { created, copies, calls, .. } = bean.members[0].lives;
+    assert_eq!((created, copies, calls), (1, 1, 1));
+    assert_eq!((sso.kind, &*sso.name, &*sso.view), (DeploymentKind::Sso, "hosts", &one[..]));
+    let address = members[0].management().unwrap();
+    let metrics = send(address, "GET /metrics", "Host: localhost\r\n", "").await.body;
+    assert_eq!(metrics, members[0].metrics());
+    for line in [
+        "muster_session_created_total{application=\"shop\"} 5",
+        "muster_component_calls_total{component=\"Cart\"} 1",
+        "muster_identity_created_total{sso=\"hosts\"} 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
 
     let address = members[0].management().unwrap();
     let one = "GET /v1/cluster/deployments/web/shop";

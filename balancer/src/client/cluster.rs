@@ -77,10 +77,10 @@ enum Verb {
         /// The cache
         cache: Option<String>,
     },
-    /// Show applications' sessions and stateful components, or one of them with each member's
-    /// numbers
+    /// Show applications' sessions, stateful components and single sign-ons, or one of them with
+    /// each member's numbers
     Sessions {
-        /// Which: web/APPLICATION or bean/NAME
+        /// Which: web/APPLICATION, bean/NAME or sso/NAME
         #[arg(value_parser = deployment)]
         deployment: Option<Deployment>,
     },
@@ -127,10 +127,10 @@ struct Deployment(String, String);
 
 fn deployment(text: &str) -> Result<Deployment, String> {
     match text.split_once('/') {
-        Some((kind @ ("web" | "bean"), name)) if !name.is_empty() => {
+        Some((kind @ ("web" | "bean" | "sso"), name)) if !name.is_empty() => {
             Ok(Deployment(kind.to_owned(), name.to_owned()))
         }
-        _ => Err("it is web/APPLICATION or bean/NAME".to_owned()),
+        _ => Err("it is web/APPLICATION, bean/NAME or sso/NAME".to_owned()),
     }
 }
 
@@ -416,24 +416,27 @@ const CACHE_MEMBERS: [Column; 13] = [
     ("ROLLBACKS", |row| text(&row["batches"]["rollbacks"])),
 ];
 
-const DEPLOYMENTS: [Column; 7] = [
+const DEPLOYMENTS: [Column; 8] = [
     ("DEPLOYMENT", |row| format!("{}/{}", text(&row["kind"]), text(&row["name"]))),
     ("MODE", |row| text(&row["mode"])),
     ("ACTIVE", |row| text(&row["active"])),
     ("CREATED", |row| of_members(row, "created")),
     ("ENDED", |row| of_members(row, "invalidated")),
     ("EXPIRED", |row| of_members(row, "expired")),
+    ("REQUESTS", |row| of_members(row, "calls")),
     ("MEMBERS", |row| text(&row["view"])),
 ];
 
-const DEPLOYMENT_MEMBERS: [Column; 7] = [
+const DEPLOYMENT_MEMBERS: [Column; 9] = [
     ("MEMBER", |row| text(&row["member"])),
     ("ACTIVE", |row| text(&row["lives"]["active"])),
     ("COPIES", |row| text(&row["lives"]["copies"])),
     ("CREATED", |row| text(&row["lives"]["created"])),
     ("ENDED", |row| text(&row["lives"]["invalidated"])),
     ("EXPIRED", |row| text(&row["lives"]["expired"])),
+    ("REQUESTS", |row| text(&row["lives"]["calls"])),
     ("PASSIVATED", |row| text(&row["lives"]["passivated"])),
+    ("ACTIVATED", |row| text(&row["lives"]["activated"])),
 ];
 
 /// A number of all members together.

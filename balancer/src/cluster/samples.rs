@@ -28,7 +28,8 @@ fn cache_member(name: &str) -> Value {
 fn deployment_member(name: &str) -> Value {
     let mut member = cache_member(name);
     member["lives"] = json!({
-        "active": 8, "copies": 16, "created": 13, "invalidated": 3, "expired": 2, "passivated": 1
+        "active": 8, "copies": 16, "created": 13, "invalidated": 3, "expired": 2, "calls": 40,
+        "passivated": 1, "activated": 1
     });
     member
 }

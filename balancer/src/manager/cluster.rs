@@ -110,7 +110,9 @@ fn deployed(told: &DeploymentMember) -> page::DeploymentMember {
         created: lives.created,
         invalidated: lives.invalidated,
         expired: lives.expired,
+        calls: lives.calls,
         passivated: lives.passivated,
+        activated: lives.activated,
         cache: of_member(&CacheMember { member, distribution, operations, rpc, batches }),
     }
 }

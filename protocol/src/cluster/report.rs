@@ -245,11 +245,12 @@ pub struct CacheMember {
     pub batches: Batches,
 }
 
-/// The deployments of a cluster: applications with sessions, kinds of stateful components.
+/// The deployments of a cluster: applications with sessions, kinds of stateful components, single
+/// sign-ons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DeploymentsReport {
-    /// Applications first, each by name.
+    /// Applications first, then components, then single sign-ons, each by name.
     pub deployments: Vec<DeploymentReport>,
     /// Members that did not answer.
     pub silent: Vec<String>,
@@ -261,11 +262,12 @@ pub struct DeploymentsReport {
 pub struct DeploymentReport {
     /// What is deployed.
     pub kind: DeploymentKind,
-    /// The application's name, or that of the components.
+    /// The application's name, that of the components, or that of the single sign-on.
     pub name: String,
     /// Where its entries are kept: `distributed`, `replicated`, `local`.
     pub mode: String,
-    /// Sessions or components in the cluster; where nothing is shared, of all members together.
+    /// Sessions, components or identities in the cluster; where nothing is shared, of all members
+    /// together.
     pub active: u64,
     /// Bytes of the keys and values of all copies.
     pub bytes: u64,
@@ -284,6 +286,8 @@ pub enum DeploymentKind {
     Web,
     /// Stateful components of one kind.
     Bean,
+    /// Identities that several applications share.
+    Sso,
 }
 
 /// A deployment on one member. All but `distribution`, `active` and `copies` are numbers that only
@@ -293,7 +297,7 @@ pub enum DeploymentKind {
 pub struct DeploymentMember {
     /// The member.
     pub member: String,
-    /// Sessions or components that came and went.
+    /// Sessions, components or identities that came and went.
     pub lives: Lives,
     /// What it keeps.
     pub distribution: Distribution,
@@ -305,7 +309,7 @@ pub struct DeploymentMember {
     pub batches: Batches,
 }
 
-/// Sessions or components that came and went on a member.
+/// Sessions, components or identities that came and went on a member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -316,12 +320,17 @@ pub struct Lives {
     pub copies: u64,
     /// Created there.
     pub created: u64,
-    /// Ended there.
+    /// Ended there by a caller.
     pub invalidated: u64,
     /// Those whose time was over while it was their primary.
     pub expired: u64,
+    /// Requests that wrote their session there, calls of components, requests that had their
+    /// identity.
+    pub calls: u64,
     /// Sent to its store, its own and copies.
     pub passivated: u64,
+    /// Come back from it.
+    pub activated: u64,
 }
 
 /// What a member keeps.
@@ -420,6 +429,7 @@ impl DeploymentKind {
         match self {
             DeploymentKind::Web => "web",
             DeploymentKind::Bean => "bean",
+            DeploymentKind::Sso => "sso",
         }
     }
 }

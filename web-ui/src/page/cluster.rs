@@ -33,7 +33,7 @@ pub struct Cluster {
     pub warnings: Vec<ClusterWarning>,
     /// Its caches, by name.
     pub caches: Vec<Cache>,
-    /// Applications with sessions, then stateful components, each by name.
+    /// Applications with sessions, then stateful components, then single sign-ons, each by name.
     pub deployments: Vec<Deployment>,
 }
 
@@ -117,16 +117,17 @@ pub struct Cache {
     pub members: Vec<CacheMember>,
 }
 
-/// An application's sessions, or stateful components of one kind. Counts only.
+/// An application's sessions, stateful components of one kind, or identities that applications
+/// share. Counts only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deployment {
-    /// `web` or `bean`.
+    /// `web`, `bean` or `sso`.
     pub kind: String,
-    /// The application's name, or that of the components.
+    /// The application's name, that of the components, or that of the single sign-on.
     pub name: String,
     /// Where its entries are kept.
     pub mode: String,
-    /// Sessions or components in the cluster.
+    /// Sessions, components or identities in the cluster.
     pub active: u64,
     /// Bytes of all copies.
     pub bytes: u64,
@@ -137,7 +138,7 @@ pub struct Deployment {
 /// A deployment on one member.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DeploymentMember {
-    /// Sessions or components whose primary it is.
+    /// Sessions, components or identities whose primary it is.
     pub active: u64,
     /// Those of which it keeps a copy.
     pub copies: u64,
@@ -147,8 +148,12 @@ pub struct DeploymentMember {
     pub invalidated: u64,
     /// Those whose time was over.
     pub expired: u64,
+    /// Requests that wrote or had them, calls of components.
+    pub calls: u64,
     /// Sent to its store.
     pub passivated: u64,
+    /// Come back from it.
+    pub activated: u64,
     /// The member, and how it keeps them.
     pub cache: CacheMember,
 }
@@ -231,6 +236,7 @@ impl Deployment {
     pub(crate) fn what(&self) -> &'static str {
         match self.kind.as_str() {
             "bean" => "components",
+            "sso" => "identities",
             _ => "sessions",
         }
     }
@@ -248,6 +254,11 @@ impl Deployment {
     /// Those whose time was over.
     pub(crate) fn expired(&self) -> u64 {
         self.sum(|member| member.expired)
+    }
+
+    /// Requests that wrote or had them, calls of components.
+    pub(crate) fn calls(&self) -> u64 {
+        self.sum(|member| member.calls)
     }
 
     /// Sent to stores.
