@@ -170,11 +170,35 @@ impl Cluster {
         if let Some(management) = &*cluster.inner.management.lock() {
             management.answer_for(&cluster);
         }
+        cluster.end_in_order();
         cluster
     }
 
     pub(crate) fn downgrade(&self) -> WeakCluster {
         WeakCluster(Arc::downgrade(&self.inner))
+    }
+
+    /// Who leaves by an operator's wish does it in the same order as by [`Cluster::leave`].
+    fn end_in_order(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        if let Some(management) = &*self.inner.management.lock() {
+            management.before_leaving(move || {
+                let cluster = inner.upgrade().map(|inner| Self { inner });
+                Box::pin(async move {
+                    if let Some(cluster) = cluster {
+                        cluster.before_leaving().await;
+                    }
+                })
+            });
+        }
+    }
+
+    /// What comes before this member hands over what it keeps.
+    async fn before_leaving(&self) {
+        self.inner.singletons.close().await;
+        let sessions = self.sessions();
+        futures_util::future::join_all(sessions.iter().map(Sessions::stop)).await;
+        self.inner.jobs.stop().await;
     }
 
     /// Who leaves by an operator's wish is not to be found any more either.
@@ -384,11 +408,7 @@ impl Cluster {
         if let Some(finding) = finding {
             finding.stop().await;
         }
-        self.inner.singletons.close().await;
-        for sessions in self.sessions() {
-            sessions.stop().await;
-        }
-        self.inner.jobs.stop().await;
+        self.before_leaving().await;
         self.inner.engine.shutdown().await;
         self.inner.closed.cancel();
         let management = self.inner.management.lock().take();

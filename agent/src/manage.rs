@@ -38,10 +38,12 @@ mod tls;
 mod told;
 mod warn;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use muster_protocol::signature::Secrets;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -73,7 +75,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// How long a member may take to answer another one, 10 ms to 1 min. Default: 1 s.
     pub deadline: Duration,
-    /// How long a verb may take, 10 ms to 5 min. Default: 10 s.
+    /// How long a verb may take, and how long a member that shall leave waits for its
+    /// singletons and the sessions whose answers have left, 10 ms to 5 min. Default: 10 s.
     pub patience: Duration,
     /// How far clocks may differ, 1 s to 1 h; with a secret. Default: 30 s.
     pub skew: Duration,
@@ -153,9 +156,13 @@ pub struct Management {
     tallies: Arc<Tallies>,
     singletons: Arc<OnceLock<Weak<Table>>>,
     cluster: Arc<OnceLock<WeakCluster>>,
+    before_leaving: Arc<OnceLock<BeforeLeaving>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
+
+/// What a member does before it leaves by an operator's wish.
+type BeforeLeaving = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What all parts of it stand on.
 struct Ground {
@@ -168,6 +175,7 @@ struct Ground {
     singletons: Arc<OnceLock<Weak<Table>>>,
     /// What stands on the engine; not there yet while the member joins.
     cluster: Arc<OnceLock<WeakCluster>>,
+    before_leaving: Arc<OnceLock<BeforeLeaving>>,
     history: parking_lot::Mutex<history::History>,
     started: Instant,
     /// What was gathered last, so that many who ask at once ask the others once.
@@ -190,12 +198,13 @@ pub async fn start(
     let address = listener.local_addr().map_err(bind)?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let tallies = Arc::new(Tallies::default());
+    let (tallies, before_leaving) = (Arc::new(Tallies::default()), Arc::default());
     let (singletons, cluster) = (Arc::default(), Arc::new(OnceLock::new()));
     let ground = Arc::new(Ground {
         tallies: tallies.clone(),
         singletons: Arc::clone(&singletons),
         cluster: cluster.clone(),
+        before_leaving: Arc::clone(&before_leaving),
         history: parking_lot::Mutex::default(),
         started: Instant::now(),
         gathered: tokio::sync::Mutex::default(),
@@ -208,7 +217,7 @@ pub async fn start(
     tasks.spawn(history::keep(ground.clone(), stop.clone()));
     tasks.spawn(server::run(listener, ground.clone(), stop.clone()));
     tracing::info!(%address, scheme, cluster = ground.settings.cluster, "management");
-    Ok(Management { address, scheme, tallies, singletons, cluster, stop, tasks })
+    Ok(Management { address, scheme, tallies, singletons, cluster, before_leaving, stop, tasks })
 }
 
 // === impl Management ===
@@ -236,6 +245,14 @@ impl Management {
         let _ = self.cluster.set(cluster.downgrade());
     }
 
+    /// This is done before the member leaves by an operator's wish. The first one holds.
+    pub(crate) fn before_leaving(
+        &self,
+        act: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) {
+        let _ = self.before_leaving.set(Box::new(act));
+    }
+
     /// The same as a URL, for balancers.
     #[must_use]
     pub fn url(&self) -> String {
@@ -255,8 +272,8 @@ impl Management {
     }
 }
 
-impl std::fmt::Debug for Management {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Management {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Management").field("address", &self.address).finish_non_exhaustive()
     }
 }

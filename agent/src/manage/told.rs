@@ -163,9 +163,18 @@ impl Ground {
                 self.engine.name()
             ));
         }
-        let engine = self.engine.clone();
+        let (engine, act, patience) =
+            (self.engine.clone(), self.before_leaving.clone(), self.settings.patience);
         self.tasks.spawn(async move {
             tokio::time::sleep(LEAVE_AFTER).await;
+            if let Some(act) = act.get()
+                && tokio::time::timeout(patience, act()).await.is_err()
+            {
+                tracing::warn!(
+                    ?patience,
+                    "this member leaves while sessions or singletons are not at their end"
+                );
+            }
             engine.shutdown().await;
             tracing::info!("this member has left the cluster");
         });

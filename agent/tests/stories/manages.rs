@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_agent::engine::local::Local;
 use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
 use muster_agent::manage::{self, Management, Settings};
-use muster_agent::session::Finished;
+use muster_agent::session::{Finished, ReadSession, SessionListener};
 use muster_agent::{Cluster, Components, Sessions, Sso};
 use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentKind, DeploymentReport, DeploymentsReport,
@@ -449,6 +449,32 @@ async fn sessions_and_components_are_counted_for_each_deployment_and_never_named
     assert_eq!((one.active, &one.view), (5, &web.view));
     let none = "GET /v1/cluster/deployments/bean/shop";
     assert_eq!(send(address, none, "Host: localhost\r\n", "").await.status, 404);
+}
+
+/// Is slow, and then looks whether its member is still there.
+struct Slow {
+    other: Cluster,
+    has_seen: Arc<Mutex<Option<usize>>>,
+}
+
+impl SessionListener for Slow {
+    fn created(&self, _: &ReadSession) {
+        std::thread::sleep(Duration::from_millis(500));
+        *self.has_seen.lock().unwrap() = Some(self.other.view().members.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_by_an_operators_wish_brings_its_sessions_to_their_end_first() {
+    let members = cluster(&["one", "two"]).await;
+    let has_seen = Arc::default();
+    let slow = Slow { other: members[0].clone(), has_seen: Arc::clone(&has_seen) };
+    let sessions = Sessions::builder("shop").cluster(&members[1]).distributable(true);
+    let sessions = sessions.listener(slow).start().unwrap();
+    session_of(&sessions).await;
+    assert_eq!(Asked(&members[0]).wish("leave", "{\"node\":\"two\"}").await.status, 200);
+    Asked(&members[0]).until("it has left", |report| report.members.len() == 1).await;
+    assert_eq!(*has_seen.lock().unwrap(), Some(2), "what listeners hear of comes before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
