@@ -38,6 +38,8 @@ mod manager;
 mod settings;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use checked_out::CheckedOut;
 pub use error::ComponentError;

@@ -42,6 +42,8 @@ pub mod engine;
 pub mod events;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod failure;
+#[cfg(test)]
+mod faulty;
 pub mod finding;
 pub mod job;
 mod layer;
