@@ -43,6 +43,8 @@ mod manager;
 mod record;
 mod settings;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use error::SsoError;
 pub use identity::Identity;

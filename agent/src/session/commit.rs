@@ -7,7 +7,7 @@ use muster_grid::batch::Entries;
 
 use super::error::SessionError;
 use super::events::{End, Written};
-use super::manager::Sessions;
+use super::manager::{Sessions, Turn};
 use super::metadata::Metadata;
 use super::read::ReadSession;
 use super::request::{Finished, Found, Open};
@@ -164,11 +164,26 @@ async fn take_back(sessions: &Sessions, open: &Open, id: &Bytes) {
     }
 }
 
-/// Tells listeners what stands now.
+/// Tells listeners what stands now, and ours what has begun.
 fn told(sessions: &Sessions, open: Box<Open>, id: &Bytes, written: Written) {
-    let Some(events) = &sessions.inner.events else { return };
+    let events = sessions.inner.events.as_ref();
+    let begun = match &written {
+        Written::Created => Some(Turn::Begun { old: None }),
+        Written::Moved { old } => Some(Turn::Begun { old: Some(old.clone()) }),
+        Written::Changed => None,
+    };
+    let begun = begun.and_then(|begun| Some((sessions.inner.on_turn()?, begun)));
+    if events.is_none() && begun.is_none() {
+        return;
+    }
     let Open { metadata, attributes, .. } = *open;
-    events.written(ReadSession { id: text(id), metadata, attributes }, written);
+    let session = ReadSession { id: text(id), metadata, attributes };
+    if let Some((on_turn, begun)) = begun {
+        on_turn(&session, begun);
+    }
+    if let Some(events) = events {
+        events.written(session, written);
+    }
 }
 
 fn text(id: &[u8]) -> String {

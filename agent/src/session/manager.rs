@@ -59,8 +59,8 @@ pub(crate) struct Inner {
     pub(super) settings: Settings,
     pub(super) events: Option<Events>,
     pub(super) counted: Counted,
-    /// Somebody of ours who must know of each end.
-    on_end: Mutex<Option<OnEnd>>,
+    /// Somebody of ours who must know of each beginning and end.
+    on_turn: Mutex<Option<OnTurn>>,
     place: RwLock<Arc<Place>>,
     /// The store beside the members' memory.
     pub(super) keeper: Option<Arc<Keeper>>,
@@ -74,8 +74,20 @@ pub(crate) struct Inner {
     _following: DropGuard,
 }
 
-/// Is told of each session that has ended here, as listeners are.
-type OnEnd = Arc<dyn Fn(&ReadSession, End) + Send + Sync>;
+/// Is told of each session that has begun or ended here, as listeners are.
+type OnTurn = Arc<dyn Fn(&ReadSession, Turn) + Send + Sync>;
+
+/// A session's beginning or end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    /// It stands under an id that it did not have.
+    Begun {
+        /// The id that it had before.
+        old: Option<String>,
+    },
+    /// It stands no more.
+    Ended(End),
+}
 
 // === impl Sessions ===
 
@@ -107,7 +119,7 @@ impl Sessions {
             settings,
             events,
             counted: Counted::default(),
-            on_end: Mutex::default(),
+            on_turn: Mutex::default(),
             place: RwLock::default(),
             window: Arc::new(Semaphore::new(most)),
             keeping: Arc::new(Semaphore::new(MOST_KEEPING)),
@@ -253,11 +265,11 @@ impl Sessions {
     }
 
     /// Somebody of ours listens, or listens no more. Whether that is so: one may.
-    pub(crate) fn on_end(&self, hook: Option<OnEnd>) -> bool {
-        let mut on_end = self.inner.on_end.lock();
-        let is_free = on_end.is_none() || hook.is_none();
+    pub(crate) fn on_turn(&self, hook: Option<OnTurn>) -> bool {
+        let mut on_turn = self.inner.on_turn.lock();
+        let is_free = on_turn.is_none() || hook.is_none();
         if is_free {
-            *on_end = hook;
+            *on_turn = hook;
         }
         is_free
     }
@@ -295,6 +307,10 @@ impl fmt::Debug for Sessions {
 // === impl Inner ===
 
 impl Inner {
+    pub(super) fn on_turn(&self) -> Option<OnTurn> {
+        self.on_turn.lock().clone()
+    }
+
     /// A session has ended: what it was.
     pub(super) fn ended<'e>(
         &self,
@@ -315,14 +331,14 @@ impl Inner {
             End::Invalidated => self.counted.invalidated(lifetime_ms),
             End::Expired => self.counted.expired(lifetime_ms),
         }
-        let on_end = self.on_end.lock().clone();
-        if on_end.is_none() && self.events.is_none() {
+        let on_turn = self.on_turn();
+        if on_turn.is_none() && self.events.is_none() {
             return;
         }
         let id = String::from_utf8_lossy(group).into_owned();
         let session = ReadSession { id, metadata, attributes };
-        if let Some(on_end) = on_end {
-            on_end(&session, end);
+        if let Some(on_turn) = on_turn {
+            on_turn(&session, Turn::Ended(end));
         }
         if let Some(events) = &self.events {
             events.ended(session, end);

@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::error::SsoError;
-use super::manager::{Act, Applications, Ended, Inner};
+use super::manager::{Act, Applications, Inner, Turned};
 use super::record::Record;
 use crate::cluster::Command;
 use crate::engine::Targets;
-use crate::session::{End, SessionError, Sessions};
+use crate::session::{End, SessionError, Sessions, Turn};
 
 /// How often sessions that could not be ended are tried again, and after how long.
 const TRIES: u32 = 60;
@@ -47,24 +47,26 @@ async fn end_here(sessions: &Sessions, ids: &[String]) -> Result<(), SessionErro
     Ok(())
 }
 
-/// Follows the sessions that end on this member, for as long as there is somebody to log in.
-pub(super) async fn follow(sso: Weak<Inner>, mut ended: mpsc::Receiver<Ended>) {
-    while let Some(ended) = ended.recv().await {
+/// Follows the sessions that begin and end on this member, for as long as there is somebody to log
+/// in.
+pub(super) async fn follow(sso: Weak<Inner>, mut turns: mpsc::Receiver<Turned>) {
+    while let Some(turned) = turns.recv().await {
         let Some(inner) = sso.upgrade() else { return };
-        if let Err(error) = inner.ended(&ended).await {
-            let application = ended.application;
-            tracing::warn!(%error, application, "an identity keeps a session that has ended");
+        if let Err(error) = inner.turned(&turned).await {
+            let application = turned.application;
+            tracing::warn!(%error, application, "an identity does not follow one of its sessions");
         }
     }
 }
 
 impl Inner {
-    /// A session has ended. By its time: it leaves its identity, which ends with its last one. By a
-    /// caller: that is a logout.
-    async fn ended(self: &Arc<Self>, ended: &Ended) -> Result<(), SsoError> {
-        let Ended { identity, application, session, end } = ended;
-        match end {
-            End::Expired => {
+    /// A session has begun, or has ended. By its time: it leaves its identity, which ends with its
+    /// last one. By a caller: that is a logout.
+    async fn turned(self: &Arc<Self>, turned: &Turned) -> Result<(), SsoError> {
+        let Turned { identity, application, session, turn } = turned;
+        match turn {
+            Turn::Begun { old } => self.begun(identity, application, session, old.as_deref()).await,
+            Turn::Ended(End::Expired) => {
                 let leave = |record: &mut Record| {
                     if record.is_ended || !record.drop_session(application, session) {
                         return Act::Leave;
@@ -73,7 +75,7 @@ impl Inner {
                 };
                 self.update(identity, leave).await.map(drop)
             }
-            End::Invalidated => {
+            Turn::Ended(End::Invalidated) => {
                 let record = self.read(identity).await?;
                 match record.is_some_and(|record| record.has(application, session)) {
                     true => self.log_out(identity, Some((application, session))).await,
@@ -83,8 +85,39 @@ impl Inner {
         }
     }
 
-    /// Ends an identity, then its sessions but the one that the caller ends. Waits a while for those
-    /// that requests have; then they are ended in the background.
+    /// A session stands. A logout that came before has not found it: then it ends now. What of the
+    /// request could not be written before is written now; an id that it had before leaves.
+    async fn begun(
+        self: &Arc<Self>,
+        identity: &str,
+        application: &str,
+        session: &str,
+        old: Option<&str>,
+    ) -> Result<(), SsoError> {
+        let mut record = self.read(identity).await?;
+        let is_old = |record: &Record| old.is_some_and(|old| record.has(application, old));
+        let is_right = |record: &Record| {
+            record.is_ended || record.has(application, session) && !is_old(record)
+        };
+        if record.as_ref().is_some_and(|record| !is_right(record)) {
+            let follow = |record: &mut Record| {
+                if is_right(record) {
+                    return Act::Leave;
+                }
+                old.map(|old| record.drop_session(application, old));
+                record.add(application, session);
+                Act::Write
+            };
+            record = self.update(identity, follow).await?;
+        }
+        if record.is_none_or(|record| record.is_ended) {
+            self.end_soon(application, session);
+        }
+        Ok(())
+    }
+
+    /// Ends an identity, then its sessions. Waits a while for those that requests have; then they are
+    /// ended in the background, as is the one that the caller's own request ends: that may fail.
     pub(super) async fn log_out(
         self: &Arc<Self>,
         id: &str,
@@ -101,6 +134,9 @@ impl Inner {
         match self.update(id, end).await? {
             Some(record) if !was_ended => {
                 self.tally.ended();
+                if let Some((application, session)) = own {
+                    self.end_soon(application, session);
+                }
                 self.end_all(id, record).await;
             }
             _ => {}
@@ -125,8 +161,15 @@ impl Inner {
         let _ = tokio::time::timeout(self.settings.logout_wait, task).await;
     }
 
+    /// Ends a session in the background, after the request that has it.
+    pub(super) fn end_soon(self: &Arc<Self>, application: &str, session: &str) {
+        let (inner, application) = (self.clone(), application.to_owned());
+        let sessions = [session.to_owned()];
+        tokio::spawn(async move { inner.end(&application, &sessions).await });
+    }
+
     /// Ends sessions of one application, however long that takes.
-    pub(super) async fn end(&self, application: &str, sessions: &[String]) {
+    async fn end(&self, application: &str, sessions: &[String]) {
         let mut last = None;
         for _ in 0..TRIES {
             match self.try_end(application, sessions).await {

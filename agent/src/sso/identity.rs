@@ -155,8 +155,7 @@ impl Visit {
         };
         inner.tally.used();
         if let Some(evicted) = evicted {
-            let (inner, application) = (inner.clone(), application.to_owned());
-            tokio::spawn(async move { inner.end(&application, &[evicted]).await });
+            inner.end_soon(application, &evicted);
         }
         let (principal, method) = (Arc::new(record.principal), record.method.into());
         if !is_joined {

@@ -188,7 +188,7 @@ impl Visit {
                     if record.is_ended {
                         return Act::Leave;
                     }
-                    record.drop_session(application, &known.session);
+                    // The old one leaves when the new one stands.
                     record.add(application, &id);
                     Act::Write
                 };

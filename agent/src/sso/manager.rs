@@ -20,12 +20,12 @@ use crate::cluster::{CommandDispatcher, DispatcherError, Offer};
 use crate::engine::Map;
 use crate::engine::map::{Cursor, Read};
 use crate::manage::Counted;
-use crate::session::{End, ReadSession, Sessions};
+use crate::session::{ReadSession, Sessions, Turn};
 
 /// The session's attribute that says to which identity it belongs.
 pub(super) const JOINED: &str = "muster.sso";
-/// Ends of sessions that wait to be told to their identities, at most.
-const MOST_ENDS: usize = 4096;
+/// Beginnings and ends of sessions that wait to be told to their identities, at most.
+const MOST_TURNS: usize = 4096;
 /// After so long an identity is another request's to write.
 const HOLD: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -51,7 +51,7 @@ pub(super) struct Inner {
     pub(super) applications: Arc<Applications>,
     pub(super) dispatcher: CommandDispatcher<EndSessions>,
     pub(super) tally: Arc<Tally>,
-    ends: mpsc::Sender<Ended>,
+    turns: mpsc::Sender<Turned>,
 }
 
 /// The applications that this member serves.
@@ -62,12 +62,12 @@ pub(super) struct Deployed {
     _offer: Offer,
 }
 
-/// A session that belonged to an identity has ended.
-pub(super) struct Ended {
+/// A session that belongs to an identity has begun or ended.
+pub(super) struct Turned {
     pub(super) identity: String,
     pub(super) application: String,
     pub(super) session: String,
-    pub(super) end: End,
+    pub(super) turn: Turn,
 }
 
 /// What becomes of an identity.
@@ -93,14 +93,14 @@ impl Sso {
     ) -> Result<Self, DispatcherError> {
         let applications: Arc<Applications> = Arc::default();
         let dispatcher = cluster.dispatcher(&format!("sso/{name}"), applications.clone())?;
-        let (ends, ended) = mpsc::channel(MOST_ENDS);
+        let (turns, turned) = mpsc::channel(MOST_TURNS);
         let tally = Arc::new(Tally::new(&map));
         let counted = Arc::downgrade(&tally);
         let ask = move || Some(Counted::Identities(counted.upgrade()?.stats()));
         cluster.count(&format!("sso/{name}"), ask);
-        let inner = Inner { name, cluster, map, settings, applications, dispatcher, tally, ends };
+        let inner = Inner { name, cluster, map, settings, applications, dispatcher, tally, turns };
         let inner = Arc::new(inner);
-        tokio::spawn(ending::follow(Arc::downgrade(&inner), ended));
+        tokio::spawn(ending::follow(Arc::downgrade(&inner), turned));
         Ok(Self { inner })
     }
 
@@ -141,9 +141,9 @@ impl Sso {
             return Err(CreateSsoError::Taken(name.to_owned()));
         }
         let offer = inner.cluster.services().offer(&inner.service(name))?;
-        let (ends, own) = (inner.ends.clone(), name.to_owned());
-        let hook = move |session: &ReadSession, end| tell(&ends, &own, session, end);
-        if !sessions.on_end(Some(Arc::new(hook))) {
+        let (turns, own) = (inner.turns.clone(), name.to_owned());
+        let hook = move |session: &ReadSession, turn| tell(&turns, &own, session, turn);
+        if !sessions.on_turn(Some(Arc::new(hook))) {
             return Err(CreateSsoError::Taken(name.to_owned()));
         }
         let deployed = Deployed { sessions: sessions.clone(), _offer: offer };
@@ -152,13 +152,13 @@ impl Sso {
     }
 }
 
-/// An application's session has ended: that its identity is told happens apart from it.
-fn tell(ends: &mpsc::Sender<Ended>, application: &str, session: &ReadSession, end: End) {
+/// An application's session has begun or ended: that its identity is told happens apart from it.
+fn tell(turns: &mpsc::Sender<Turned>, application: &str, session: &ReadSession, turn: Turn) {
     let Ok(Some((identity, _))) = session.get::<(String, String)>(JOINED) else { return };
     let application = application.to_owned();
-    let ended = Ended { identity, application, session: session.id().to_owned(), end };
-    if ends.try_send(ended).is_err() {
-        tracing::warn!("an identity does not learn that one of its sessions has ended");
+    let turned = Turned { identity, application, session: session.id().to_owned(), turn };
+    if turns.try_send(turned).is_err() {
+        tracing::warn!("an identity does not learn of the turn of one of its sessions");
     }
 }
 
@@ -179,7 +179,7 @@ impl SsoApplication {
     pub async fn undeploy(self) -> Result<usize, SsoError> {
         let inner = &self.sso.inner;
         let Some(deployed) = inner.applications.lock().remove(&*self.name) else { return Ok(0) };
-        deployed.sessions.on_end(None);
+        deployed.sessions.on_turn(None);
         drop(deployed);
         let others = inner.cluster.services().providers(&inner.service(&self.name));
         if others.iter().any(|member| member.id != inner.cluster.me().id) {
