@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::manager::Components;
 use super::stats::Tally;
 use crate::Cluster;
-use crate::engine::map::Watch;
+use crate::engine::map::{Memory, Shelf, Watch};
 use crate::engine::{Engine, EngineError, Local, MapSpec, Mode};
 
 /// What happens to a component at its way in or out.
@@ -24,6 +24,7 @@ pub struct ComponentsBuilder<T> {
     cluster: Option<Cluster>,
     is_passivation_capable: Option<bool>,
     mode: Mode,
+    memory: Option<Memory>,
     settings: Settings<T>,
 }
 
@@ -70,6 +71,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> ComponentsBuilder<T> {
             cluster: None,
             is_passivation_capable: None,
             mode: Mode::Distributed,
+            memory: None,
             settings: Settings {
                 idle: Some(Duration::from_secs(30 * 60)),
                 lock_wait: Duration::from_secs(10),
@@ -93,6 +95,19 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> ComponentsBuilder<T> {
     /// ([`ClusterBuilder::passivation_capable`](crate::ClusterBuilder::passivation_capable)).
     pub fn passivation_capable(mut self, is_capable: bool) -> Self {
         self.is_passivation_capable = Some(is_capable);
+        self
+    }
+
+    /// How many components this member keeps in memory, copies of other members' components among
+    /// them, and the store to which the least recently used of the others go (mostly a
+    /// [`FileShelf`](crate::FileShelf)). They come back when they are called. No component is refused
+    /// for it, and where the store is full or broken they stay in memory, which is logged and
+    /// counted. It needs a cluster; those that are not
+    /// [capable of it](ComponentsBuilder::passivation_capable) stay in memory. Default: all are in
+    /// memory.
+    pub fn max_active(mut self, most: usize, store: impl Shelf + 'static) -> Self {
+        let shelf = Arc::new(store);
+        self.memory = Some(Memory { most_groups: most, shelf, write_through: false });
         self
     }
 
@@ -159,7 +174,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> ComponentsBuilder<T> {
             (self.settings.on_activate, self.settings.on_passivate) = (None, None);
         }
         let mode = if is_capable { self.mode } else { Mode::Local };
-        let map = engine.map(MapSpec::new(&format!("bean/{}", self.name), mode));
+        let memory = self.memory.take().filter(|_| is_capable);
+        let spec = MapSpec { memory, ..MapSpec::new(&format!("bean/{}", self.name), mode) };
+        let map = engine.map(spec);
         let engine_says = |error| CreateComponentsError::Engine { name: self.name.clone(), error };
         let map = map.map_err(engine_says)?;
         // A map counts what is over for those who watch, and goes on when they do not any more.

@@ -22,6 +22,10 @@ pub struct ComponentStats {
     pub active: u64,
     /// Components of which this member keeps a copy.
     pub copies: u64,
+    /// Copies that went to the store.
+    pub passivated: u64,
+    /// Copies that came back from it.
+    pub activated: u64,
 }
 
 /// What is counted as it happens, of all that this process has of a kind.
@@ -62,6 +66,8 @@ impl Tally {
             calls: load(&self.calls),
             active: map.primary_entries,
             copies: map.entries,
+            passivated: map.passivations,
+            activated: map.activations,
         }
     }
 }

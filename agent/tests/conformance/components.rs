@@ -1,10 +1,11 @@
 //! Stateful components, on every engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use muster_agent::component::{CheckedOut, ComponentsBuilder, Handle};
-use muster_agent::{Cluster as Member, ComponentError, Components, Sessions};
+use muster_agent::{Cluster as Member, ComponentError, Components, FileShelf, Sessions};
 use serde::{Deserialize, Serialize};
 
 use crate::fixture::{Cluster, eventually};
@@ -130,6 +131,39 @@ pub(crate) async fn a_component_goes_when_it_is_removed_or_idle(cluster: &Cluste
     assert!(told.contains("muster_component_active{component=\"idle\"} 0"), "{told}");
     let unknown: Handle<Cart> = "00000000000000000000000000000000".parse().unwrap();
     assert_eq!(last.read(&unknown).await, Err(ComponentError::NotFound));
+}
+
+pub(crate) async fn a_component_that_is_one_too_many_goes_to_its_store_and_comes_back(
+    cluster: &Cluster,
+) {
+    if !cluster.bounds_memory {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let number = AtomicU32::new(0);
+    let bounded = |builder: ComponentsBuilder<Cart>| {
+        let file = folder.path().join(number.fetch_add(1, Ordering::Relaxed).to_string());
+        builder.max_active(2, FileShelf::open(&file).unwrap())
+    };
+    let few = carts(cluster, "few", bounded);
+    let all = carts(cluster, "in-memory", |builder| bounded(builder).passivation_capable(false));
+    for carts in [&few, &all] {
+        let mut handles = Vec::new();
+        for piece in 0..12 {
+            let cart = carts[0].create(Cart::default()).await.unwrap();
+            let put = |cart: &mut Cart| cart.pieces.push(piece.to_string());
+            carts[0].call(&cart, put).await.unwrap();
+            handles.push(cart);
+        }
+        for (piece, cart) in handles.iter().enumerate() {
+            let pieces = carts[0].call(cart, |cart| cart.pieces.clone()).await.unwrap();
+            assert_eq!(pieces, [piece.to_string()]);
+        }
+    }
+    let stats = few[0].stats();
+    assert!(stats.passivated >= 10 && stats.activated >= 10, "{stats:?}");
+    let stats = all[0].stats();
+    assert_eq!((stats.passivated, stats.activated), (0, 0), "it stays in memory");
 }
 
 pub(crate) async fn a_call_that_cannot_be_written_changes_nothing(cluster: &Cluster) {

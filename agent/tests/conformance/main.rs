@@ -121,6 +121,7 @@ macro_rules! every {
                     what_the_hooks_change_is_kept,
                     a_component_without_passivation_is_its_members_own,
                     a_component_goes_when_it_is_removed_or_idle,
+                    a_component_that_is_one_too_many_goes_to_its_store_and_comes_back,
                     a_call_that_cannot_be_written_changes_nothing,
                     a_handle_is_kept_in_a_session,
                 ];
