@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `words` | what a test asks a member, and the answers |
 //! | `asker` | one client of a member |
-//! | `entries`, `bulk`, `singleton`, `serve` | the member's side |
+//! | `entries`, `bulk`, `singleton`, `single`, `serve` | the member's side |
 //! | `member`, `herd` | a member, and several, as a test has them |
 //! | `worker` | clients that work through all members |
 //! | `clock` | the one clock of a machine, for all of its processes |
@@ -28,6 +28,7 @@ pub mod history;
 pub mod lincheck;
 pub mod member;
 pub mod serve;
+pub mod single;
 pub mod singleton;
 pub mod words;
 pub mod worker;
@@ -38,4 +39,5 @@ pub use herd::{Herd, Meeting, PATIENCE, Plan};
 pub use history::{Entry, History, Outcome};
 pub use lincheck::{Judge, Model, Verdict};
 pub use member::{Member, MemberOptions};
+pub use single::Single;
 pub use words::{Answer, Ask, ViewTold};

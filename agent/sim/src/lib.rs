@@ -12,6 +12,7 @@
 //! | `client` | what is asked of the cluster, and the histories of that |
 //! | `session` | browsers whose sessions the members keep, as a balancer would send them |
 //! | `shelf` | where members with little memory keep the rest; it fails now and then |
+//! | `singleton` | services that run on one member, with a judge of their own |
 //! | `linear` | whether a group's history can be put in one order |
 //! | `judge` | leases, locks, expiry, convergence |
 //! | `run` | one schedule, from its seed to its verdict |
@@ -26,6 +27,7 @@ pub mod network;
 pub mod run;
 pub mod session;
 pub mod shelf;
+pub mod singleton;
 pub mod world;
 
 pub use case::{Case, Kind, Mutation};

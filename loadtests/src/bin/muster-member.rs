@@ -10,7 +10,7 @@ use muster_agent::Cluster;
 use muster_agent::engine::{MapSpec, Mode};
 use muster_agent::finding::Multicast;
 use muster_loadtests::cluster::serve::{Served, serve, tell_views};
-use muster_loadtests::cluster::singleton;
+use muster_loadtests::cluster::{Single, single, singleton};
 
 /// The allocator that the balancer has too: a value of 1 KiB is just beyond what glibc's is quick at.
 #[global_allocator]
@@ -53,6 +53,21 @@ struct Options {
     /// Where it is noted when the lease was held
     #[arg(long)]
     journal: Option<PathBuf>,
+    /// A singleton to offer
+    #[arg(long, requires = "runs")]
+    singleton: Option<String>,
+    /// Which candidate runs it, by age
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    position: i32,
+    /// Who is preferred
+    #[arg(long = "prefer")]
+    prefers: Vec<String>,
+    /// How many candidates there must be
+    #[arg(long)]
+    policy_quorum: Option<u16>,
+    /// Where it is noted when the singleton ran
+    #[arg(long)]
+    runs: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -95,8 +110,14 @@ impl Options {
                 }
             });
         }
+        if let (Some(name), Some(runs)) = (&self.singleton, &self.runs) {
+            let (name, prefers) = (name.clone(), self.prefers.clone());
+            let (position, quorum) = (self.position, self.policy_quorum);
+            let single = Single { name, position, prefers, quorum };
+            single::offer(&cluster, &single, map.clone(), runs)?;
+        }
         println!("listening socket={}", self.socket.display());
-        serve(Served::new(engine, map), &self.socket).await.context("the socket")?;
+        serve(Served::new(engine, map).of(&cluster), &self.socket).await.context("the socket")?;
         cluster.leave().await;
         Ok(())
     }

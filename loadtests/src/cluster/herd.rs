@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::member::{Member, MemberOptions};
+use super::single::Single;
 use super::words::{Ask, ViewTold};
 use crate::testkit::farm::FarmError;
 use crate::testkit::netns::{Net, NetError};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub quorum: Option<u16>,
     /// The lease that all campaign for.
     pub lease: Option<String>,
+    /// The singleton that all offer.
+    pub single: Option<Single>,
     /// Worker threads of each.
     pub threads: Option<usize>,
 }
@@ -136,6 +139,7 @@ impl Herd {
             secret_file: plan.is_apart.then(|| secret.clone()),
             quorum: plan.quorum,
             lease: plan.lease.clone(),
+            single: plan.single.clone(),
             threads: plan.threads,
         };
         let options = (0..plan.count).map(option).collect();

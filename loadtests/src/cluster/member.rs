@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::asker::Asker;
 use super::clock::Nanos;
 use super::history::Outcome;
+use super::single::Single;
 use super::words::{Answer, Ask, ViewTold};
 use crate::testkit::binaries;
 use crate::testkit::farm::FarmError;
@@ -31,6 +32,8 @@ pub struct MemberOptions {
     pub quorum: Option<u16>,
     /// The lease that it campaigns for.
     pub lease: Option<String>,
+    /// The singleton that it offers.
+    pub single: Option<Single>,
     /// Its worker threads.
     pub threads: Option<usize>,
 }
@@ -160,6 +163,17 @@ impl MemberOptions {
         if let Some(lease) = &self.lease {
             option("--lease", lease.clone());
             option("--journal", journal.display().to_string());
+        }
+        if let Some(single) = &self.single {
+            option("--singleton", single.name.clone());
+            option("--position", single.position.to_string());
+            for node in &single.prefers {
+                option("--prefer", node.clone());
+            }
+            if let Some(quorum) = single.quorum {
+                option("--policy-quorum", quorum.to_string());
+            }
+            option("--runs", journal.display().to_string());
         }
         if let Some(threads) = self.threads {
             option("--threads", threads.to_string());

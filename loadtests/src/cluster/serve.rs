@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_agent::Cluster;
 use muster_agent::engine::{Engine, Map, MapError, View};
 use muster_grid::Bytes;
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub struct Served {
     pub engine: Arc<dyn Engine>,
     /// The map.
     pub map: Arc<dyn Map>,
+    /// The member, where it is more than an engine.
+    cluster: Option<Cluster>,
     /// What is measured again and again is prepared once.
     groups: Arc<Mutex<HashMap<Work, Arc<[Bytes]>>>>,
 }
@@ -33,7 +36,26 @@ pub struct Served {
 impl Served {
     /// An engine and a map of it.
     pub fn new(engine: Arc<dyn Engine>, map: Arc<dyn Map>) -> Served {
-        Served { engine, map, groups: Arc::default() }
+        Served { engine, map, cluster: None, groups: Arc::default() }
+    }
+
+    /// The same of a member, which leaves as a whole.
+    #[must_use]
+    pub fn of(self, cluster: &Cluster) -> Served {
+        Served { cluster: Some(cluster.clone()), ..self }
+    }
+
+    async fn leave(&self) {
+        match &self.cluster {
+            Some(cluster) => cluster.leave().await,
+            None => self.engine.shutdown().await,
+        }
+    }
+
+    async fn provider(&self, name: &str) -> Answer {
+        let Some(cluster) = &self.cluster else { return Answer::fail("it is an engine alone") };
+        let provider = cluster.provider(name).await;
+        Answer::ok(json!(provider.map(|provider| provider.member.name.to_string())))
     }
 
     async fn bench(&self, work: Work, callers: usize, lasts: Duration) -> Result<Figure, MapError> {
@@ -64,7 +86,7 @@ pub async fn serve(served: Served, socket: &Path) -> io::Result<()> {
                 tokio::spawn(async move { converse(&served, stream, &leave).await });
             }
             asker = left.recv() => {
-                served.engine.shutdown().await;
+                served.leave().await;
                 if let Some(mut asker) = asker {
                     let _ = say(&mut asker, &Answer::ok(Value::Null)).await;
                 }
@@ -142,6 +164,7 @@ async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
             let owners = map.owners(key.as_bytes());
             Answer::ok(owners.iter().map(|owner| owner.name.to_string()).collect::<Vec<_>>())
         }
+        Ask::Provider { name } => served.provider(&name).await,
         Ask::View => Answer::ok(json!(told(&served.engine.group().view()))),
         Ask::Stats => {
             let stats = map.stats();

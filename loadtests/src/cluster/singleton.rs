@@ -67,6 +67,6 @@ pub fn read(journal: &Path) -> Vec<Line> {
 }
 
 /// The token as a number that fits: 31 bits of its epoch, 32 of its place there.
-fn number(token: Token) -> u64 {
+pub(crate) fn number(token: Token) -> u64 {
     ((token.0 >> 64) as u64 & 0x7fff_ffff) << 32 | (token.0 as u64 & 0xffff_ffff)
 }

@@ -64,6 +64,11 @@ pub enum Ask {
         /// Which key.
         key: String,
     },
+    /// The name of the member that runs a singleton; null where nobody does.
+    Provider {
+        /// Which singleton.
+        name: String,
+    },
     /// The view, see [`ViewTold`].
     View,
     /// What the map has done here.

@@ -3,3 +3,4 @@
 mod cuts;
 mod judged;
 mod kills;
+mod singletons;

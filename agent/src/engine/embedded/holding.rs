@@ -8,7 +8,7 @@ use muster_grid::{Bytes, LeaseWish, Reply, Request, Rev};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,9 @@ const RENEW: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_millis(1500);
 /// Who waits for a lease tries again after so long.
 const AGAIN: Duration = Duration::from_millis(50);
+/// A member that leaves tells its holders so long before it gives their leases back: less than what
+/// is left of a lease that is not renewed any more.
+const LET_STOP: Duration = Duration::from_millis(500);
 /// How long giving one back may take; then its time is over anyway.
 const RESIGN: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,10 @@ impl Holding {
         self.keepers.spawn(async move {
             held.keep(&node, &leaving, &resigned).await;
             lost.send_replace(true);
+            if leaving.is_cancelled() {
+                // What it guards stops now; whoever holds it drops it then.
+                let _ = timeout(LET_STOP, resigned.cancelled()).await;
+            }
             held.give_back(&node).await;
             drop(seat);
         });
