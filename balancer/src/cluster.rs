@@ -16,14 +16,19 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
+use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport, Done};
+use muster_protocol::cluster::singletons::{MoveWish, SingletonsReport};
 use muster_protocol::signature::Secrets;
 use utoipa::ToSchema;
 
 use crate::client::Papers;
 use crate::config;
 use crate::side::{Ground, Tasks};
+
+/// How long a verb may take.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Most clusters that are shown.
 pub(crate) const MOST_CLUSTERS: usize = 64;
@@ -49,13 +54,27 @@ pub(crate) struct Cluster {
     /// does not tell.
     #[schema(value_type = Option<DeploymentsReport>)]
     pub(crate) deployments: Option<Arc<DeploymentsReport>>,
+    /// Its singletons; none where its members' release does not tell.
+    #[schema(value_type = Option<SingletonsReport>)]
+    pub(crate) singletons: Option<Arc<SingletonsReport>>,
     /// The nodes of this balancer that are its members, by their routes.
     pub(crate) nodes: Vec<String>,
 }
 
 /// All clusters. Shared by who asks and by who shows.
 #[derive(Debug, Default)]
-pub(crate) struct Clusters(Mutex<BTreeMap<String, Cluster>>);
+pub(crate) struct Clusters {
+    seen: Mutex<BTreeMap<String, Cluster>>,
+    /// How members are asked, once they are.
+    asking: Mutex<Option<Asking>>,
+}
+
+/// How members are asked.
+#[derive(Debug, Clone)]
+struct Asking {
+    settings: config::Cluster,
+    secrets: Option<Secrets>,
+}
 
 // === impl Clusters ===
 
@@ -65,8 +84,33 @@ impl Clusters {
         self.lock().values().cloned().collect()
     }
 
+    /// Asks a cluster to move a singleton to a node, or with none to where its policy puts it.
+    /// What was done, in words.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) async fn move_singleton(
+        &self,
+        cluster: &str,
+        singleton: &str,
+        node: Option<String>,
+    ) -> Result<String, String> {
+        let asked = self.lock().get(cluster).map(|cluster| cluster.asked.clone());
+        let asked = asked.ok_or_else(|| format!("there is no cluster {cluster:?}"))?;
+        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Asking { settings, secrets } = asking.ok_or("no cluster is asked")?;
+        // A verb may take as long as the member's own bound for it.
+        let member = call::Member::new(&asked, settings.ca.as_deref(), PATIENCE, secrets)
+            .map_err(|error| error.to_string())?;
+        let name =
+            percent_encoding::utf8_percent_encode(singleton, percent_encoding::NON_ALPHANUMERIC);
+        let path = format!("/v1/cluster/singletons/{name}/move");
+        let done = member.post::<_, Done>(&path, &MoveWish { node }).await;
+        done.map(|done| done.done).map_err(|error| error.to_string())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Cluster>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,6 +158,8 @@ pub(crate) fn start(ground: &Ground, tasks: &mut Tasks) {
     };
     let clusters = ground.operators.clusters().clone();
     clusters.lock().clear();
+    let asking = Asking { settings: settings.clone(), secrets: secrets.clone() };
+    *clusters.asking.lock().unwrap_or_else(PoisonError::into_inner) = Some(asking);
     let watch = watch::Watch::new(settings, secrets, ground.published.clone(), clusters);
     tasks.spawn(|stop| async move {
         tokio::select! {

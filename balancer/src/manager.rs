@@ -11,7 +11,7 @@
 //! | `view` | the page's model of the rows |
 //! | `cluster` | the same of clusters of back ends |
 //! | `history`, `sample` | rings of counts, and who reads the counters for them |
-//! | `act`, `verbs`, `overrides` | what a form asks for, and its consequences |
+//! | `act`, `verbs`, `overrides`, `moves` | what a form asks for, and its consequences |
 //! | `live` | parts of a page, as they change |
 //! | `export` | the same for tools |
 
@@ -23,6 +23,7 @@ mod guard;
 mod history;
 mod live;
 mod login;
+mod moves;
 mod overrides;
 pub(crate) mod password;
 mod sample;
@@ -169,6 +170,9 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .route("/caches/{cluster}/{cache}", get(view_of))
         .route("/sessions", get(view_of))
         .route("/sessions/{cluster}/{deployment}", get(view_of))
+        .route("/singletons", get(view_of))
+        .route("/singletons/{cluster}/{singleton}", get(view_of))
+        .route("/singletons/move", post(moves::singleton))
         .route("/events", get(view_of))
         .route("/config", get(view_of))
         .route("/live", get(live::stream))
@@ -316,6 +320,8 @@ impl ManagerState {
             | View::Topology
             | View::Caches
             | View::Sessions
+            | View::Singletons
+            | View::Singleton { .. }
             | View::Deployment { .. }
             | View::Cache { .. } => render::view(page, &viewer, of, look),
         }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use cluster::{
     Cache, CacheMember, Change, Cluster, ClusterWarning, Deployment, DeploymentMember, Member,
-    MemberState,
+    MemberState, Singleton, SingletonChange, SingletonMember,
 };
 pub use coverage::{Coverage, Place};
 pub use drain::{Drain, PastDrain};

@@ -21,12 +21,15 @@ use crate::attention::{Attention, attention};
 use crate::curl::{Reach, command};
 use crate::effect::{Consequence, effect};
 use crate::page::{
-    Cache, Cluster, ContextState, Deployment, Event, Level, Node, NodeState, Page, Window,
+    Cache, Cluster, ContextState, Deployment, Event, Level, Node, NodeState, Page, Singleton,
+    Window,
 };
 use crate::text;
 use crate::view::{Look, Only, View};
 use charts::{Tile, tiles};
-use rows::{Cut, Groups, Realm, caches_of, contexts_of, deployments_of, nodes_of, realms};
+use rows::{
+    Cut, Groups, Realm, caches_of, contexts_of, deployments_of, nodes_of, realms, singletons_of,
+};
 
 /// Most contexts that a page of nodes shows with their verbs.
 pub const CONTEXTS_SHOWN: usize = 120;
@@ -130,6 +133,15 @@ pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Optio
             let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
             let deployment = cluster.deployments.iter().find(|known| known.key() == *deployment)?;
             written(&DeploymentHtml { cluster, deployment, frame })
+        }
+        View::Singletons => {
+            let (singletons, cut) = singletons_of(page, look);
+            written(&SingletonsHtml { singletons, cut, frame })
+        }
+        View::Singleton { cluster, singleton } => {
+            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
+            let singleton = cluster.singletons.iter().find(|known| known.name == *singleton)?;
+            written(&SingletonHtml { cluster, singleton, frame })
         }
         View::Events => return Some(events(page, viewer, look, &[])),
         View::Config => return Some(config(page, viewer, "")),
@@ -288,6 +300,22 @@ struct DeploymentHtml<'a> {
     frame: Frame<'a>,
     cluster: &'a Cluster,
     deployment: &'a Deployment,
+}
+
+#[derive(Template)]
+#[template(path = "singletons.html", whitespace = "minimize")]
+struct SingletonsHtml<'a> {
+    frame: Frame<'a>,
+    singletons: Vec<(&'a Cluster, &'a Singleton)>,
+    cut: Cut,
+}
+
+#[derive(Template)]
+#[template(path = "singleton.html", whitespace = "minimize")]
+struct SingletonHtml<'a> {
+    frame: Frame<'a>,
+    cluster: &'a Cluster,
+    singleton: &'a Singleton,
 }
 
 #[derive(Template)]

@@ -20,6 +20,9 @@ pub const CACHES_PER_PAGE: usize = 100;
 /// Deployments of one page.
 pub const DEPLOYMENTS_PER_PAGE: usize = 100;
 
+/// Singletons of one page.
+pub const SINGLETONS_PER_PAGE: usize = 100;
+
 /// Most bytes of a search.
 pub const MAX_SEARCH: usize = 200;
 
@@ -57,6 +60,15 @@ pub enum View {
         /// Its kind and name: `web/shop`.
         deployment: String,
     },
+    /// The singletons of all clusters.
+    Singletons,
+    /// One of them.
+    Singleton {
+        /// Its cluster.
+        cluster: String,
+        /// Its name.
+        singleton: String,
+    },
     /// What happened.
     Events,
     /// The configuration in effect.
@@ -92,12 +104,13 @@ pub enum Only {
 
 impl View {
     /// The tabs.
-    pub const TABS: [View; 7] = [
+    pub const TABS: [View; 8] = [
         View::Nodes,
         View::Contexts,
         View::Topology,
         View::Caches,
         View::Sessions,
+        View::Singletons,
         View::Events,
         View::Config,
     ];
@@ -117,6 +130,10 @@ impl View {
             View::Deployment { cluster, deployment } => {
                 format!("/sessions/{}/{}", text::encoded(cluster), text::encoded(deployment))
             }
+            View::Singletons => "/singletons".to_owned(),
+            View::Singleton { cluster, singleton } => {
+                format!("/singletons/{}/{}", text::encoded(cluster), text::encoded(singleton))
+            }
             View::Events => "/events".to_owned(),
             View::Config => "/config".to_owned(),
         }
@@ -135,6 +152,10 @@ impl View {
             let one = |(cluster, deployment)| View::Deployment { cluster, deployment };
             return of_cluster(of).map(one);
         }
+        if let Some(of) = path.strip_prefix("/singletons/") {
+            return of_cluster(of)
+                .map(|(cluster, singleton)| View::Singleton { cluster, singleton });
+        }
         View::TABS.into_iter().find(|view| view.path() == path)
     }
 
@@ -149,6 +170,8 @@ impl View {
             View::Cache { .. } => "Cache",
             View::Sessions => "Sessions",
             View::Deployment { .. } => "Sessions",
+            View::Singletons => "Singletons",
+            View::Singleton { .. } => "Singleton",
             View::Events => "Events",
             View::Config => "Config",
         }
@@ -167,6 +190,7 @@ impl View {
                 (View::Node(_), View::Nodes)
                     | (View::Cache { .. }, View::Caches)
                     | (View::Deployment { .. }, View::Sessions)
+                    | (View::Singleton { .. }, View::Singletons)
             )
     }
 }
@@ -302,7 +326,8 @@ mod tests {
         let cache = View::Cache { cluster: "a/b".to_owned(), cache: "c d".to_owned() };
         let sessions =
             View::Deployment { cluster: "a/b".to_owned(), deployment: "web/c d".to_owned() };
-        let ones = [View::Node("a/b c".to_owned()), cache, sessions];
+        let singleton = View::Singleton { cluster: "a/b".to_owned(), singleton: "c d".to_owned() };
+        let ones = [View::Node("a/b c".to_owned()), cache, sessions, singleton];
         for view in View::TABS.into_iter().chain(ones) {
             assert_eq!(View::from_path(&view.path()), Some(view));
         }

@@ -14,6 +14,7 @@ use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done,
     MemberReport, NodeWish, QuorumWish, SegmentsReport,
 };
+use muster_protocol::cluster::singletons::{MoveWish, SingletonReport, SingletonsReport};
 use muster_protocol::signature::Secrets;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -84,6 +85,13 @@ enum Verb {
         #[arg(value_parser = deployment)]
         deployment: Option<Deployment>,
     },
+    /// Show singletons and who runs them, one of them with its history, or move one
+    Singletons {
+        /// Which
+        singleton: Option<String>,
+        #[command(subcommand)]
+        verb: Option<SingletonVerb>,
+    },
     /// Show who keeps which segments
     Segments,
     /// Change how many members must be there
@@ -118,6 +126,17 @@ enum Verb {
     Jobs {
         #[command(subcommand)]
         verb: Option<jobs::Verb>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SingletonVerb {
+    /// Move one to a node as long as that is there; without a node to where its policy puts it
+    Move {
+        /// The singleton
+        singleton: String,
+        /// The node, by its name or id
+        node: Option<String>,
     },
 }
 
@@ -183,6 +202,19 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
             let path = format!("/v1/cluster/deployments/{kind}/{}", encoded(&name));
             let report: DeploymentReport = member.get(&path).await?;
             show(&report, json, out, one_deployment)
+        }
+        Verb::Singletons { verb: Some(SingletonVerb::Move { singleton, node }), .. } => {
+            let path = format!("/v1/cluster/singletons/{}/move", encoded(&singleton));
+            done(member.post(&path, &MoveWish { node }).await?, json, out)
+        }
+        Verb::Singletons { singleton: None, verb: None } => {
+            let report: SingletonsReport = member.get("/v1/cluster/singletons").await?;
+            show(&report, json, out, singletons)
+        }
+        Verb::Singletons { singleton: Some(name), verb: None } => {
+            let path = format!("/v1/cluster/singletons/{}", encoded(&name));
+            let report: SingletonReport = member.get(&path).await?;
+            show(&report, json, out, one_singleton)
         }
         Verb::Segments => {
             let report: SegmentsReport = member.get("/v1/cluster/segments").await?;
@@ -338,6 +370,26 @@ fn one_deployment(report: &DeploymentReport) -> String {
     head + &show::table(&DEPLOYMENT_MEMBERS, &rows) + "\n" + &show::table(&CACHE_MEMBERS, &rows)
 }
 
+fn singletons(report: &SingletonsReport) -> String {
+    let rows: Vec<Value> = report.singletons.iter().map(|one| json!(one)).collect();
+    show::table(&SINGLETONS, &rows)
+}
+
+fn one_singleton(report: &SingletonReport) -> String {
+    let provider = match (&report.provider, &report.no_provider) {
+        (Some(provider), _) => format!("runs on {}", plain(provider)),
+        (None, Some(why)) => format!("nobody runs it: {}", plain(why)),
+        (None, None) => "nobody runs it yet".to_owned(),
+    };
+    let (name, kind, policy) = (plain(&report.name), report.kind.word(), plain(&report.policy));
+    let rows: Vec<Value> = report.members.iter().map(|member| json!(member)).collect();
+    let happened: Vec<Value> = report.history.iter().map(|change| json!(change)).collect();
+    let mut words = format!("{name}: {kind}, {policy}, {provider}\n\n");
+    words.push_str(&show::table(&SINGLETON_MEMBERS, &rows));
+    words.push('\n');
+    words + &show::table(&SINGLETON_HISTORY, &happened)
+}
+
 fn segments(report: &SegmentsReport) -> String {
     let mut words = format!("view {}\n", plain(&report.view));
     for table in &report.tables {
@@ -437,6 +489,35 @@ const DEPLOYMENT_MEMBERS: [Column; 9] = [
     ("REQUESTS", |row| text(&row["lives"]["calls"])),
     ("PASSIVATED", |row| text(&row["lives"]["passivated"])),
     ("ACTIVATED", |row| text(&row["lives"]["activated"])),
+];
+
+const SINGLETONS: [Column; 7] = [
+    ("SINGLETON", |row| text(&row["name"])),
+    ("KIND", |row| text(&row["kind"])),
+    ("POLICY", |row| text(&row["policy"])),
+    ("PROVIDER", |row| match row["is_everywhere"].as_bool() {
+        Some(true) => "every member".to_owned(),
+        _ => text(&row["provider"]),
+    }),
+    ("TOKEN", |row| text(&row["token"])),
+    ("MOVED TO", |row| text(&row["moved"])),
+    ("CANDIDATES", |row| text(&row["candidates"])),
+];
+
+const SINGLETON_MEMBERS: [Column; 7] = [
+    ("MEMBER", |row| text(&row["member"])),
+    ("STATE", |row| text(&row["state"])),
+    ("TOKEN", |row| text(&row["token"])),
+    ("STARTS", |row| text(&row["starts"])),
+    ("FAILURES", |row| text(&row["failures"])),
+    ("LOST", |row| text(&row["lost"])),
+    ("CUT OFF", |row| text(&row["cut_off"])),
+];
+
+const SINGLETON_HISTORY: [Column; 3] = [
+    ("WHEN", |row| when(&row["at_ms"])),
+    ("MEMBER", |row| text(&row["member"])),
+    ("WHAT", |row| text(&row["text"])),
 ];
 
 /// A number of all members together.

@@ -61,6 +61,15 @@ pub(crate) fn cluster() -> Cluster {
         }],
         "silent": ["two"]
     });
+    let singletons = json!({
+        "singletons": [{
+            "name": "timer", "kind": "daemon", "is_everywhere": false, "policy": "simple(0)",
+            "policy_name": "default", "quorum": 1, "provider": "one", "token": "4.17",
+            "elected": "one", "no_provider": null, "moved": null, "candidates": ["one", "two"],
+            "members": [{"member": "one", "state": "running", "token": "4.17", "starts": 3}],
+            "history": [{"at_ms": 1_796_000_000_000_u64, "member": "one", "text": "one is elected"}]
+        }]
+    });
     Cluster {
         name: "shop".to_owned(),
         asked: "http://127.0.0.1:7790".to_owned(),
@@ -69,6 +78,7 @@ pub(crate) fn cluster() -> Cluster {
         report: Some(Arc::new(serde_json::from_value(report).unwrap())),
         caches: Some(Arc::new(serde_json::from_value(caches).unwrap())),
         deployments: Some(Arc::new(serde_json::from_value(deployments).unwrap())),
+        singletons: Some(Arc::new(serde_json::from_value(singletons).unwrap())),
         nodes: vec!["n1".to_owned()],
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
+use muster_protocol::cluster::singletons::SingletonsReport;
 use muster_protocol::mcmp::Scheme;
 use muster_protocol::signature::Secrets;
 use tokio::time::{Instant, sleep_until};
@@ -36,7 +37,12 @@ struct Wanted {
 }
 
 /// What a member answers.
-type Answered = (ClusterReport, CachesReport, Option<DeploymentsReport>);
+struct Answered {
+    report: ClusterReport,
+    caches: CachesReport,
+    deployments: Option<DeploymentsReport>,
+    singletons: Option<SingletonsReport>,
+}
 
 // === impl Watch ===
 
@@ -119,7 +125,7 @@ impl Watch {
         for url in urls.iter().take(MOST_TRIES) {
             asked.clone_from(url);
             match self.ask_one(url).await {
-                Ok((report, caches, deployments)) => {
+                Ok(Answered { report, caches, deployments, singletons }) => {
                     return Cluster {
                         name: report.name.clone(),
                         asked,
@@ -128,6 +134,7 @@ impl Watch {
                         report: Some(Arc::new(report)),
                         caches: Some(Arc::new(caches)),
                         deployments: deployments.map(Arc::new),
+                        singletons: singletons.map(Arc::new),
                         nodes,
                     };
                 }
@@ -148,6 +155,7 @@ impl Watch {
                     report,
                     caches,
                     deployments,
+                    singletons: None,
                     nodes,
                 }
             }
@@ -167,9 +175,12 @@ impl Watch {
         let report = member.get("/v1/cluster").await?;
         let caches = member.get("/v1/cluster/caches").await?;
         // A member of an earlier release has no such answer, and all else is shown all the same.
+        let no_answer = |error: &AskError| tracing::debug!(%error, url, "not all is told");
         let deployments = member.get("/v1/cluster/deployments").await;
-        let no_answer = |error: &AskError| tracing::debug!(%error, url, "no deployments are told");
-        Ok((report, caches, deployments.inspect_err(no_answer).ok()))
+        let deployments = deployments.inspect_err(no_answer).ok();
+        let singletons = member.get("/v1/cluster/singletons").await;
+        let singletons = singletons.inspect_err(no_answer).ok();
+        Ok(Answered { report, caches, deployments, singletons })
     }
 
     /// Logs what is new, once.

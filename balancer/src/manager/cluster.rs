@@ -4,6 +4,7 @@ use muster_protocol::cluster::report::{
     CacheMember, CacheReport, DeploymentMember, DeploymentReport, MemberReport, MemberState,
     ViewChange, Warning, WarningKind,
 };
+use muster_protocol::cluster::singletons::{SingletonChange, SingletonMember, SingletonReport};
 use muster_web_ui::page::{self, Level};
 
 use crate::cluster::Cluster;
@@ -13,6 +14,7 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
     let report = cluster.report.as_deref();
     let caches = cluster.caches.iter().flat_map(|caches| &caches.caches);
     let deployments = cluster.deployments.iter().flat_map(|told| &told.deployments);
+    let singletons = cluster.singletons.iter().flat_map(|told| &told.singletons);
     page::Cluster {
         name: cluster.name.clone(),
         error: cluster.error.clone(),
@@ -34,6 +36,7 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
             .map_or_else(Vec::new, |report| report.warnings.iter().map(warning).collect()),
         caches: caches.map(cache).collect(),
         deployments: deployments.map(deployment).collect(),
+        singletons: singletons.map(|one| singleton(one, wall)).collect(),
     }
 }
 
@@ -58,15 +61,19 @@ fn member(member: &MemberReport, is_coordinator: bool) -> page::Member {
 }
 
 fn change(change: &ViewChange, wall: u64) -> page::Change {
-    let at = i64::try_from(change.at_ms).ok();
-    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     page::Change {
-        at: at.map(|at| at.to_string()).unwrap_or_default(),
+        at: rfc3339(change.at_ms),
         seconds_ago: wall.saturating_sub(change.at_ms) / 1000,
         reason: change.reason.clone(),
         members: change.members.clone(),
         settled_ms: change.settled_ms,
     }
+}
+
+fn rfc3339(ms: u64) -> String {
+    let at = i64::try_from(ms).ok();
+    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 fn warning(warning: &Warning) -> page::ClusterWarning {
@@ -99,6 +106,38 @@ fn deployment(told: &DeploymentReport) -> page::Deployment {
         active: told.active,
         bytes: told.bytes,
         members: told.members.iter().map(deployed).collect(),
+    }
+}
+
+fn singleton(told: &SingletonReport, wall: u64) -> page::Singleton {
+    let member = |one: &SingletonMember| page::SingletonMember {
+        member: one.member.clone(),
+        state: one.state.word().to_owned(),
+        starts: one.starts,
+        failures: one.failures,
+        lost: one.lost,
+        cut_off: one.cut_off,
+    };
+    let change = |one: &SingletonChange| page::SingletonChange {
+        at: rfc3339(one.at_ms),
+        seconds_ago: wall.saturating_sub(one.at_ms) / 1000,
+        member: one.member.clone(),
+        text: one.text.clone(),
+    };
+    page::Singleton {
+        name: told.name.clone(),
+        kind: told.kind.word().to_owned(),
+        policy: told.policy.clone(),
+        provider: match told.is_everywhere {
+            true => Some("every member".to_owned()),
+            false => told.provider.clone(),
+        },
+        token: told.token.clone().filter(|_| !told.is_everywhere),
+        no_provider: told.no_provider.clone(),
+        moved: told.moved.clone(),
+        candidates: told.candidates.clone(),
+        members: told.members.iter().map(member).collect(),
+        history: told.history.iter().map(change).collect(),
     }
 }
 

@@ -131,6 +131,7 @@ async fn every_tab_is_there_and_a_node_has_a_page_of_its_own() {
         ("/contexts", "/wiki"),
         ("/topology", "LBGroup"),
         ("/sessions", "Sessions"),
+        ("/singletons", "Singletons"),
         ("/events", "Events"),
         ("/config", "max_connections = 256"),
         ("/?q=n2&only=checking", "<bdi>n2</bdi>"),

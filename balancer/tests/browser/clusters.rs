@@ -24,6 +24,10 @@ impl Management {
                 "/v1/cluster" => report.to_string(),
                 "/v1/cluster/caches" => caches.to_string(),
                 "/v1/cluster/deployments" => deployments().to_string(),
+                "/v1/cluster/singletons" => singletons().to_string(),
+                "/v1/cluster/singletons/timer/move" => {
+                    json!({"done": "timer moves to where its policy puts it"}).to_string()
+                }
                 other => panic!("nobody should ask for {other}"),
             }
         });
@@ -159,6 +163,50 @@ fn sessions_and_components_are_shown_in_counts() {
         url => Err(url),
     });
     shows(&["10 sessions", "8\u{202f}888", "Passivated", "Rollbacks"]);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+fn singletons() -> Value {
+    let member = |name: &str, state: &str, starts: u64| {
+        json!({"member": name, "state": state, "token": null, "starts": starts, "failures": 2,
+            "lost": 1, "cut_off": 0})
+    };
+    json!({"singletons": [{
+        "name": "timer", "kind": "daemon", "is_everywhere": false,
+        "policy": "simple(0), prefers one", "policy_name": "default", "quorum": 1,
+        "provider": "one", "token": "4.17", "elected": "one", "no_provider": null, "moved": null,
+        "candidates": ["one", "two"],
+        "members": [member("one", "running", 6_666), member("two", "standby", 0)],
+        "history": [{"at_ms": 1_796_000_000_000_u64, "member": "one", "text": "one is elected"}]
+    }]})
+}
+
+#[test]
+fn singletons_are_shown_with_their_provider_and_history() {
+    let muster = Muster::with(&section(&Management::start()));
+    let browser = Browser::start(Scripts::Run);
+    let shows = |parts: &[&str]| {
+        eventually(&parts.join(", "), || {
+            let text = browser.text("//main")?;
+            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+        });
+    };
+    browser.open(&muster.page());
+    browser.click("//header//nav//a[.='Singletons']");
+    shows(&["timer", "daemon", "simple(0), prefers one", "4.17"]);
+    browser.click("//main//a[.='timer']");
+    eventually("its address", || match browser.url() {
+        url if url == muster.at("/singletons/shop/timer") => Ok(()),
+        url => Err(url),
+    });
+    shows(&["runs on one", "6\u{202f}666", "standby", "one is elected"]);
+    browser.click("//main//button[.='Move']");
+    eventually("back where it was", || match browser.url() {
+        url if url == muster.at("/singletons/shop/timer") => Ok(()),
+        url => Err(url),
+    });
+    browser.open(&muster.at("/events"));
+    shows(&["singleton timer of shop", "timer moves"]);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -79,7 +79,10 @@ pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + 'static) -> u16 {
             if !reader.read_line(&mut line).is_ok_and(|read| read > 0) {
                 continue;
             }
-            read_head(&mut reader);
+            let mut sent = vec![0; read_head(&mut reader)];
+            if reader.read_exact(&mut sent).is_err() {
+                continue;
+            }
             let body = answer(line.split(' ').nth(1).unwrap_or_default());
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\

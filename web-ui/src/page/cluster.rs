@@ -35,6 +35,63 @@ pub struct Cluster {
     pub caches: Vec<Cache>,
     /// Applications with sessions, then stateful components, then single sign-ons, each by name.
     pub deployments: Vec<Deployment>,
+    /// Its singletons, by name.
+    pub singletons: Vec<Singleton>,
+}
+
+/// A service of which one member at a time runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Singleton {
+    /// Its name.
+    pub name: String,
+    /// `service`, `daemon` or `deployment`.
+    pub kind: String,
+    /// By which policy its provider is elected.
+    pub policy: String,
+    /// Who runs it; `None` where nobody does.
+    pub provider: Option<String>,
+    /// With which token.
+    pub token: Option<String>,
+    /// Why nobody is elected.
+    pub no_provider: Option<String>,
+    /// The node to which an operator moved it.
+    pub moved: Option<String>,
+    /// Who offers it, oldest first.
+    pub candidates: Vec<String>,
+    /// What each of them says.
+    pub members: Vec<SingletonMember>,
+    /// What has happened, the latest first.
+    pub history: Vec<SingletonChange>,
+}
+
+/// A singleton on one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SingletonMember {
+    /// The member.
+    pub member: String,
+    /// Where it stands there.
+    pub state: String,
+    /// How often it was started.
+    pub starts: u64,
+    /// How often it failed.
+    pub failures: u64,
+    /// How often its lease was lost.
+    pub lost: u64,
+    /// How often it did not stop in time.
+    pub cut_off: u64,
+}
+
+/// Something that has happened with a singleton.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SingletonChange {
+    /// When, as RFC 3339 has it.
+    pub at: String,
+    /// The same in seconds before now.
+    pub seconds_ago: u64,
+    /// On which member.
+    pub member: String,
+    /// What, in words.
+    pub text: String,
 }
 
 /// A member of a cluster.

@@ -82,6 +82,28 @@ pub(crate) fn cluster(name: &str) -> Cluster {
                 ..CacheMember::default()
             }],
         }],
+        singletons: vec![Singleton {
+            name: name(),
+            kind: "daemon".to_owned(),
+            policy: name(),
+            provider: Some(name()),
+            token: Some(name()),
+            no_provider: Some(name()),
+            moved: Some(name()),
+            candidates: vec![name()],
+            members: vec![SingletonMember {
+                member: name(),
+                state: "running".to_owned(),
+                starts: 4_321,
+                ..SingletonMember::default()
+            }],
+            history: vec![SingletonChange {
+                at: "2026-01-01T00:00:00Z".to_owned(),
+                seconds_ago: 5,
+                member: name(),
+                text: name(),
+            }],
+        }],
         deployments: vec![Deployment {
             kind: "web".to_owned(),
             name: name(),

@@ -1,8 +1,9 @@
 //! Which rows of the model a view shows: filtered, in pages, put together.
 
-use crate::page::{Balancer, Cache, Cluster, Coverage, Deployment, Node, Page};
+use crate::page::{Balancer, Cache, Cluster, Coverage, Deployment, Node, Page, Singleton};
 use crate::view::{
     CACHES_PER_PAGE, CONTEXTS_PER_PAGE, DEPLOYMENTS_PER_PAGE, Look, NODES_PER_PAGE, Only,
+    SINGLETONS_PER_PAGE,
 };
 
 /// Rows by the name of their group; `None` for the nodes without one.
@@ -82,6 +83,23 @@ pub(super) fn deployments_of<'p>(
     };
     let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
     let (cut, skip, left) = Cut::of(all.len(), look.page, DEPLOYMENTS_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// The singletons of a page, with their clusters.
+pub(super) fn singletons_of<'p>(
+    page: &'p Page,
+    look: &Look,
+) -> (Vec<(&'p Cluster, &'p Singleton)>, Cut) {
+    let of = |cluster: &'p Cluster| cluster.singletons.iter().map(move |one| (cluster, one));
+    let shows = |(cluster, one): &(&Cluster, &Singleton)| {
+        let provider = one.provider.as_deref().unwrap_or_default();
+        [&*one.name, &*one.kind, &*one.policy, provider, &*cluster.name]
+            .into_iter()
+            .any(|text| look.is_in(text))
+    };
+    let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
+    let (cut, skip, left) = Cut::of(all.len(), look.page, SINGLETONS_PER_PAGE);
     (all.into_iter().skip(skip).take(left).collect(), cut)
 }
 

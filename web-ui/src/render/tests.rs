@@ -137,7 +137,12 @@ fn every_view(page: &Page) -> Vec<String> {
     let reach =
         Reach { origin: "http://localhost".to_owned(), login: Login::None, certificate: false };
     let mut views = vec![View::Nodes, View::Node(first), View::Contexts, View::Topology];
-    views.extend([View::Caches, View::Sessions]);
+    views.extend([View::Caches, View::Sessions, View::Singletons]);
+    views.extend(page.clusters.iter().flat_map(|cluster| {
+        let of = |one: &Singleton| (cluster.name.clone(), one.name.clone());
+        let of = cluster.singletons.iter().map(of);
+        of.map(|(cluster, singleton)| View::Singleton { cluster, singleton })
+    }));
     views.extend(page.clusters.iter().flat_map(|cluster| {
         let of = |one: &Deployment| (cluster.name.clone(), one.key());
         let of = cluster.deployments.iter().map(of);
