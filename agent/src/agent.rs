@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::builder::Builder;
 use crate::deployed::Deployed;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Parts};
 use crate::discovery::Multicast;
 use crate::discovery::multicast::Listener;
 use crate::layer::TrafficLayer;
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     traffic: Arc<Traffic>,
     pub(crate) deployed: Deployed,
     pub(crate) place: Place,
+    /// What ends with the contexts.
+    pub(crate) parts: Parts,
 }
 
 /// Checked settings.
@@ -122,6 +124,7 @@ impl Agent {
             traffic,
             deployed: setup.deployed,
             place: setup.place,
+            parts: Parts::default(),
         });
         setup.contexts.into_iter().for_each(|context| {
             // Named twice is as good as once.
@@ -160,6 +163,14 @@ impl Agent {
         Ok(Deployment::new(Arc::clone(&self.core), context))
     }
 
+    /// The same for a context whose requests another node serves: balancers know it, and send none
+    /// until [`Deployment::enable`].
+    pub fn deploy_standby(&self, context: &str) -> Result<Deployment, DeployError> {
+        let context: ContextPath = context.parse()?;
+        self.core.deploy_as(context.clone(), Want::Standby)?;
+        Ok(Deployment::new(Arc::clone(&self.core), context))
+    }
+
     /// The handle of a context that is deployed, such as one that the builder named.
     pub fn deployment(&self, context: &str) -> Option<Deployment> {
         let context: ContextPath = context.parse().ok()?;
@@ -195,7 +206,8 @@ impl Agent {
     /// Leaves every balancer: no new sessions, then no requests, then, when those in flight have
     /// ended or the stop-context timeout is over, out of the balancer. Serve on until it returns,
     /// which it does at most 2 s after that timeout; where it waits for
-    /// [sessions](Builder::session_draining) too, after twice that timeout.
+    /// [sessions](Builder::session_draining) too, after twice that timeout. What is
+    /// [attached](Deployment::attach) to contexts is stopped then, each part within its own bound.
     pub async fn stop(mut self) -> Drained {
         // Nobody new is followed on the way out.
         self.listener = None;
@@ -204,6 +216,7 @@ impl Agent {
         self.core.wanted.send_modify(|wanted| wanted.leaving_by = Some(by));
         self.roster.end(self.core.stop_context_timeout + FAREWELL).await;
         let drained = Drained::sum(&self.core.status.borrow().balancers, |_| true);
+        self.core.parts.stop(None).await;
         Drained { sessions_left, ..drained }
     }
 }
@@ -227,10 +240,14 @@ impl Core {
     }
 
     fn deploy(&self, context: ContextPath) -> Result<(), DeployError> {
+        let want = if self.auto_enable { Want::Enabled } else { Want::Disabled };
+        self.deploy_as(context, want)
+    }
+
+    fn deploy_as(&self, context: ContextPath, want: Want) -> Result<(), DeployError> {
         if self.excluded.contains(&context) {
             return Ok(());
         }
-        let want = if self.auto_enable { Want::Enabled } else { Want::Disabled };
         let is_new = self.wanted.send_if_modified(|wanted| {
             let is_new = !wanted.contexts.contains_key(&context);
             wanted.contexts.entry(context.clone()).or_insert(want);

@@ -69,7 +69,7 @@ pub use cache::{Cache, CacheError};
 pub use cluster::{Cluster, ClusterBuilder, Command, CommandDispatcher};
 pub use component::{ComponentError, Components};
 pub use deployed::SessionDraining;
-pub use deployment::Deployment;
+pub use deployment::{Deployment, Part};
 pub use discovery::Discovery;
 pub use engine::{Member, Mode, Targets, View};
 pub use job::{Job, JobBuilder, JobError};

@@ -24,6 +24,8 @@
 //! | `builder` | settings, and the start |
 //! | `policies` | policies by name |
 //! | `body` | what runs: a term, from its start to its end |
+//! | `deployment` | an application that is active on one node |
+//! | `descriptor` | policies and descriptors as files |
 //! | `driver` | the shell around the state machine |
 //! | `talk` | what members tell and ask each other |
 //! | `table` | all singletons of a process |
@@ -31,6 +33,8 @@
 
 mod body;
 mod builder;
+mod deployment;
+mod descriptor;
 mod driver;
 mod history;
 mod policies;
@@ -49,6 +53,10 @@ use crate::cluster::{Cluster, CodecError, codec};
 use crate::engine::{Member, Token};
 pub use body::{Failure, Service, Term};
 pub use builder::{Builder, StartError, daemonize};
+pub use deployment::{
+    DeploymentBuilder, NotDeployed, SingletonDeployment, StandbyLayer, StandbyService,
+};
+pub use descriptor::{BadFile, Descriptor};
 pub(crate) use history::Counts;
 pub use history::Happening;
 pub use muster_protocol::cluster::singletons::SingletonKind as Kind;

@@ -38,6 +38,8 @@ pub(crate) enum Want {
     Enabled,
     /// Old sessions only.
     Disabled,
+    /// Known and without requests: another node serves it.
+    Standby,
     /// Drained and removed; the drain is given up at this time.
     Gone { by: Instant },
 }

@@ -102,6 +102,12 @@ impl Term {
         Ok(())
     }
 
+    /// The same term, with an end of its own.
+    pub(super) fn child(&self) -> Self {
+        let Inner { name, node, token, value, .. } = &*self.inner;
+        Self::new(name, node, *token, value.clone())
+    }
+
     pub(super) fn stop(&self) {
         self.inner.stop.cancel();
         *self.inner.value.lock() = None;

@@ -134,7 +134,7 @@ impl Builder {
         cluster.singleton_table().deploy(cluster, plan).map(Singleton::new)
     }
 
-    fn check(&self, cluster: &Cluster) -> Result<(), StartError> {
+    pub(super) fn check(&self, cluster: &Cluster) -> Result<(), StartError> {
         if self.name.is_empty() || self.name.len() > MOST_NAME {
             return Err(StartError::Name(self.name.clone()));
         }

@@ -10,6 +10,7 @@ mod loads;
 mod manages;
 mod protects;
 mod signs;
+mod stands_by;
 
 use std::future::Future;
 use std::net::SocketAddr;

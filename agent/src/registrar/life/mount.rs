@@ -47,6 +47,7 @@ impl Mount {
             Want::Enabled => return Step::Tell(Verb::Enable),
             Want::Disabled if self.told == ContextState::Disabled => return Step::Nothing,
             Want::Disabled => return Step::Tell(Verb::Disable),
+            Want::Standby => return self.stand_by(now),
             Want::Gone { by } => by,
         };
         match self.told {
@@ -66,6 +67,22 @@ impl Mount {
         }
     }
 
+    /// No requests: as on the way out, but there it stays.
+    fn stand_by(&mut self, now: Instant) -> Step {
+        match self.told {
+            ContextState::Stopped { requests: 0 } => Step::Nothing,
+            ContextState::Stopped { .. } => {
+                let again = self.stopped_at.map_or(now, |at| at + DRAIN_POLL);
+                if now >= again { Step::Tell(Verb::Stop) } else { Step::Wait(again) }
+            }
+            ContextState::Disabled => Step::Tell(Verb::Stop),
+            ContextState::Untold
+            | ContextState::Enabled
+            | ContextState::Removed { .. }
+            | ContextState::Unreached => Step::Tell(Verb::Disable),
+        }
+    }
+
     /// The balancer says what it knows of this context.
     pub(super) fn learn(&mut self, known: Option<ContextStatus>) {
         self.told = match (self.want, known) {
@@ -76,6 +93,10 @@ impl Mount {
             (Want::Gone { .. }, Some(_)) => match self.told {
                 ContextState::Disabled | ContextState::Stopped { .. } => self.told,
                 _ => ContextState::Enabled,
+            },
+            (Want::Standby, Some(ContextStatus::Stopped)) => match self.told {
+                ContextState::Stopped { .. } => self.told,
+                _ => ContextState::Stopped { requests: 0 },
             },
             (_, None) => ContextState::Untold,
             // An operator has taken this context out of traffic since it was enabled: a lost
