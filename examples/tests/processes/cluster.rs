@@ -132,3 +132,29 @@ fn axum_login_knows_its_user_when_the_node_of_the_login_is_gone() {
     ];
     assert_eq!(said(env!("CARGO_BIN_EXE_login")), expected);
 }
+
+#[test]
+fn a_timer_fires_on_one_member_and_on_the_next_one_when_that_has_left() {
+    let expected = [
+        "HASingleton timer @node1",
+        "node3 asks: HaTimerService is started at node1",
+        "node1 has left",
+        "HASingleton timer @node2",
+    ];
+    assert_eq!(said(env!("CARGO_BIN_EXE_singleton")), expected);
+}
+
+#[test]
+fn a_timer_goes_to_the_preferred_process_when_it_comes_and_back_when_it_ends() {
+    let singleton = env!("CARGO_BIN_EXE_singleton");
+    let (mut two, address) = node(singleton, "node2", None, &["--every", "20"]);
+    assert_eq!(two.line(), "HASingleton timer @node2");
+    let (mut one, _) = node(singleton, "node1", Some(&address), &["--every", "20"]);
+    assert_eq!(one.line(), "HASingleton timer @node1");
+    one.terminate();
+    assert!(one.ends().success());
+    // It has fired on until the other came, and again since.
+    assert_eq!(two.line(), "HASingleton timer @node2");
+    two.terminate();
+    assert!(two.ends().success());
+}
