@@ -68,7 +68,7 @@ const GAUGES: [Number; 5] = [
 ];
 
 /// What only rises, of the sessions of each application.
-const OF_SESSIONS: [Number<SessionStats>; 9] = [
+const OF_SESSIONS: [Number<SessionStats>; 14] = [
     ("session_created", "Sessions created", |stats| stats.created),
     ("session_invalidated", "Sessions ended by a request", |stats| stats.invalidated),
     ("session_expired", "Sessions whose time was over", |stats| stats.expired),
@@ -80,6 +80,15 @@ const OF_SESSIONS: [Number<SessionStats>; 9] = [
     }),
     ("session_rejected", "Requests that waited for their session in vain", |s| s.rejected),
     ("session_dropped_events", "Events that listeners were too slow for", |s| s.dropped_events),
+    ("session_store_saves", "Sessions that the store has taken", |stats| stats.store_saves),
+    ("session_store_loads", "Sessions that came back from the store", |stats| stats.store_loads),
+    ("session_store_passivations", "Sessions that went from memory to the store", |stats| {
+        stats.store_passivations
+    }),
+    ("session_store_errors", "Calls that the store did not do", |stats| stats.store_errors),
+    ("session_store_conflicts", "Sessions that another cluster has written", |stats| {
+        stats.store_conflicts
+    }),
 ];
 
 /// What only rises, of each kind of component.
@@ -113,8 +122,12 @@ const OF_JOBS: [Number<RunCounts>; 2] = [
 ];
 
 /// How many there are whose primary this is.
-const SESSIONS: [Number<SessionStats>; 1] =
-    [("session_active", "Sessions whose primary this is", |stats| stats.active)];
+const SESSIONS: [Number<SessionStats>; 2] = [
+    ("session_active", "Sessions whose primary this is", |stats| stats.active),
+    ("session_store_unsaved", "Sessions of which the store must still be told", |stats| {
+        stats.store_unsaved
+    }),
+];
 const COMPONENTS: [Number<ComponentStats>; 1] =
     [("component_active", "Components whose primary this is", |stats| stats.active)];
 const IDENTITIES: [Number<SsoStats>; 1] =

@@ -114,7 +114,7 @@ pub(in super::super) async fn follow(sessions: Weak<Inner>, closed: Cancellation
 /// Does what can be done now: to the end, or until the store is not there or nothing gets done.
 pub(in super::super) async fn work(sessions: &Sessions) {
     let Some(keeper) = &sessions.inner.keeper else { return };
-    loop {
+    while !keeper.is_resting() {
         let round = keeper.duties.some();
         let most = round.len();
         let (mut put_back, mut is_there) = (0, true);

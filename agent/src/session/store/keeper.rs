@@ -164,6 +164,11 @@ impl Keeper {
         done
     }
 
+    /// Whether it is left alone at the moment.
+    pub(super) fn is_resting(&self) -> bool {
+        self.health.lock().rests_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Whether it may be asked now. Of those who ask after a rest one may.
     fn may_ask(&self) -> bool {
         let mut health = self.health.lock();

@@ -451,3 +451,19 @@ async fn a_bad_setting_of_a_store_is_named_with_its_value() {
         "most_unsaved has the bad value 0: it is 1 to 10000000"
     );
 }
+
+#[tokio::test]
+async fn a_store_is_in_the_numbers_of_its_cluster() {
+    let cluster = crate::Cluster::builder("alone").local();
+    let store = Frail::default();
+    let builder = Sessions::builder("shop").cluster(&cluster).distributable(true);
+    let sessions = builder.store(storing(&store)).start().unwrap();
+    create(&sessions).await;
+    let told = cluster.metrics();
+    for line in [
+        "muster_session_store_saves_total{application=\"shop\"} 1",
+        "muster_session_store_unsaved{application=\"shop\"} 0",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+}
