@@ -6,6 +6,8 @@
 pub mod ajp;
 pub mod binaries;
 pub mod client;
+#[cfg(feature = "system")]
+pub mod databases;
 pub mod farm;
 pub mod faults;
 pub mod h2;

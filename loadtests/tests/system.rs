@@ -40,6 +40,7 @@ mod system {
     mod slow_clients;
     mod soak;
     mod sticky;
+    mod stores;
     mod succession;
     mod support;
     #[cfg(feature = "system")]

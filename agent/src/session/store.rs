@@ -212,3 +212,55 @@ pub trait SessionStore: Send + Sync + 'static {
     /// See [`StoreError`].
     async fn forget(&self, application: &str, most: usize) -> Result<usize, StoreError>;
 }
+
+/// A store that is chosen when the program runs.
+#[async_trait]
+impl SessionStore for Arc<dyn SessionStore> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    async fn load(&self, key: SessionKey<'_>) -> Result<Option<SessionRecord>, StoreError> {
+        (**self).load(key).await
+    }
+
+    async fn save(
+        &self,
+        key: SessionKey<'_>,
+        record: &SessionRecord,
+    ) -> Result<Saving, StoreError> {
+        (**self).save(key, record).await
+    }
+
+    async fn take(
+        &self,
+        key: SessionKey<'_>,
+        version: u64,
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        (**self).take(key, version, keep).await
+    }
+
+    async fn end(
+        &self,
+        key: SessionKey<'_>,
+        version: u64,
+        keep: Duration,
+    ) -> Result<Ending, StoreError> {
+        (**self).end(key, version, keep).await
+    }
+
+    async fn over(
+        &self,
+        application: &str,
+        grace: Duration,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        (**self).over(application, grace, skip, most).await
+    }
+
+    async fn forget(&self, application: &str, most: usize) -> Result<usize, StoreError> {
+        (**self).forget(application, most).await
+    }
+}

@@ -44,14 +44,17 @@ struct Options {
     /// Where Redis is
     #[arg(long)]
     redis: Option<SocketAddr>,
+    /// A store in which every commit is saved too: postgres://... or redis://...
+    #[arg(long)]
+    shared: Option<String>,
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { kept, name, port, other, redis, data_dir, write_through, .. } = options;
+    let Options { kept, name, port, other, redis, data_dir, write_through, shared, .. } = options;
     let bound = options.max_active.zip(options.store);
     let bound = bound.map(|(most, store)| Bound { most, store, write_through });
     let member = port.map(|port| (port, other));
-    let server = Server { kept, member, bound, data_dir, redis, name };
+    let server = Server { kept, member, bound, data_dir, redis, shared, name };
     let mut ending = signal(SignalKind::terminate())?;
     let (router, cluster) = server.router().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -13,8 +13,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use clap::ValueEnum;
-use muster_agent::session::Granularity;
+use muster_agent::session::{Granularity, Storing};
 use muster_agent::{Cluster, FileShelf, Session, SessionError, Sessions};
+use muster_store_postgres::PostgresStore;
+use muster_store_redis::RedisStore;
 use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::Deserialize;
@@ -59,6 +61,8 @@ pub struct Server {
     pub data_dir: Option<PathBuf>,
     /// Where Redis is.
     pub redis: Option<SocketAddr>,
+    /// The URL of a store in which every commit is saved too, for sessions that Muster keeps.
+    pub shared: Option<String>,
     /// Its name.
     pub name: String,
 }
@@ -128,11 +132,23 @@ impl Server {
             }
             None => sessions,
         };
+        let sessions = match &self.shared {
+            Some(url) => sessions.store(saved_in(url)?),
+            None => sessions,
+        };
         let sessions = sessions.start()?;
         sessions.restored().await;
         let router = Router::new().route("/counter", get(count)).route("/end", get(end));
         Ok((router.layer(sessions.layer()), Some(cluster)))
     }
+}
+
+/// Every commit in the store of this URL too.
+fn saved_in(url: &str) -> anyhow::Result<Storing> {
+    if url.starts_with("postgres") {
+        return Ok(Storing::write_through(PostgresStore::builder(url).open()?));
+    }
+    Ok(Storing::write_through(RedisStore::builder(url).open()?))
 }
 
 async fn end(session: Session) -> Result<&'static str, SessionError> {
