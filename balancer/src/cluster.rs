@@ -100,7 +100,7 @@ impl Clusters {
         let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Asking { settings, secrets } = asking.ok_or("no cluster is asked")?;
         // A verb may take as long as the member's own bound for it.
-        let member = call::Member::new(&asked, settings.ca.as_deref(), PATIENCE, secrets)
+        let member = call::Member::new(&asked, papers(&settings), PATIENCE, secrets)
             .map_err(|error| error.to_string())?;
         let name =
             percent_encoding::utf8_percent_encode(singleton, percent_encoding::NON_ALPHANUMERIC);
