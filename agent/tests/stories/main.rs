@@ -5,6 +5,7 @@ mod discovers;
 mod drains;
 mod fake;
 mod finds;
+mod jobs;
 mod lives;
 mod loads;
 mod manages;
