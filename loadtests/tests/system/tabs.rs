@@ -1,4 +1,4 @@
-//! The Topology and Caches tabs in a real browser, before real members.
+//! The Topology, Caches and Sessions tabs in a real browser, before real members.
 
 #[allow(dead_code, clippy::panic, reason = "the tools of the page's own stories")]
 #[path = "../../../balancer/tests/browser/http.rs"]
@@ -9,7 +9,8 @@ mod webdriver;
 
 use std::time::Duration;
 
-use muster_agent::{Cache, Cluster, Mode};
+use muster_agent::session::Finished;
+use muster_agent::{Cache, Cluster, Components, Mode, Sessions, Sso};
 use muster_loadtests::testkit::Farm;
 use tokio::runtime::Runtime;
 use webdriver::{Browser, Scripts, eventually};
@@ -116,6 +117,67 @@ fn the_tabs_show_two_real_members_with_balanced_segments_and_counts_that_rise() 
     page.says("two went");
     page.shows("one", &[(4, rows), (5, rows), (7, 80)]);
     assert!(page.cell("two", 1).is_err(), "it is a member no more");
+    assert_eq!(page.0.complaints(), Vec::<String>::new());
+    runtime.block_on(one.leave());
+}
+
+/// A session that a member makes and a second request writes; its id.
+async fn session_of(sessions: &Sessions) -> String {
+    let request = sessions.request(None);
+    request.session().await.unwrap().set("secret", "of a user").unwrap();
+    let Finished::New(id) = request.finish().await.unwrap() else { panic!("no session") };
+    let request = sessions.request(Some(&id));
+    request.session().await.unwrap().set("secret", "of the same").unwrap();
+    request.finish().await.unwrap();
+    id
+}
+
+#[test]
+fn the_sessions_tab_shows_what_two_real_members_count_and_never_an_id() {
+    let runtime = Runtime::new().unwrap();
+    let (one, _ones) = runtime.block_on(join("one", None));
+    let (two, _twos) = runtime.block_on(join("two", Some(&one)));
+    let _within = runtime.enter();
+    let shop = |member| Sessions::builder("shop").cluster(member).distributable(true);
+    let (at_one, at_two) = (shop(&one).start().unwrap(), shop(&two).start().unwrap());
+    let carts = Components::<u32>::builder("Cart").cluster(&two).start().unwrap();
+    let _hosts = Sso::builder("hosts").cluster(&one).start().unwrap();
+    let management = one.management().unwrap();
+    let settings =
+        format!("[cluster]\nmembers = [\"http://{management}\"]\ninterval = \"100ms\"\n");
+    let farm = Farm::new().unwrap();
+    let balancer = runtime.block_on(farm.balancer(&settings)).unwrap();
+    let page = Page(Browser::start(Scripts::Run));
+
+    page.0.open(&format!("http://{}/sessions", balancer.manager));
+    // Members, active, created, ended, requests.
+    page.shows("web/shop", &[(3, 2), (4, 0), (6, 0), (7, 0), (9, 0)]);
+    page.shows("sso/hosts", &[(3, 1), (4, 0)]);
+    let ids: Vec<String> = runtime.block_on(async {
+        let cart = carts.create(7).await.unwrap();
+        for _ in 0..4 {
+            carts.call(&cart, |count| *count += 1).await.unwrap();
+        }
+        let mut ids = vec![session_of(&at_two).await];
+        for _ in 0..3 {
+            ids.push(session_of(&at_one).await);
+        }
+        assert_eq!(at_one.invalidate(&ids[3]).await, Ok(true));
+        ids
+    });
+    // Nobody reloads.
+    page.shows("web/shop", &[(3, 2), (4, 3), (6, 4), (7, 1), (9, 9)]);
+    page.shows("bean/Cart", &[(3, 1), (4, 1), (6, 1), (9, 4)]);
+    page.0.click("//main//a[.='web/shop']");
+    // Active, copies, created, ended, requests: each has a copy of all.
+    page.shows("one", &[(1, 2), (2, 3), (3, 3), (4, 1), (6, 7)]);
+    page.shows("two", &[(1, 1), (2, 3), (3, 1), (4, 0), (6, 2)]);
+    let told = page.0.text("//main").unwrap();
+    assert!(ids.iter().all(|id| !told.contains(id.as_str())) && !told.contains("of the same"));
+    runtime.block_on(two.leave());
+    // What it kept goes on, on the other one.
+    page.shows("one", &[(1, 3), (2, 3), (3, 3), (4, 1)]);
+    assert!(page.cell("two", 1).is_err(), "it has no sessions any more");
     assert_eq!(page.0.complaints(), Vec::<String>::new());
     runtime.block_on(one.leave());
 }
