@@ -64,7 +64,7 @@ impl Inside for Node {
 
     fn groups(&self, rows: &[RowId]) -> Vec<Option<u64>> {
         self.with_grid(|grid, _| {
-            rows.iter().map(|row| grid.store(*row).map(|store| store.len() as u64)).collect()
+            rows.iter().map(|row| grid.groups(*row).map(|groups| groups as u64)).collect()
         })
     }
 

@@ -4,7 +4,7 @@ use super::Grid;
 use super::state::Role;
 use crate::segment::{Bytes, Place, Space};
 use crate::store::Count;
-use muster_cluster::Moment;
+use muster_cluster::{Moment, RowId};
 
 impl Grid {
     /// One value of this member's own copy: none where it has no whole copy of the group,
@@ -40,6 +40,16 @@ impl Grid {
         let row = Place::of(space, name).row(space.table, view);
         let state = self.rows.get(usize::from(row));
         state.is_some_and(|state| matches!(state.role, Role::Primary(_)))
+    }
+
+    /// How many groups this member's copy of a row has, but for the row's own note of its life; none
+    /// where it has no such row.
+    #[must_use]
+    pub fn groups(&self, row: RowId) -> Option<usize> {
+        let store = self.store(row)?;
+        let lives = self.shelves.stamps.lives();
+        let has_life = self.view.as_ref().is_some_and(|view| lives.of(store, row, view).is_some());
+        Some(store.len() - usize::from(has_life))
     }
 
     /// What this member holds of a cache: in all its copies, and in those whose primary it is. A
