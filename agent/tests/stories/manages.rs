@@ -386,6 +386,8 @@ async fn session_of(sessions: &Sessions) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_components_are_counted_for_each_deployment_and_never_named() {
     let members = cluster(&["one", "two"]).await;
+    // What is created here shall stay here: the other one has no such components.
+    members[0].balanced().await;
     let shop = |cluster: &Cluster| {
         Sessions::builder("shop").cluster(cluster).distributable(true).start().unwrap()
     };
