@@ -149,6 +149,7 @@ impl Cluster {
         events::tell_views(&events, &engine.group(), closed.clone());
         let settings = Settings::start(&*engine, data_dir, events.clone(), closed.clone());
         let tallies = management.as_ref().map(Management::tallies).unwrap_or_default();
+        singletons.follow(&settings);
         let inner = Inner {
             singletons,
             engine,

