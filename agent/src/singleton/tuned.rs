@@ -59,10 +59,8 @@ fn apply(policy: &mut Policy, field: &str, value: &Value) {
             }
         }
         ("election", Value::Text(word)) if word == "random" => rules.election = Election::Random,
-        ("election", Value::Text(_)) => {
-            if rules.election == Election::Random {
-                rules.election = Election::default();
-            }
+        ("election", Value::Text(_)) if rules.election == Election::Random => {
+            rules.election = Election::default();
         }
         ("prefers", Value::Text(nodes)) => {
             let preference = |node: &str| match node.strip_prefix('@') {
