@@ -64,10 +64,13 @@ impl Membership {
         self.suspects.remove(&id);
     }
 
-    /// A member whose own timer ran late suspects nobody until the others had time to be heard.
+    /// A member whose own timer ran late suspects nobody until the others had time to be heard, and
+    /// the time in which it did not run is no time that it has listened before it proposes.
     pub(super) fn own_lateness(&mut self, now: Moment) {
-        if now.saturating_sub(self.last_tick) > LATE_TICK {
+        let gap = now.saturating_sub(self.last_tick);
+        if gap > LATE_TICK {
             self.doubt_until = now + self.config.detection / 2;
+            self.may_propose_at = self.may_propose_at.saturating_add(gap);
         }
         self.last_tick = now;
         if now >= self.doubt_until && !self.doubtful.is_empty() {
