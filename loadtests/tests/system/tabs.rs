@@ -125,7 +125,9 @@ fn the_tabs_show_two_real_members_with_balanced_segments_and_counts_that_rise() 
 async fn session_of(sessions: &Sessions) -> String {
     let request = sessions.request(None);
     request.session().await.unwrap().set("secret", "of a user").unwrap();
-    let Finished::New(id) = request.finish().await.unwrap() else { panic!("no session") };
+    let Finished::New(id) = request.finish().await.unwrap() else {
+        unreachable!("a session is new")
+    };
     let request = sessions.request(Some(&id));
     request.session().await.unwrap().set("secret", "of the same").unwrap();
     request.finish().await.unwrap();

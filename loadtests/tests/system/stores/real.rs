@@ -42,7 +42,7 @@ async fn visit(sessions: &Sessions, id: Option<&str>) -> Result<(String, u64), S
     session.set("count", &count)?;
     match request.finish().await? {
         Finished::New(id) | Finished::Same(id) => Ok((id, count)),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
