@@ -153,8 +153,40 @@ impl FileShelf {
         key.try_into().map_err(|_| self.failed(format!("a key has {} bytes, not 20", key.len())))
     }
 
+    fn write(&self, key: &[u8], record: &[u8], syncs: bool) -> Result<(), ShelfError> {
+        let key = self.key(key)?;
+        let bytes =
+            u32::try_from(record.len()).map_err(|_| self.failed("a record is too large"))?;
+        let mut inner = self.inner.lock();
+        let taken = units(HEAD as u64 + u64::from(bytes));
+        let Some(unit) = inner.room.take(taken) else {
+            return Err(self.failed("the file has no more room"));
+        };
+        inner.number += 1;
+        let head = Head::of(key, record, (inner.number, now_ms()), self.seed);
+        let mut whole = Vec::with_capacity(HEAD + record.len());
+        whole.extend_from_slice(&head.encode(self.seed));
+        whole.extend_from_slice(record);
+        let written = self.file.write_all_at(&whole, offset(unit)).map_err(|why| self.failed(why));
+        if let Err(error) = written.and_then(|()| self.synced(syncs)) {
+            // An earlier record of the key stands; of this one its checksum says that it is torn.
+            inner.room.give_back(unit, taken);
+            return Err(error);
+        }
+        match inner.records.insert(key, Place { unit, bytes, is_left: false }) {
+            Some(old) => self.free(&mut inner, key, old, syncs),
+            None => Ok(()),
+        }
+    }
+
     /// Its room is free, and nobody finds it there any more.
-    fn free(&self, inner: &mut Inner, key: Key, place: Place) -> Result<(), ShelfError> {
+    fn free(
+        &self,
+        inner: &mut Inner,
+        key: Key,
+        place: Place,
+        syncs: bool,
+    ) -> Result<(), ShelfError> {
         inner.room.give_back(place.unit, units(HEAD as u64 + u64::from(place.bytes)));
         if !self.keeps {
             return Ok(());
@@ -162,11 +194,11 @@ impl FileShelf {
         let gone = Head { is_free: true, bytes: place.bytes, key, number: 0, put_ms: 0, sum: 0 };
         let gone = gone.encode(self.seed);
         self.file.write_all_at(&gone, offset(place.unit)).map_err(|why| self.failed(why))?;
-        self.synced()
+        self.synced(syncs)
     }
 
-    fn synced(&self) -> Result<(), ShelfError> {
-        if self.syncs { self.file.sync_data().map_err(|why| self.failed(why)) } else { Ok(()) }
+    fn synced(&self, syncs: bool) -> Result<(), ShelfError> {
+        if syncs { self.file.sync_data().map_err(|why| self.failed(why)) } else { Ok(()) }
     }
 
     /// Under the lock: its room is nobody else's meanwhile.
@@ -186,29 +218,12 @@ impl FileShelf {
 
 impl Shelf for FileShelf {
     fn put(&self, key: &[u8], record: &[u8]) -> Result<(), ShelfError> {
-        let key = self.key(key)?;
-        let bytes =
-            u32::try_from(record.len()).map_err(|_| self.failed("a record is too large"))?;
-        let mut inner = self.inner.lock();
-        let taken = units(HEAD as u64 + u64::from(bytes));
-        let Some(unit) = inner.room.take(taken) else {
-            return Err(self.failed("the file has no more room"));
-        };
-        inner.number += 1;
-        let head = Head::of(key, record, (inner.number, now_ms()), self.seed);
-        let mut whole = Vec::with_capacity(HEAD + record.len());
-        whole.extend_from_slice(&head.encode(self.seed));
-        whole.extend_from_slice(record);
-        let written = self.file.write_all_at(&whole, offset(unit)).map_err(|why| self.failed(why));
-        if let Err(error) = written.and_then(|()| self.synced()) {
-            // An earlier record of the key stands; of this one its checksum says that it is torn.
-            inner.room.give_back(unit, taken);
-            return Err(error);
-        }
-        match inner.records.insert(key, Place { unit, bytes, is_left: false }) {
-            Some(old) => self.free(&mut inner, key, old),
-            None => Ok(()),
-        }
+        self.write(key, record, self.syncs)
+    }
+
+    /// It does not wait for the disk.
+    fn mark(&self, key: &[u8], stamp: &[u8]) -> Result<(), ShelfError> {
+        self.write(key, stamp, false)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ShelfError> {
@@ -220,7 +235,7 @@ impl Shelf for FileShelf {
     fn remove(&self, key: &[u8]) -> Result<(), ShelfError> {
         let (key, mut inner) = (self.key(key)?, self.inner.lock());
         let Some(place) = inner.records.remove(&key) else { return Ok(()) };
-        self.free(&mut inner, key, place)
+        self.free(&mut inner, key, place, self.syncs)
     }
 
     fn keeps(&self) -> bool {

@@ -34,6 +34,15 @@ pub trait Shelf: Send + Sync {
     /// Then it may still be there.
     fn remove(&self, key: &[u8]) -> Result<(), ShelfError>;
 
+    /// Puts a row's [stamp](crate::Stamp), many of them with each view: it need not be as safe as a
+    /// record.
+    ///
+    /// # Errors
+    /// As for [`Shelf::put`].
+    fn mark(&self, key: &[u8], stamp: &[u8]) -> Result<(), ShelfError> {
+        self.put(key, stamp)
+    }
+
     /// Whether a later process finds what is here. Then each row's records have a
     /// [stamp](crate::Stamp) beside them, and what is there at the end is left there.
     fn keeps(&self) -> bool {

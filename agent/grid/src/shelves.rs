@@ -129,13 +129,13 @@ impl Shelves {
         (all, Shelving { stores, told, stamps })
     }
 
-    /// A row's records follow it to the view in force.
+    /// A row's records follow it to the view in force. That is said of a row without records too: whoever
+    /// comes back with some sees that the row has lived on without them.
     pub(crate) fn stamp(&mut self, row: RowId, store: &mut Store, now: Moment) {
-        if store.numbered().is_none() {
-            return;
-        }
         let (all, mut shelving) = self.each();
-        for bounded in all {
+        let table = shelving.stamps.table_of(row);
+        let has_some = store.numbered().is_some() || shelving.stamps.last(row, None) > 0;
+        for bounded in all.iter_mut().filter(|b| has_some && Some(b.space.table) == table) {
             if let Err(error) = bounded.stamp(row, store, &mut shelving) {
                 bounded.failed(None, &error, shelving.told, now);
             }
@@ -491,7 +491,7 @@ impl Bounded {
             return Ok(());
         }
         let stamp = shelving.stamps.of(row, store, last).encode()?;
-        self.memory.shelf.put(&life::stamp_key(number, self.space.cache), &stamp)?;
+        self.memory.shelf.mark(&life::stamp_key(number, self.space.cache), &stamp)?;
         self.stamped.insert(number, last);
         Ok(())
     }

@@ -36,6 +36,11 @@ impl Stamps {
         &self.lives
     }
 
+    /// The table of a row.
+    pub(crate) fn table_of(&self, row: RowId) -> Option<u8> {
+        self.view.as_ref().map(|view| view.table_of(row))
+    }
+
     /// How far a row's records follow it: to the view in force, or as far as they did.
     pub(crate) fn last(&self, row: RowId, before: Option<u64>) -> u64 {
         let view = self.view.as_ref().filter(|_| self.whole.contains(row));

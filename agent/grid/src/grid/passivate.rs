@@ -19,6 +19,7 @@ impl Grid {
         for (row, state) in (0..).zip(rows) {
             let keys: Vec<Key> = state.store.keys(space.cache).cloned().collect();
             keys.iter().for_each(|key| shelves.count_in(row, &mut state.store, key));
+            shelves.stamp(row, &mut state.store, now);
         }
         self.make_room(now);
     }

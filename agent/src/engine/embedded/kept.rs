@@ -131,6 +131,7 @@ impl Giving {
             if self.tell(me, &stamps, true).await.is_err() {
                 return;
             }
+            self.remove_stamps();
         }
         let (node, ends) = (self.node.clone(), Instant::now() + SEEN);
         let have_given = |found: &Others| {
@@ -152,7 +153,7 @@ impl Giving {
         for key in self.shelf.left() {
             match life::named(&key) {
                 Some((store, cache, true)) if cache == self.space.cache => {
-                    stamps.insert(store, (self.stamp(&key), key));
+                    stamps.insert(store, self.stamp(&key));
                 }
                 Some((store, cache, false)) if cache == self.space.cache => {
                     records.entry(store).or_default().push(key);
@@ -161,14 +162,29 @@ impl Giving {
             }
         }
         let unknown = Stamp { row: RowId::MAX, born: None, last: UNKNOWN, others: Vec::new() };
-        let mut stores = Stores::new();
+        let stamps = stamps.into_iter().filter_map(|(store, stamp)| Some((store, stamp?)));
+        // Those of nothing too: they say that what others have of the row has ended.
+        let mut stores: Stores =
+            stamps.map(|(store, stamp)| (store, (stamp, Vec::new()))).collect();
         for (store, keys) in records {
-            let stamp = stamps.remove(&store).and_then(|(stamp, _)| stamp);
-            stores.insert(store, (stamp.unwrap_or_else(|| unknown.clone()), keys));
+            stores.entry(store).or_insert_with(|| (unknown.clone(), Vec::new())).1 = keys;
         }
-        // Stamps of nothing.
-        stamps.into_values().for_each(|(_, key)| self.remove(&key));
         stores
+    }
+
+    /// Stamps of what is not there any more go.
+    fn remove_stamps(&self) {
+        let left = self.shelf.left();
+        let named = || left.iter().filter_map(|key| Some((life::named(key)?, key)));
+        let has_records: BTreeSet<u64> = named()
+            .filter(|((_, _, is_stamp), _)| !is_stamp)
+            .map(|((store, ..), _)| store)
+            .collect();
+        for ((store, cache, is_stamp), key) in named() {
+            if is_stamp && cache == self.space.cache && !has_records.contains(&store) {
+                self.remove(key);
+            }
+        }
     }
 
     fn stamp(&self, key: &[u8]) -> Option<Stamp> {
