@@ -50,6 +50,8 @@ pub(super) use through::save;
 
 /// How long the end of an application's sessions waits for the store.
 const STOP_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at whether something is still being told.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts what goes on beside requests, until the sessions are dropped.
 pub(super) fn start(inner: &Arc<Inner>, keeper: &Keeper, closed: &CancellationToken) {
@@ -65,7 +67,15 @@ pub(super) fn start(inner: &Arc<Inner>, keeper: &Keeper, closed: &CancellationTo
 /// Tells the store what it must still be told, as far as it answers.
 pub(super) async fn finish(sessions: &Sessions) {
     let Some(keeper) = &sessions.inner.keeper else { return };
-    let _ = tokio::time::timeout(STOP_WAIT, duties::work(sessions)).await;
+    let told = async {
+        duties::work(sessions).await;
+        // What is being told already ends as well.
+        while keeper.duties.is_busy() {
+            tokio::time::sleep(PAUSE).await;
+            duties::work(sessions).await;
+        }
+    };
+    let _ = tokio::time::timeout(STOP_WAIT, told).await;
     let unsaved = keeper.stats().unsaved;
     if unsaved > 0 {
         let application = sessions.application();

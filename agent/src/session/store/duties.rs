@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -45,6 +46,8 @@ pub(super) enum Done {
 pub(super) struct Duties {
     most: usize,
     open: Mutex<HashMap<Bytes, Duty>>,
+    /// Those that are being done.
+    begun: AtomicUsize,
     wake: Notify,
 }
 
@@ -52,11 +55,17 @@ pub(super) struct Duties {
 
 impl Duties {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, open: Mutex::default(), wake: Notify::new() }
+        Self { most, open: Mutex::default(), begun: AtomicUsize::new(0), wake: Notify::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.open.lock().len()
+        let open = self.open.lock();
+        open.len() + self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether some are being done.
+    pub(super) fn is_busy(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn wake(&self) {
@@ -82,15 +91,21 @@ impl Duties {
         true
     }
 
-    /// Puts one back that could not be done, unless there is another by now.
-    fn put_back(&self, id: Bytes, duty: Duty) {
-        self.open.lock().entry(id).or_insert(duty);
+    /// One is done, or put back where it could not be done and there is no other by now.
+    fn ended(&self, id: Bytes, put_back: Option<Duty>) {
+        let mut open = self.open.lock();
+        if let Some(duty) = put_back {
+            open.entry(id).or_insert(duty);
+        }
+        self.begun.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn some(&self) -> Vec<(Bytes, Duty)> {
         let mut open = self.open.lock();
         let ids: Vec<Bytes> = open.keys().take(ROUND).cloned().collect();
-        ids.into_iter().filter_map(|id| open.remove_entry(&id)).collect()
+        let round: Vec<_> = ids.into_iter().filter_map(|id| open.remove_entry(&id)).collect();
+        self.begun.fetch_add(round.len(), Ordering::Relaxed);
+        round
     }
 }
 
@@ -126,11 +141,12 @@ pub(in super::super) async fn work(sessions: &Sessions) {
             .buffer_unordered(AT_ONCE);
         while let Some((id, duty, done)) = all.next().await {
             if matches!(done, Done::Yes) {
+                keeper.duties.ended(id, None);
                 continue;
             }
             is_there &= !matches!(done, Done::NoStore);
             put_back += 1;
-            keeper.duties.put_back(id, duty);
+            keeper.duties.ended(id, Some(duty));
         }
         if !is_there || put_back == most {
             return;
@@ -165,6 +181,10 @@ mod tests {
         let mut all = duties.some();
         all.sort_by(|one, other| one.0.cmp(&other.0));
         assert!(matches!(all[..], [(_, Duty::End { .. }), (_, Duty::Take { .. })]));
+        assert_eq!(duties.len(), 2, "they are not done yet");
+        for (id, _) in all {
+            duties.ended(id, None);
+        }
         assert_eq!(duties.len(), 0);
     }
 }
