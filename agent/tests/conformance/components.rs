@@ -136,9 +136,6 @@ pub(crate) async fn a_component_goes_when_it_is_removed_or_idle(cluster: &Cluste
 pub(crate) async fn a_component_that_is_one_too_many_goes_to_its_store_and_comes_back(
     cluster: &Cluster,
 ) {
-    if !cluster.bounds_memory {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let number = AtomicU32::new(0);
     let bounded = |builder: ComponentsBuilder<Cart>| {
