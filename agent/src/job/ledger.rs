@@ -140,7 +140,9 @@ impl Ledger {
             let is_late = now.saturating_sub(schedule.due_at(*at)) > grace;
             !is_busy && (is_late || makes_up)
         };
-        let (missed, in_time): (Vec<i64>, Vec<i64>) = due.instants.into_iter().partition(is_missed);
+        // An operator's wish may have come at the very instant: it is that firing.
+        let instants = due.instants.into_iter().filter(|at| !self.knows(*at));
+        let (missed, in_time): (Vec<i64>, Vec<i64>) = instants.partition(is_missed);
         self.miss(&missed, policy.missed, now);
         for at in in_time {
             self.overlap(at, policy.overlap, now);
@@ -310,13 +312,16 @@ impl Ledger {
         }
         // An instant of its own.
         let mut at = now;
-        while self.open.iter().any(|firing| firing.at == at)
-            || self.settled.iter().any(|settled| settled.at_ms == at)
-        {
+        while self.knows(at) {
             at += 1;
         }
         self.open.push(Firing { is_wished: true, ..Firing::new(at) });
         Some(at)
+    }
+
+    fn knows(&self, at: i64) -> bool {
+        self.open.iter().any(|firing| firing.at == at)
+            || self.settled.iter().any(|settled| settled.at_ms == at)
     }
 
     /// Whether a firing was done under this token.

@@ -233,6 +233,14 @@ fn a_run_that_fails_moves_to_the_next_member_and_then_begins_anew_after_a_pause(
 }
 
 #[test]
+fn a_run_that_is_wished_for_at_the_instant_of_a_firing_is_that_firing() {
+    use Step::{Ends, Passes, Tries, Wishes};
+    let mut world = World::new(policy());
+    all(&mut world, &[Passes(1000), Wishes, Tries(0), Ends, Tries(1), Ends]);
+    assert_eq!(world.done, BTreeMap::from([(START + 1000, 1)]));
+}
+
+#[test]
 fn a_run_whose_member_dies_is_tried_again_and_said_to_be() {
     use Step::{Dies, Ends, Passes, Tries};
     let mut world = World::new(policy());
