@@ -49,11 +49,11 @@ pub(crate) struct Cluster {
     #[arg(long, value_name = "FILE", global = true)]
     ca: Option<PathBuf>,
     /// PEM file of the certificate that is shown to a management with mutual TLS
-    #[arg(long, value_name = "FILE", global = true, requires = "key")]
+    #[arg(long, value_name = "FILE", global = true, requires = "own_key")]
     certificate: Option<PathBuf>,
     /// PEM file of its private key
-    #[arg(long, value_name = "FILE", global = true, requires = "certificate")]
-    key: Option<PathBuf>,
+    #[arg(long = "key", value_name = "FILE", global = true, requires = "certificate")]
+    own_key: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", global = true, default_value = "15s",
         value_parser = humantime::parse_duration)]
@@ -261,7 +261,7 @@ impl Cluster {
         let papers = Papers {
             ca: self.ca.as_deref(),
             certificate: self.certificate.as_deref(),
-            key: self.key.as_deref(),
+            key: self.own_key.as_deref(),
         };
         Ok(Member::new(&self.at, papers, self.timeout, secrets)?)
     }
