@@ -29,6 +29,7 @@ use rustls::version::{TLS12, TLS13};
 
 pub use check::faults;
 pub use facts::{ClientCertificate, TlsFacts};
+pub(crate) use files::{Named, pair};
 pub use front::TlsFront;
 pub use mcmp::TlsMcmp;
 pub use node::{BadServerName, NodeTls};

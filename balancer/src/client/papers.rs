@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsConnector;
 
 use super::CallError;
+use crate::tls::{Named, TlsError, pair};
 
 /// Whose certificates are believed, and which one is shown to those who ask for one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,52 +42,36 @@ impl<'f> Papers<'f> {
             .map_err(bad)?
             .with_webpki_verifier(verifier);
         let config = match self.own().map_err(CallError::Certificate)? {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| CallError::Certificate(error.to_string()))?,
+            Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
             None => builder.with_no_client_auth(),
         };
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
     fn authorities(self) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        match self.ca {
-            Some(file) => {
-                for certificate in certificates(file)? {
-                    roots.add(certificate).map_err(|e| told(file, &e))?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
+        if let Some(file) = self.ca {
+            return Named { key: "ca", file }.authorities().map_err(told);
         }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Ok(roots)
     }
 
-    fn own(self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, String> {
+    fn own(self) -> Result<Option<Arc<CertifiedKey>>, String> {
         match (self.certificate, self.key) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => {
-                let private = PrivateKeyDer::from_pem_file(key).map_err(|e| told(key, &e))?;
-                Ok(Some((certificates(certificate)?, private)))
+                let certificate = Named { key: "certificate", file: certificate };
+                pair(certificate, Named { key: "key", file: key }).map(Some).map_err(told)
             }
             _ => Err("a certificate and its key go together".to_owned()),
         }
     }
 }
 
-fn told(file: &Path, why: &dyn std::fmt::Display) -> String {
-    format!("{}: {why}", file.display())
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_file_iter(file).map_err(|e| told(file, &e))?;
-    let all = found.collect::<Result<Vec<_>, _>>().map_err(|e| told(file, &e))?;
-    match all.is_empty() {
-        true => Err(told(file, &"it has no certificate")),
-        false => Ok(all),
-    }
+/// An error with what is behind it.
+fn told(error: TlsError) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
 #[cfg(test)]
@@ -129,13 +113,12 @@ mod tests {
         let roots = Arc::new(papers.authorities().unwrap());
         let provider = crate::tls::provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
-        let (chain, key) = papers.own().unwrap().unwrap();
+        let own = SingleCertAndKey::from(papers.own().unwrap().unwrap());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(chain, key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(own));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -179,6 +162,6 @@ mod tests {
         let half = Papers { certificate: Some(&certificate), ..Papers::default() };
         assert!(said(half).contains("a certificate and its key go together"), "{}", said(half));
         let no_key = Papers { key: Some(&certificate), ..half };
-        assert!(said(no_key).contains("own.pem: "), "{}", said(no_key));
+        assert!(said(no_key).contains("own.pem has no private key"), "{}", said(no_key));
     }
 }

@@ -17,9 +17,9 @@ const MAX_PEM: u64 = 4 * 1024 * 1024;
 
 /// A file, and the key of the configuration that names it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named<'f> {
-    pub(super) key: &'f str,
-    pub(super) file: &'f Path,
+pub(crate) struct Named<'f> {
+    pub(crate) key: &'f str,
+    pub(crate) file: &'f Path,
 }
 
 // === impl Named ===
@@ -37,7 +37,7 @@ impl Named<'_> {
     }
 
     /// The authorities in the file, at least one.
-    pub(super) fn authorities(self) -> Result<RootCertStore, TlsError> {
+    pub(crate) fn authorities(self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates()? {
             roots.add(certificate).map_err(|source| self.unusable(source))?;
@@ -90,7 +90,7 @@ impl Named<'_> {
 }
 
 /// A certificate, its issuers, and its private key, which belong together.
-pub(super) fn pair(chain: Named<'_>, key: Named<'_>) -> Result<Arc<CertifiedKey>, TlsError> {
+pub(crate) fn pair(chain: Named<'_>, key: Named<'_>) -> Result<Arc<CertifiedKey>, TlsError> {
     let certificates = chain.certificates()?;
     let private = key.private_key()?;
     let private =
