@@ -2,6 +2,7 @@
 
 mod jobs;
 mod settings;
+mod singletons;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +15,6 @@ use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done,
     MemberReport, NodeWish, QuorumWish, SegmentsReport,
 };
-use muster_protocol::cluster::singletons::{MoveWish, SingletonReport, SingletonsReport};
 use muster_protocol::signature::Secrets;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ enum Verb {
         /// Which
         singleton: Option<String>,
         #[command(subcommand)]
-        verb: Option<SingletonVerb>,
+        verb: Option<singletons::Verb>,
     },
     /// Show who keeps which segments
     Segments,
@@ -126,17 +126,6 @@ enum Verb {
     Jobs {
         #[command(subcommand)]
         verb: Option<jobs::Verb>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum SingletonVerb {
-    /// Move one to a node as long as that is there; without a node to where its policy puts it
-    Move {
-        /// The singleton
-        singleton: String,
-        /// The node, by its name or id
-        node: Option<String>,
     },
 }
 
@@ -203,18 +192,8 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
             let report: DeploymentReport = member.get(&path).await?;
             show(&report, json, out, one_deployment)
         }
-        Verb::Singletons { verb: Some(SingletonVerb::Move { singleton, node }), .. } => {
-            let path = format!("/v1/cluster/singletons/{}/move", encoded(&singleton));
-            done(member.post(&path, &MoveWish { node }).await?, json, out)
-        }
-        Verb::Singletons { singleton: None, verb: None } => {
-            let report: SingletonsReport = member.get("/v1/cluster/singletons").await?;
-            show(&report, json, out, singletons)
-        }
-        Verb::Singletons { singleton: Some(name), verb: None } => {
-            let path = format!("/v1/cluster/singletons/{}", encoded(&name));
-            let report: SingletonReport = member.get(&path).await?;
-            show(&report, json, out, one_singleton)
+        Verb::Singletons { singleton, verb } => {
+            singletons::run(singleton, verb, &member, json, out).await
         }
         Verb::Segments => {
             let report: SegmentsReport = member.get("/v1/cluster/segments").await?;
@@ -288,6 +267,20 @@ fn done(done: Done, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     show(&done, json, out, |done| format!("{}\n", plain(&done.done)))
 }
 
+/// A table with a row for each of these.
+fn rows<T: Serialize>(columns: &[Column], all: &[T]) -> String {
+    let rows: Vec<Value> = all.iter().map(|one| json!(one)).collect();
+    show::table(columns, &rows)
+}
+
+/// Whose numbers are missing.
+fn silent(members: &[String]) -> String {
+    match members.is_empty() {
+        true => String::new(),
+        false => format!("! no answer from {}\n", plain(&members.join(", "))),
+    }
+}
+
 /// Text of somebody else, which does nothing to a terminal.
 fn plain(words: &str) -> String {
     text(&Value::from(words))
@@ -318,9 +311,8 @@ fn status(report: &ClusterReport) -> String {
     words.push('\n');
     words.push_str(&members_table(&report.members));
     if !report.history.is_empty() {
-        let rows: Vec<Value> = report.history.iter().map(|change| json!(change)).collect();
         words.push('\n');
-        words.push_str(&show::table(&CHANGES, &rows));
+        words.push_str(&rows(&CHANGES, &report.history));
     }
     if !report.warnings.is_empty() {
         words.push('\n');
@@ -332,62 +324,30 @@ fn status(report: &ClusterReport) -> String {
 }
 
 fn members_table(members: &[MemberReport]) -> String {
-    let rows: Vec<Value> = members.iter().map(|member| json!(member)).collect();
-    show::table(&MEMBERS, &rows)
+    rows(&MEMBERS, members)
 }
 
 fn caches(report: &CachesReport) -> String {
-    let rows: Vec<Value> = report.caches.iter().map(|cache| json!(cache)).collect();
-    let mut words = show::table(&CACHES, &rows);
-    if !report.silent.is_empty() {
-        words.push_str(&format!("! no answer from {}\n", plain(&report.silent.join(", "))));
-    }
-    words
+    rows(&CACHES, &report.caches) + &silent(&report.silent)
 }
 
 fn cache(report: &CacheReport) -> String {
-    let rows: Vec<Value> = report.members.iter().map(|member| json!(member)).collect();
     let (name, mode) = (plain(&report.name), plain(&report.mode));
     let (entries, bytes) = (report.entries, report.bytes);
     let head = format!("{name}: {mode}, {entries} entries, {bytes} bytes in all copies\n\n");
-    head + &show::table(&CACHE_MEMBERS, &rows)
+    head + &rows(&CACHE_MEMBERS, &report.members)
 }
 
 fn deployments(report: &DeploymentsReport) -> String {
-    let rows: Vec<Value> = report.deployments.iter().map(|one| json!(one)).collect();
-    let mut words = show::table(&DEPLOYMENTS, &rows);
-    if !report.silent.is_empty() {
-        words.push_str(&format!("! no answer from {}\n", plain(&report.silent.join(", "))));
-    }
-    words
+    rows(&DEPLOYMENTS, &report.deployments) + &silent(&report.silent)
 }
 
 fn one_deployment(report: &DeploymentReport) -> String {
-    let rows: Vec<Value> = report.members.iter().map(|member| json!(member)).collect();
     let (kind, name, mode) = (report.kind.word(), plain(&report.name), plain(&report.mode));
     let (active, bytes) = (report.active, report.bytes);
     let head = format!("{kind}/{name}: {mode}, {active} active, {bytes} bytes in all copies\n\n");
-    head + &show::table(&DEPLOYMENT_MEMBERS, &rows) + "\n" + &show::table(&CACHE_MEMBERS, &rows)
-}
-
-fn singletons(report: &SingletonsReport) -> String {
-    let rows: Vec<Value> = report.singletons.iter().map(|one| json!(one)).collect();
-    show::table(&SINGLETONS, &rows)
-}
-
-fn one_singleton(report: &SingletonReport) -> String {
-    let provider = match (&report.provider, &report.no_provider) {
-        (Some(provider), _) => format!("runs on {}", plain(provider)),
-        (None, Some(why)) => format!("nobody runs it: {}", plain(why)),
-        (None, None) => "nobody runs it yet".to_owned(),
-    };
-    let (name, kind, policy) = (plain(&report.name), report.kind.word(), plain(&report.policy));
-    let rows: Vec<Value> = report.members.iter().map(|member| json!(member)).collect();
-    let happened: Vec<Value> = report.history.iter().map(|change| json!(change)).collect();
-    let mut words = format!("{name}: {kind}, {policy}, {provider}\n\n");
-    words.push_str(&show::table(&SINGLETON_MEMBERS, &rows));
-    words.push('\n');
-    words + &show::table(&SINGLETON_HISTORY, &happened)
+    let members = &report.members;
+    head + &rows(&DEPLOYMENT_MEMBERS, members) + "\n" + &rows(&CACHE_MEMBERS, members)
 }
 
 fn segments(report: &SegmentsReport) -> String {
@@ -398,19 +358,13 @@ fn segments(report: &SegmentsReport) -> String {
             None => "a copy on every member".to_owned(),
         };
         words.push_str(&format!("\n{} segments with {copies}\n", table.segments.len()));
-        let rows: Vec<Value> = table.segments.iter().map(|row| json!(row)).collect();
-        words.push_str(&show::table(&SEGMENTS, &rows));
+        words.push_str(&rows(&SEGMENTS, &table.segments));
     }
     words
 }
 
 fn events(report: &EventsReport) -> String {
-    let rows: Vec<Value> = report.events.iter().map(|event| json!(event)).collect();
-    let mut words = show::table(&EVENTS, &rows);
-    if !report.silent.is_empty() {
-        words.push_str(&format!("! no answer from {}\n", plain(&report.silent.join(", "))));
-    }
-    words
+    rows(&EVENTS, &report.events) + &silent(&report.silent)
 }
 
 const EVENTS: [Column; 4] = [
@@ -489,35 +443,6 @@ const DEPLOYMENT_MEMBERS: [Column; 9] = [
     ("REQUESTS", |row| text(&row["lives"]["calls"])),
     ("PASSIVATED", |row| text(&row["lives"]["passivated"])),
     ("ACTIVATED", |row| text(&row["lives"]["activated"])),
-];
-
-const SINGLETONS: [Column; 7] = [
-    ("SINGLETON", |row| text(&row["name"])),
-    ("KIND", |row| text(&row["kind"])),
-    ("POLICY", |row| text(&row["policy"])),
-    ("PROVIDER", |row| match row["is_everywhere"].as_bool() {
-        Some(true) => "every member".to_owned(),
-        _ => text(&row["provider"]),
-    }),
-    ("TOKEN", |row| text(&row["token"])),
-    ("MOVED TO", |row| text(&row["moved"])),
-    ("CANDIDATES", |row| text(&row["candidates"])),
-];
-
-const SINGLETON_MEMBERS: [Column; 7] = [
-    ("MEMBER", |row| text(&row["member"])),
-    ("STATE", |row| text(&row["state"])),
-    ("TOKEN", |row| text(&row["token"])),
-    ("STARTS", |row| text(&row["starts"])),
-    ("FAILURES", |row| text(&row["failures"])),
-    ("LOST", |row| text(&row["lost"])),
-    ("CUT OFF", |row| text(&row["cut_off"])),
-];
-
-const SINGLETON_HISTORY: [Column; 3] = [
-    ("WHEN", |row| when(&row["at_ms"])),
-    ("MEMBER", |row| text(&row["member"])),
-    ("WHAT", |row| text(&row["text"])),
 ];
 
 /// A number of all members together.

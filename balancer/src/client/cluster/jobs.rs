@@ -4,10 +4,10 @@ use std::io::Write;
 
 use clap::Subcommand;
 use muster_protocol::cluster::jobs::{JobReport, JobsReport};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::show::{Column, table, text};
-use super::{done, encoded, plain, show, when};
+use super::show::{Column, text};
+use super::{done, encoded, plain, rows, show, when};
 use crate::cluster::call::Member;
 
 #[derive(Debug, Subcommand)]
@@ -59,16 +59,13 @@ pub(super) async fn run(
 }
 
 fn all(report: &JobsReport) -> String {
-    let rows: Vec<Value> = report.jobs.iter().map(|job| json!(job)).collect();
-    table(&JOBS, &rows)
+    rows(&JOBS, &report.jobs)
 }
 
 fn one(job: &JobReport) -> String {
-    let rows = |all: Vec<Value>, columns: &[Column]| table(columns, &all);
     let (name, schedule) = (plain(&job.name), plain(&job.schedule));
     let paused = if job.is_paused { ", paused" } else { "" };
-    let open = rows(job.open.iter().map(|firing| json!(firing)).collect(), &OPEN);
-    let settled = rows(job.history.iter().map(|firing| json!(firing)).collect(), &SETTLED);
+    let (open, settled) = (rows(&OPEN, &job.open), rows(&SETTLED, &job.history));
     format!("{name}: {schedule}{paused}\n\n{open}\n{settled}")
 }
 

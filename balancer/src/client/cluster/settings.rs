@@ -6,10 +6,9 @@ use clap::{Args, Subcommand};
 use muster_protocol::cluster::settings::{
     SettingReport, SettingWish, SettingsHistory, SettingsReport, UnsetWish,
 };
-use serde_json::{Value, json};
 
-use super::show::{Column, table, text};
-use super::{done, encoded, plain, show, when};
+use super::show::{Column, text};
+use super::{done, encoded, plain, rows, show, when};
 use crate::cluster::call::Member;
 
 #[derive(Debug, Subcommand)]
@@ -90,16 +89,12 @@ fn value(setting: &SettingReport) -> String {
 }
 
 fn list(report: &SettingsReport) -> String {
-    let rows = |all: Vec<Value>, columns: &[Column]| table(columns, &all);
-    let set = report.settings.iter().map(|setting| json!(setting)).collect();
-    let known = report.known.iter().map(|known| json!(known)).collect();
-    let (version, set) = (report.version, rows(set, &SET));
-    format!("version {version}\n\n{set}\n{}", rows(known, &KNOWN))
+    let (set, known) = (rows(&SET, &report.settings), rows(&KNOWN, &report.known));
+    format!("version {}\n\n{set}\n{known}", report.version)
 }
 
 fn changes(history: &SettingsHistory) -> String {
-    let rows: Vec<Value> = history.changes.iter().map(|change| json!(change)).collect();
-    table(&CHANGES, &rows)
+    rows(&CHANGES, &history.changes)
 }
 
 const SET: [Column; 6] = [
