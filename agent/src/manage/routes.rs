@@ -118,10 +118,7 @@ async fn caches(State(ground): Shared) -> Response {
 )]
 async fn cache(State(ground): Shared, Path(name): Path<String>) -> Response {
     let caches = ground.caches().await.caches;
-    match caches.iter().find(|cache| cache.name == name) {
-        Some(cache) => shown(cache),
-        None => refused(StatusCode::NOT_FOUND, format!("there is no cache {name:?}")),
-    }
+    found(caches.iter().find(|cache| cache.name == name), format_args!("cache {name:?}"))
 }
 
 /// Applications with sessions, kinds of stateful components and single sign-ons, with what each
@@ -151,10 +148,8 @@ async fn deployments(State(ground): Shared) -> Response {
 )]
 async fn deployment(State(ground): Shared, Path((kind, name)): Path<(String, String)>) -> Response {
     let all = ground.deployments().await.deployments;
-    match all.iter().find(|one| one.kind.word() == kind && one.name == name) {
-        Some(one) => shown(one),
-        None => refused(StatusCode::NOT_FOUND, format!("there is no deployment {kind} {name:?}")),
-    }
+    let one = all.iter().find(|one| one.kind.word() == kind && one.name == name);
+    found(one, format_args!("deployment {kind} {name:?}"))
 }
 
 /// Singletons: who runs which, and what has happened.
@@ -180,10 +175,7 @@ async fn singletons(State(ground): Shared) -> Response {
 )]
 async fn singleton(State(ground): Shared, Path(name): Path<String>) -> Response {
     let all = ground.singletons().await.singletons;
-    match all.iter().find(|one| one.name == name) {
-        Some(one) => shown(one),
-        None => refused(StatusCode::NOT_FOUND, format!("there is no singleton {name:?}")),
-    }
+    found(all.iter().find(|one| one.name == name), format_args!("singleton {name:?}"))
 }
 
 /// Moves one to a node as long as that is there, or back to where its policy puts it.
@@ -340,6 +332,14 @@ pub(super) fn done(
 
 pub(super) fn shown<T: Serialize>(value: &T) -> Response {
     Json(value).into_response()
+}
+
+/// One of them, or that there is none.
+fn found<T: Serialize>(one: Option<&T>, what: std::fmt::Arguments<'_>) -> Response {
+    match one {
+        Some(one) => shown(one),
+        None => refused(StatusCode::NOT_FOUND, format!("there is no {what}")),
+    }
 }
 
 pub(super) fn refused(status: StatusCode, error: String) -> Response {
