@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_cluster::{MemberId, ViewId};
+use muster_cluster::{MemberId, NodeId, ViewId};
 use tokio::sync::watch;
 
 /// A process in the cluster.
@@ -60,4 +60,9 @@ pub trait Group: Send + Sync {
 
     /// Every later view. A slow reader sees the latest only, and misses none that lasts.
     fn watch(&self) -> watch::Receiver<Arc<View>>;
+}
+
+/// Whether an operator who says this means that node: by its name, or by its id in hexadecimal.
+pub(crate) fn is_called(node: NodeId, name: &str, text: &str) -> bool {
+    name == text || format!("{:032x}", node.0) == text
 }

@@ -8,6 +8,7 @@ use muster_protocol::cluster::report::{NodeWish, QuorumWish};
 use super::Ground;
 use super::inside::{Inside, knows};
 use super::told::{Ask, SERVICE, is_own};
+use crate::engine::group::is_called;
 
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,8 +112,7 @@ fn named<'n>(
     mut nodes: impl Iterator<Item = (NodeId, &'n str)>,
     text: &str,
 ) -> Result<(NodeId, &'n str), NotDone> {
-    let is_it = |node: &NodeId, name: &str| name == text || format!("{:032x}", node.0) == text;
-    nodes.find(|(node, name)| is_it(node, name)).ok_or_else(|| unknown(text))
+    nodes.find(|(node, name)| is_called(*node, name, text)).ok_or_else(|| unknown(text))
 }
 
 fn unknown(text: &str) -> NotDone {

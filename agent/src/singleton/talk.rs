@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::{Provider, Table};
 use crate::cluster::{ServiceRegistry, codec};
+use crate::engine::group::is_called;
 use crate::engine::{Dispatch, Group, Handler, Member, Targets, Token};
 
 /// Under this name members talk about singletons.
@@ -146,13 +147,11 @@ impl Talk {
                 node: node.unwrap_or_default().to_owned(),
                 singleton: name.to_owned(),
             };
-            let is_it = |member: &&Member, node: &str| {
-                *member.name == *node || format!("{:032x}", member.id.node.0) == node
-            };
             let to = match node {
                 None => None,
                 Some(node) => {
-                    let member = members.iter().find(|member| is_it(member, node));
+                    let member =
+                        members.iter().find(|member| is_called(member.id.node, &member.name, node));
                     Some(member.ok_or_else(no_candidate)?.id.node)
                 }
             };
