@@ -152,7 +152,7 @@ fn read_durable(path: &Path) -> Result<Durable, DiskError> {
 }
 
 /// Puts a whole file in the place of another: after a crash one of the two is there.
-fn replace(home: &Path, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+pub(crate) fn replace(home: &Path, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary).map_err(at(&temporary))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&temporary))?;

@@ -1,27 +1,31 @@
 //! The last settings on disk, for a cluster that was wholly down.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, MOST_DOCUMENT};
+use crate::node::disk::{self, DiskError};
 
 /// A file in the data directory.
 #[derive(Debug, Clone)]
-pub(super) struct Kept(PathBuf);
+pub(super) struct Kept {
+    home: PathBuf,
+    path: PathBuf,
+}
 
 // === impl Kept ===
 
 impl Kept {
     /// The file of a data directory.
     pub(super) fn within(directory: &Path) -> Self {
-        Self(directory.join("settings.json"))
+        Self { home: directory.to_owned(), path: directory.join("settings.json") }
     }
 
     /// What was written last; nothing where nothing was, or where it cannot be used, which is
     /// logged: the cluster has the settings as a rule.
     pub(super) fn read(&self) -> Document {
-        let path = self.0.display();
+        let path = self.path.display();
         let bytes = match self.bytes() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Document::default(),
@@ -38,19 +42,13 @@ impl Kept {
 
     fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(&self.0)?.take(MOST_DOCUMENT).read_to_end(&mut bytes)?;
+        File::open(&self.path)?.take(MOST_DOCUMENT).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Whole or not at all. It waits for the disk.
-    pub(super) fn write(&self, document: &Document) -> io::Result<()> {
-        let temporary = self.0.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&document.bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.0)?;
-        // The name is in the directory, and that must stand on disk too.
-        self.0.parent().map_or(Ok(()), |home| File::open(home)?.sync_all())
+    pub(super) fn write(&self, document: &Document) -> Result<(), DiskError> {
+        disk::replace(&self.home, &self.path, &document.bytes())
     }
 }
 
@@ -66,7 +64,7 @@ mod tests {
         let document = Document { version: 7, ..Document::default() };
         kept.write(&document).unwrap();
         assert_eq!(kept.read(), document);
-        fs::write(&kept.0, b"{\"version\":").unwrap();
+        std::fs::write(&kept.path, b"{\"version\":").unwrap();
         assert_eq!(kept.read(), Document::default());
     }
 }
