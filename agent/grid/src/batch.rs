@@ -1,5 +1,6 @@
 //! What may be asked of a group, and the answers.
 
+use crate::bounds::MOST_OPS;
 use crate::lease;
 use crate::segment::{Bytes, Group, Place, Space};
 use muster_cluster::{MemberId, RowId, View};
@@ -122,6 +123,15 @@ pub struct Op {
     pub expect: Expect,
     /// The new value, or its removal.
     pub put: Option<Put>,
+}
+
+/// These values where nothing is, as operations of batches that are no larger than may be.
+pub fn where_absent(values: &[(Bytes, Put)]) -> impl Iterator<Item = Vec<Op>> {
+    let op = |(key, put): &(Bytes, Put)| {
+        let (key, put) = (key.clone(), Some(put.clone()));
+        Op { key, expect: Expect::Absent, put }
+    };
+    values.chunks(MOST_OPS).map(move |values| values.iter().map(op).collect())
 }
 
 /// Changes to one group that happen together or not at all.

@@ -8,11 +8,11 @@ use crate::store::{Effect, WholeGroup};
 use muster_cluster::bounds::{self, MOST_NUMBER, OutOfBounds, length, within};
 
 /// Bytes of a group's name or of a key at most.
-pub(crate) const MOST_KEY: usize = 1024;
+pub const MOST_KEY: usize = 1024;
 /// Bytes of a value at most, whatever [`crate::Limits::most_value`] says.
 pub(crate) const MOST_VALUE: usize = 64 << 20;
 /// Operations of a batch at most.
-pub(crate) const MOST_OPS: usize = 1024;
+pub const MOST_OPS: usize = 1024;
 /// Writes of one row in one message at most.
 pub(crate) const MOST_ITEMS: usize = 65_536;
 

@@ -48,6 +48,7 @@ pub mod watch;
 pub mod wire;
 
 pub use batch::{Batch, Expect, Fence, LeaseWish, Op, Put, Reply, Request, Rev};
+pub use bounds::{MOST_KEY, MOST_OPS};
 pub use core::{Action, Core, Event, Wire};
 pub use grid::{Grid, Limits, Stats};
 pub use life::{Fate, Lives, Stamp};

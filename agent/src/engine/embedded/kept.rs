@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use muster_cluster::{Epoch, MemberId, NodeId, RowId, View};
-use muster_grid::batch::Entries;
+use muster_grid::batch::{Entries, where_absent};
 use muster_grid::store::Record;
 use muster_grid::{
-    Bytes, Expect, Fate, Lives, Op, Place, Put, Reply, Request, Shelf, ShelfError, Space, Stamp,
-    life,
+    Expect, Fate, Lives, Op, Place, Put, Reply, Request, Shelf, ShelfError, Space, Stamp, life,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -39,8 +38,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const GROUP: Duration = Duration::from_secs(600);
 /// Groups that are given at the same time.
 const AT_ONCE: usize = 64;
-/// Operations of a batch.
-const MOST_OPS: usize = 1024;
 /// A member's stamps.
 const STAMPS: &[u8] = b"s";
 /// It has given what was its to give.
@@ -321,13 +318,7 @@ impl Giving {
             return Ok(Done::Over);
         }
         let token = (record.token > 0).then_some(Token(record.token));
-        let op = |(key, put): &(Bytes, Put)| Op {
-            key: key.clone(),
-            expect: Expect::Absent,
-            put: Some(put.clone()),
-        };
-        for entries in entries.chunks(MOST_OPS) {
-            let ops = entries.iter().map(op).collect();
+        for ops in where_absent(&entries) {
             let batch = Batch { group: record.name.clone(), ops, token };
             if let Done::Present = self.write(batch).await? {
                 return Ok(Done::Present);

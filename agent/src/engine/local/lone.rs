@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use muster_cluster::{Copies, Electorate, Epoch, Member, MemberId, Moment, Row, View};
+use muster_grid::batch::where_absent;
 use muster_grid::grid::Out;
 use muster_grid::store::Record;
 use muster_grid::{
-    Batch, Bytes, Changes, Expect, Grid, Group, Limits, Memory, Op, Reply, Request, Rules, Shelf,
-    ShelfError, Shelved, Space, Watched, life,
+    Batch, Bytes, Changes, Grid, Group, Limits, Memory, Reply, Request, Rules, Shelf, ShelfError,
+    Shelved, Space, Watched, life,
 };
 use parking_lot::Mutex;
 use slab::Slab;
@@ -27,8 +28,6 @@ pub(crate) const CACHE: u32 = 1;
 const SEGMENTS: u16 = 16;
 /// How often the grid is told that time has passed.
 const BEAT: Duration = Duration::from_millis(50);
-/// Operations of a batch.
-const MOST_OPS: usize = 1024;
 
 /// Who is told of changes.
 type OnChanges = Arc<dyn Fn(Changes) + Send + Sync>;
@@ -105,14 +104,8 @@ impl Lone {
         let record = Record::decode(&left.record)?;
         let entries = record.after(left.age);
         let group = Group::named(space, record.name);
-        for entries in entries.chunks(MOST_OPS) {
-            let op = |(key, put): &(Bytes, muster_grid::Put)| Op {
-                key: key.clone(),
-                expect: Expect::Absent,
-                put: Some(put.clone()),
-            };
-            let ops = entries.iter().map(op).collect();
-            let token = (record.token > 0).then_some(record.token);
+        let token = (record.token > 0).then_some(record.token);
+        for ops in where_absent(&entries) {
             let batch = Batch { token, ..Batch::new(group.clone(), ops) };
             let (asker, mut answer) = oneshot::channel();
             self.ask(asker, Request::Write(batch), Duration::ZERO);

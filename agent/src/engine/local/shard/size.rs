@@ -1,13 +1,10 @@
 //! What a batch may not exceed, as in the embedded engine.
 
 use muster_grid::batch::TooLarge;
+use muster_grid::{MOST_KEY, MOST_OPS};
 
 use crate::engine::map::{Batch, MapError};
 
-/// A name or key at most.
-const MOST_NAME: usize = 1024;
-/// Operations of a batch at most.
-const MOST_OPS: usize = 1024;
 /// A value at most.
 const MOST_VALUE: usize = 8 << 20;
 /// Bytes of a batch's keys and values together at most, as in the embedded engine.
@@ -16,7 +13,7 @@ const MOST_BATCH: usize = 32 << 20;
 /// Says what of a batch is too large.
 pub(in crate::engine::local) fn check_size(batch: &Batch) -> Result<(), MapError> {
     let too_large = |what: TooLarge| Err(MapError::TooLarge(what.to_string()));
-    if batch.group.len() > MOST_NAME {
+    if batch.group.len() > MOST_KEY {
         return too_large(TooLarge::Name(batch.group.len()));
     }
     if batch.ops.len() > MOST_OPS {
@@ -24,7 +21,7 @@ pub(in crate::engine::local) fn check_size(batch: &Batch) -> Result<(), MapError
     }
     let mut all = 0_usize;
     for op in &batch.ops {
-        if op.key.len() > MOST_NAME {
+        if op.key.len() > MOST_KEY {
             return too_large(TooLarge::Name(op.key.len()));
         }
         let size = op.put.as_ref().map_or(0, |put| put.value.len());
