@@ -11,12 +11,17 @@ impl Membership {
     /// The proposer's own view stands.
     pub(super) fn stand(&mut self, accepting: Accepting, now: Moment) {
         let Accepting { view, lost, gone, .. } = accepting;
-        // On disk before anybody hears of it: whoever proposed a view and knows nothing of this proves
-        // that it never stood.
-        self.durable.was_in = self.durable.was_in.max(view.epoch);
-        self.persist();
         if !lost.is_empty() {
             self.actions.push_back(Action::Lost(lost));
+        }
+        // On disk before anybody hears of it: whoever proposed a view and knows nothing of this proves
+        // that it never stood.
+        let is_in = view.has(self.me);
+        if is_in {
+            self.install(view.clone());
+        } else {
+            self.durable.was_in = self.durable.was_in.max(view.epoch);
+            self.persist();
         }
         for node in gone {
             self.send(node, Message::Commit { view: view.clone() });
@@ -24,11 +29,9 @@ impl Membership {
         let waiting = (view.members.iter().map(|member| member.id.node))
             .filter(|node| *node != self.me.node)
             .collect();
-        self.spreading = Some(Spreading { view: view.clone(), waiting, resend_at: now });
+        self.spreading = Some(Spreading { view, waiting, resend_at: now });
         self.spread(now);
-        if view.has(self.me) {
-            self.install(view);
-        } else if self.leaving.contains(&self.me) {
+        if !is_in && self.leaving.contains(&self.me) {
             self.standing = Standing::Left;
             self.actions.push_back(Action::Left);
         }
