@@ -321,6 +321,10 @@ fn assemble(
 ) -> Result<Shared, NodeError> {
     let address = settings.advertised.clone().unwrap_or_else(|| local.to_string());
     let me = MemberId { node: disk.node, incarnation: disk.durable.incarnation };
+    let usual = Config::new(me, &settings.name);
+    // Within one detection a newcomer must hear of the cluster a few times: it founds its own when it
+    // has not.
+    let often = settings.detection / 4;
     let config = Config {
         address: address.as_str().into(),
         weight: settings.weight,
@@ -328,7 +332,9 @@ fn assemble(
         segments: settings.segments,
         quorum: settings.quorum,
         detection: settings.detection,
-        ..Config::new(me, &settings.name)
+        greet: usual.greet.min(often),
+        retry: usual.retry.min(often),
+        ..usual
     };
     let limits = settings.limits.grid.clone();
     let durable = disk.durable.clone();

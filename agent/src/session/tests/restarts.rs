@@ -91,8 +91,7 @@ async fn a_session_that_ended_while_its_member_was_away_does_not_come_back_with_
     let [one, two] = both(dir.path(), true).await;
     let (ended, stays) = (create(&two.sessions).await, create(&two.sessions).await);
     drop(two);
-    // Whether it was there is not told for sure: who led it may have ended it with its last breath.
-    one.sessions.invalidate(&ended).await.unwrap();
+    assert!(one.sessions.invalidate(&ended).await.unwrap());
     assert_eq!(count(&one.sessions, &stays).await, 2);
     // It finds a cluster that has gone on.
     let two = start(dir.path(), "two", Some(&one), true).await;
