@@ -20,7 +20,7 @@ const STEP: Moment = Moment::from_millis(5);
 /// Faults come and go for so long.
 const FAULTS: Moment = Moment::from_secs(25);
 /// Afterwards a provider is there within this time, and the preferred one in twice the time: a lease
-/// ends, a view is agreed on, a word gets through that is lost now and then.
+/// ends, a view is agreed on, a word that was lost before is missed and said again.
 const HEALS: Moment = Moment::from_secs(6);
 /// A lease as its primary counts it, and as its holder does.
 const LEASE: Moment = Moment::from_millis(2_000);
@@ -115,6 +115,8 @@ struct World {
     machines: Vec<Option<Machine>>,
     /// Which side each is on.
     sides: [u8; MEMBERS],
+    /// All is whole again: no word is lost any more.
+    is_whole: bool,
     mail: Vec<(Moment, Mail)>,
     lease: Lease,
     joins: u64,
@@ -167,6 +169,7 @@ impl World {
             now: Moment::ZERO,
             machines: (0..MEMBERS).map(|_| None).collect(),
             sides: [0; MEMBERS],
+            is_whole: false,
             mail: Vec::new(),
             lease: Lease { holder: None, renewed: Moment::ZERO, tokens: 0 },
             joins: 0,
@@ -228,7 +231,7 @@ impl World {
     }
 
     fn heal(&mut self) {
-        self.sides = [0; MEMBERS];
+        (self.sides, self.is_whole) = ([0; MEMBERS], true);
         self.revive();
     }
 
@@ -417,7 +420,7 @@ impl World {
     fn act(&mut self, at: usize, action: Action) {
         let (now, life) = (self.now, self.life(at));
         match action {
-            Action::Tell { to, word } if self.chance.u8(0..20) > 0 => {
+            Action::Tell { to, word } if !self.loses() => {
                 let after = Duration::from_millis(self.chance.u64(1..40));
                 self.mail.push((now + after, Mail::Word { from: at, to, by: life, word }));
             }
@@ -462,13 +465,18 @@ impl World {
 
     /// A call whose answer is lost, or that nobody hears, counts as not taken when its time is over.
     fn answer(&mut self, to: usize, by: MemberId, version: u64, is_taken: Option<bool>) {
-        let is_lost = is_taken.is_none() || self.chance.u8(0..20) == 0;
+        let is_lost = is_taken.is_none() || self.loses();
         let after = match is_lost {
             true => LEASE,
             false => Duration::from_millis(self.chance.u64(1..40)),
         };
         let is_taken = is_taken.is_some_and(|is_taken| is_taken && !is_lost);
         self.mail.push((self.now + after, Mail::Answer { to, by, version, is_taken }));
+    }
+
+    /// Whether something said is lost.
+    fn loses(&mut self) -> bool {
+        !self.is_whole && self.chance.u8(0..20) == 0
     }
 
     /// Where a life is, if it is still on.
