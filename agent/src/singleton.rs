@@ -3,7 +3,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use muster_agent::singleton::{Policy, Singleton};
+//! use muster_agent::singleton::{Policy, Singleton, State};
 //! use muster_agent::Cluster;
 //! let cluster = Cluster::builder("node1").local(); // or .join().await?
 //! let timer = Singleton::builder("timer").policy(Policy::oldest()).start(&cluster, |term| async move {
@@ -11,6 +11,7 @@
 //!     term.stopped().await;
 //!     Ok(())
 //! })?;
+//! timer.reaches(|state| state == State::Running).await;
 //! assert_eq!(timer.value::<String>().await?, Some("node1".to_owned()));
 //! timer.undeploy().await;
 //! # Ok(()) }

@@ -67,10 +67,13 @@ async fn main() -> anyhow::Result<()> {
         return one_of_many(&node, every, fired, fires).await;
     }
     let members = members(3).await?;
-    for member in &members {
-        activate(member, every.min(Duration::from_millis(50)), fired.clone())?;
-    }
+    let every = every.min(Duration::from_millis(50));
+    // Who offers it first knows of nobody else who does, and runs it.
+    activate(&members[0], every, fired.clone())?;
     println!("{}", fires.recv().await.unwrap_or_default());
+    for member in &members[1..] {
+        activate(member, every, fired.clone())?;
+    }
     let value = members[2].provided::<String>(NAME).await?;
     println!("node3 asks: {}", value.unwrap_or_default());
     members[0].leave().await;

@@ -114,7 +114,7 @@ async fn what_cannot_be_done_is_said_with_its_exit_code() {
         (vec!["forget", "two"], 1, "has neither voters nor segments"),
         (vec!["clear", "none"], 1, "no cache \"none\""),
         (vec!["sessions", "web/none"], 1, "there is no deployment web \"none\""),
-        (vec!["sessions", "none"], 2, "it is web/APPLICATION or bean/NAME"),
+        (vec!["sessions", "none"], 2, "it is web/APPLICATION, bean/NAME or sso/NAME"),
         (vec!["caches", "none"], 1, "there is no cache \"none\""),
         (vec!["quorum", "0"], 2, "a number of 1 or more"),
         (vec!["quorum", "none", "--at", "x"], 2, "--at"),
