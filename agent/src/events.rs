@@ -41,7 +41,7 @@ impl Events {
     /// One more; the oldest is forgotten for it where there are 200. Words begin with what it is
     /// about: `counter started on one`. What every member sees it tells in the same words.
     pub fn tell(&self, kind: EventKind, text: impl Into<String>) {
-        self.tell_at(crate::finding::wall_us() / 1000, kind, text.into());
+        self.tell_at(crate::wall::ms(), kind, text.into());
     }
 
     fn tell_at(&self, at_ms: u64, kind: EventKind, mut text: String) {

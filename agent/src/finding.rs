@@ -38,7 +38,7 @@ mod rendezvous;
 
 use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use muster_protocol::cluster::{BadPeerAddress, ClusterName, PeerAddress};
 use muster_protocol::signature::Secrets;
@@ -241,10 +241,4 @@ impl Ground {
 /// Now, by a clock that tests can hold.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// Microseconds since 1970.
-pub(crate) fn wall_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

@@ -61,6 +61,7 @@ pub mod sso;
 mod standing;
 mod status;
 mod tls;
+mod wall;
 mod wanted;
 
 pub use agent::{Agent, DeployError};

@@ -301,8 +301,3 @@ fn view_name(view: &View) -> String {
         None => format!("e{}", epoch.counter),
     }
 }
-
-/// Milliseconds since 1970.
-fn wall_ms() -> u64 {
-    crate::finding::wall_us() / 1000
-}

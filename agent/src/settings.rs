@@ -232,7 +232,7 @@ impl Settings {
     ) -> Result<u64, SettingsError> {
         let How { by, if_version } = how.clone();
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        let at_ms = crate::finding::wall_us() / 1000;
+        let at_ms = crate::wall::ms();
         let wish = Wish { key, value, by, if_version, at_ms, id: rand::random() };
         let (version, is_new) = self.inner.change(&wish).await?;
         if is_new {

@@ -17,11 +17,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use muster_grid::{Left, Shelf, ShelfError};
 use parking_lot::Mutex;
 
+use crate::wall;
 use record::{FILE_HEAD, HEAD, Head, Key, file_head};
 use room::{Room, UNIT, units};
 
@@ -163,7 +164,7 @@ impl FileShelf {
             return Err(self.failed("the file has no more room"));
         };
         inner.number += 1;
-        let head = Head::of(key, record, (inner.number, now_ms()), self.seed);
+        let head = Head::of(key, record, (inner.number, wall::ms()), self.seed);
         let mut whole = Vec::with_capacity(HEAD + record.len());
         whole.extend_from_slice(&head.encode(self.seed));
         whole.extend_from_slice(record);
@@ -253,7 +254,7 @@ impl Shelf for FileShelf {
         let found = inner.records.get(&key).copied().filter(|place| place.is_left);
         let Some(place) = found else { return Ok(None) };
         let (head, record) = self.read(&key, place)?;
-        let age = Duration::from_millis(now_ms().saturating_sub(head.put_ms));
+        let age = Duration::from_millis(wall::ms().saturating_sub(head.put_ms));
         Ok(Some(Left { record, age }))
     }
 }
@@ -321,11 +322,6 @@ fn read(file: &File, seed: u64, length: u64) -> io::Result<(Inner, usize)> {
 
 fn offset(unit: u32) -> u64 {
     u64::from(unit) * UNIT
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {

@@ -3,7 +3,7 @@
 use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use muster_grid::{Bytes, Put};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::{Cache, CacheCore, Key, MapHandle, Value};
 use crate::cluster::{Cluster, OfferError, codec};
 use crate::engine::EngineError;
 use crate::engine::map::{MapSpec, Memory, Merging, Mode};
+use crate::wall;
 
 /// Bytes of a cache's name at most.
 const MOST_NAME: usize = 128;
@@ -249,16 +250,11 @@ impl Settings {
     /// A value as it is put.
     pub(super) fn put<V: Serialize>(&self, value: &V, life: Lifetime) -> Result<Put, CacheError> {
         let value = codec::encode(value)?.into();
-        let stamp = if self.is_stamped { wall_ms() } else { 0 };
+        let stamp = if self.is_stamped { wall::ms() } else { 0 };
         let ttl = life.ttl.or(self.life.ttl);
         let idle = life.max_idle.or(self.life.max_idle);
         Ok(Put { ttl, idle, stamp, ..Put::of(value) })
     }
-}
-
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 // === impl Kinds ===

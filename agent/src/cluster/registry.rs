@@ -97,7 +97,7 @@ impl ServiceRegistry {
     /// A registry over an engine; its task ends with `closed`.
     pub(super) fn start(engine: &dyn Engine, closed: CancellationToken) -> Self {
         let (group, dispatch) = (engine.group(), engine.dispatch());
-        let offers = Offers::new(crate::finding::wall_us());
+        let offers = Offers::new(crate::wall::us());
         let snapshot = offers.snapshot(&group.view(), group.local().id);
         let inner = Arc::new(Registry {
             group,

@@ -20,7 +20,8 @@ use std::time::Duration;
 use muster_protocol::cluster::{PeerAddress, Seat};
 use tracing::warn;
 
-use super::{Ground, Me, Unusable, check_time, wall_us};
+use super::{Ground, Me, Unusable, check_time};
+use crate::wall;
 
 /// How a member's file ends.
 const ENDING: &str = ".member";
@@ -120,7 +121,7 @@ pub(super) async fn run(settings: Files, ground: Ground) {
     let mut fault: Option<String> = None;
     loop {
         let (files, me) = (settings.clone(), ground.me.clone());
-        let looked = move || files.look(&me, wall_us() / 1_000_000);
+        let looked = move || files.look(&me, wall::us() / 1_000_000);
         let found = tokio::task::spawn_blocking(looked).await;
         match found.unwrap_or_else(|_| Err(io::Error::other("the look was given up"))) {
             Ok(found) => {

@@ -13,7 +13,8 @@ use tracing::{debug, warn};
 
 use super::pace::Pace;
 use super::quiet::Quiet;
-use super::{Ground, Unusable, check_time, now, wall_us};
+use super::{Ground, Unusable, check_time, now};
+use crate::wall;
 
 /// Between two tries to open the socket.
 const REOPEN: Duration = Duration::from_secs(5);
@@ -229,7 +230,7 @@ impl Voice {
 
     fn said(&mut self, kind: Kind) -> Datagram {
         let me = &self.ground.me;
-        self.last_stamp = wall_us().max(self.last_stamp + 1);
+        self.last_stamp = wall::us().max(self.last_stamp + 1);
         Datagram {
             kind,
             cluster: me.cluster.clone(),
@@ -241,7 +242,7 @@ impl Voice {
     }
 
     fn received(&mut self, bytes: &[u8], from: IpAddr) {
-        match self.verifier.judge(bytes, wall_us()) {
+        match self.verifier.judge(bytes, wall::us()) {
             Ok(said) => self.believed(&said, from),
             Err(refusal) if !refusal.is_notable() => {}
             Err(refusal) => {

@@ -302,5 +302,5 @@ fn ms(time: Duration) -> i64 {
 
 /// The wall clock, in milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
-    i64::try_from(crate::finding::wall_us() / 1000).unwrap_or(i64::MAX)
+    i64::try_from(crate::wall::ms()).unwrap_or(i64::MAX)
 }

@@ -9,8 +9,9 @@ use std::time::Instant;
 use muster_protocol::cluster::report::{MOST_CHANGES, ViewChange};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ground, view_name, wall_ms};
+use super::{Ground, view_name};
 use crate::engine::View;
+use crate::wall;
 
 /// What a member has seen.
 #[derive(Debug, Default)]
@@ -105,7 +106,7 @@ pub(super) async fn keep(ground: Arc<Ground>, stop: CancellationToken) {
         let view = views.borrow_and_update().clone();
         let inside = ground.inside.as_ref().and_then(|inside| inside.view());
         let is_settled = inside.map(|inside| inside.is_settled());
-        ground.history.lock().seen(&view, is_settled, Instant::now(), wall_ms());
+        ground.history.lock().seen(&view, is_settled, Instant::now(), wall::ms());
         ground.tell_lost(&mut lost);
         tokio::select! {
             () = stop.cancelled() => return,

@@ -18,8 +18,9 @@ use muster_protocol::signature::{
 };
 use parking_lot::Mutex;
 
+use super::Settings;
 use super::routes::{is_json, refused};
-use super::{Settings, wall_ms};
+use crate::wall;
 
 /// Most bytes of a request's body.
 const MOST_BODY: usize = 64 * 1024;
@@ -45,7 +46,7 @@ impl Lock {
             secrets: settings.secrets.clone(),
             is_mutual: settings.tls.is_some(),
             skew,
-            replays: Mutex::new(Replays::new(MOST_NONCES, wall_ms() / 1000)),
+            replays: Mutex::new(Replays::new(MOST_NONCES, wall::ms() / 1000)),
         }
     }
 
@@ -54,7 +55,7 @@ impl Lock {
         let fields = fields(&head.headers);
         let message = Message { method: head.method.as_str(), uri, fields: &fields, body };
         let signed = signature::verify(secrets, Purpose::Manage, &message)?;
-        let window = Window { now: wall_ms() / 1000, skew: self.skew };
+        let window = Window { now: wall::ms() / 1000, skew: self.skew };
         self.replays.lock().note(signed.stamp, window)?;
         Ok(signed)
     }
@@ -81,7 +82,7 @@ async fn signed(lock: &Lock, secrets: &Secrets, request: Request<Body>, next: Ne
         Ok(signed) => signed,
         Err(reason) => {
             tracing::warn!(%reason, uri = %head.uri, "a request to the management is refused");
-            let now = wall_ms() / 1000;
+            let now = wall::ms() / 1000;
             return refused(StatusCode::FORBIDDEN, format!("{reason} (the clock here says {now})"));
         }
     };

@@ -1,8 +1,8 @@
 //! Signed messages: what goes out is signed, what comes back is believed when it is signed too.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::wall;
 use http::HeaderMap;
 use muster_protocol::mcmp::Message;
 use muster_protocol::signature::{self, Answer, Field, Nonce, Purpose, Reason, Secrets, Stamp};
@@ -41,7 +41,7 @@ impl Signing {
             fields: &fields,
             body: message.body.as_bytes(),
         };
-        let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let date = wall::ms() / 1000;
         let stamp = Stamp { date, nonce: Nonce(rand::random()) };
         let signature = signature::sign(&self.secrets, Purpose::Mcmp, &signed, stamp);
         headers.extend(signature);

@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::SessionError;
 use super::immutable::Immutable;
-use super::metadata::{Metadata, now_ms, time};
+use super::metadata::{Metadata, time};
 use super::request::{Open, SessionRequest, State};
+use crate::wall;
 
 /// A session that is this request's until the head of its answer leaves. Clones are the same one.
 /// Nothing leaves this process before the commit; everything after it is
@@ -171,7 +172,7 @@ impl Session {
         self.with(|open| {
             (open.id, open.is_new, open.ended) = (None, true, open.ended + 1);
             open.attributes = Default::default();
-            open.metadata = Metadata::new(now_ms(), max_inactive);
+            open.metadata = Metadata::new(wall::ms(), max_inactive);
             open.before_ms = open.metadata.accessed_ms;
             Ok(())
         })

@@ -13,7 +13,6 @@ use super::error::SessionError;
 use super::events::{End, Events};
 use super::expiry::Expiry;
 use super::follow::follow;
-use super::metadata::now_ms;
 use super::place::Place;
 use super::plan::{self, Parsed};
 use super::read::{self, MOST_KEEPING, ReadSession};
@@ -26,6 +25,7 @@ use crate::checkouts::Checkouts;
 use crate::engine::map::Watch;
 use crate::engine::{Engine, Map, Mode};
 use crate::manage;
+use crate::wall;
 
 /// The sessions of one application. Clones are the same ones; applications of one process share
 /// nothing.
@@ -326,7 +326,7 @@ impl Inner {
     /// A session has ended: what it was.
     pub(super) fn over(&self, group: &[u8], was: Parsed, end: End) {
         let Parsed { metadata, attributes, .. } = was;
-        let lifetime_ms = now_ms().saturating_sub(metadata.created_ms);
+        let lifetime_ms = wall::ms().saturating_sub(metadata.created_ms);
         match end {
             End::Invalidated => self.counted.invalidated(lifetime_ms),
             End::Expired => self.counted.expired(lifetime_ms),

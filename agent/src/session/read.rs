@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use super::attributes::Attributes;
 use super::error::SessionError;
 use super::manager::Sessions;
-use super::metadata::{Metadata, now_ms};
+use super::metadata::Metadata;
 use super::plan::{self, Parsed};
 use super::{request, store};
 use crate::checkouts::Checkouts;
 use crate::engine::map::Read;
+use crate::wall;
 
 /// Readers that keep their sessions alive at the same time, at most; beyond, the next reader does.
 pub(super) const MOST_KEEPING: usize = 256;
@@ -114,7 +115,7 @@ pub(super) async fn read_back(
 /// session nothing need be done: its commit writes the time.
 pub(super) fn keep_alive(sessions: &Sessions, id: &Id, read: &ReadSession) {
     let Some(max_inactive) = read.metadata.max_inactive else { return };
-    let passed = Duration::from_millis(now_ms().saturating_sub(read.metadata.accessed_ms));
+    let passed = Duration::from_millis(wall::ms().saturating_sub(read.metadata.accessed_ms));
     if passed < max_inactive / 10 {
         return;
     }
@@ -134,7 +135,7 @@ async fn touch(sessions: &Sessions, id: &[u8]) -> Result<(), SessionError> {
     let parsed = plan::parse_group(held.entries())?;
     let Some(Parsed { mut metadata, attributes, .. }) = parsed else { return Ok(()) };
     // The commit stays: what a request has read is still what is there.
-    metadata.accessed_ms = metadata.accessed_ms.max(now_ms());
+    metadata.accessed_ms = metadata.accessed_ms.max(wall::ms());
     metadata.version += 1;
     metadata.is_stored |= sessions.writes_through();
     let id = held.group().clone();

@@ -19,13 +19,14 @@ use super::attributes::Attributes;
 use super::error::SessionError;
 use super::events::{End, Written};
 use super::manager::Sessions;
-use super::metadata::{Metadata, now_ms};
+use super::metadata::Metadata;
 use super::plan::{self, Form, Parsed};
 use super::read::ReadSession;
 use super::request::{self, is_possible};
 use super::store;
 use crate::checkouts::Stood;
 use crate::engine::map::{Batch, MapError, Read};
+use crate::wall;
 pub use revision::{BadRevision, Revision};
 
 /// How often a write is tried that met another one, or whose answer was lost.
@@ -176,7 +177,7 @@ impl Records {
         for _ in 0..TRIES {
             let Some(kept) = self.kept(id).await? else { return Ok(false) };
             let mut metadata = kept.metadata.clone();
-            (metadata.accessed_ms, metadata.max_inactive) = (now_ms(), ttl);
+            (metadata.accessed_ms, metadata.max_inactive) = (wall::ms(), ttl);
             metadata.version += 1;
             metadata.is_stored |= self.sessions.writes_through();
             if self.write(id, Some(kept), None, metadata).await? {
@@ -238,7 +239,7 @@ impl Records {
 
     /// The metadata of a write under this number.
     fn written(&self, kept: Option<&Kept>, own: NonZeroU64, ttl: Option<Duration>) -> Metadata {
-        let new = Metadata::new(now_ms(), ttl);
+        let new = Metadata::new(wall::ms(), ttl);
         let (created_ms, version, is_stored) = match kept.map(|kept| &kept.metadata) {
             Some(kept) => (kept.created_ms, kept.version, kept.is_stored),
             None => (new.created_ms, 0, false),

@@ -10,13 +10,14 @@ use super::commit;
 use super::error::SessionError;
 use super::handle::Session;
 use super::manager::Sessions;
-use super::metadata::{Metadata, now_ms};
+use super::metadata::Metadata;
 use super::plan::{self, Form, Parsed};
 use super::read::{self, ReadSession};
 use super::store;
 use super::to_the_end::ToTheEnd;
 use crate::checkouts::Held;
 use crate::engine::MapError;
+use crate::wall;
 
 /// One request's session. Clones are the same one. When the last one is dropped without
 /// [`SessionRequest::finish`], because the client has gone or the handler has panicked, the session
@@ -183,7 +184,7 @@ pub(crate) fn is_possible(id: &str) -> bool {
 
 impl Inner {
     async fn open(&self) -> Result<Open, SessionError> {
-        let now = now_ms();
+        let now = wall::ms();
         for id in &self.asked {
             let checked_out = check_out(&self.sessions, id).await?;
             let Some((found, metadata, attributes)) = checked_out else { continue };

@@ -78,7 +78,7 @@ impl Driver {
         // The first offer tells whether it can be offered at all.
         let offer = talk.services().offer(&service_of(&plan.name))?;
         let policy = policies.borrow().resolve(&plan.choice).0;
-        let (chance, version) = (rand::random(), crate::finding::wall_us());
+        let (chance, version) = (rand::random(), crate::wall::us());
         let core = Core {
             machine: Machine::new(policy, plan.bounds, chance, version),
             wake: None,
@@ -269,7 +269,7 @@ impl Driver {
     async fn campaign(&self) -> Option<Lease> {
         if self.plan.is_everywhere {
             let (kept, lost) = watch::channel(false);
-            let token = Token(u128::from(crate::finding::wall_us()));
+            let token = Token(u128::from(crate::wall::us()));
             return Some(Lease::new(token, lost, Box::new(move || drop(kept))));
         }
         self.leases.campaign(&service_of(&self.plan.name), Duration::ZERO).await.ok()

@@ -68,8 +68,7 @@ impl History {
         if self.last.len() == MOST {
             self.last.pop_front();
         }
-        self.last
-            .push_back(Happening { at_ms: crate::finding::wall_us() / 1000, text: text.clone() });
+        self.last.push_back(Happening { at_ms: crate::wall::ms(), text: text.clone() });
         text
     }
 

@@ -7,7 +7,6 @@ use muster_grid::Bytes;
 
 use super::super::error::SessionError;
 use super::super::manager::Sessions;
-use super::super::metadata::now_ms;
 use super::super::plan;
 use super::super::read::ReadSession;
 use super::duties::{Done, Duty};
@@ -16,6 +15,7 @@ use super::record::session;
 use super::through::{not_done, text};
 use crate::checkouts::Held;
 use crate::engine::map::{MapError, Read};
+use crate::wall;
 
 /// Brings a session back to the members, under the checkout of the group in which nothing is: so one
 /// request does it, and the others find it. None where the store has none.
@@ -76,7 +76,7 @@ pub(super) fn left(ends_ms: Option<u64>) -> Option<Option<Duration>> {
     match ends_ms {
         None => Some(None),
         Some(ends) => {
-            let left = ends.saturating_sub(now_ms());
+            let left = ends.saturating_sub(wall::ms());
             (left > 0).then(|| Some(Duration::from_millis(left)))
         }
     }

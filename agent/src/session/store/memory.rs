@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::super::metadata::now_ms;
 use super::{Ending, Saving, SessionKey, SessionRecord, SessionStore, StoreError};
+use crate::wall;
 
 /// A store in the memory of this process. Clones are the same one.
 #[derive(Clone, Default, Debug)]
@@ -51,7 +51,7 @@ fn owned(key: SessionKey<'_>) -> (String, String) {
 }
 
 fn until(keep: Duration) -> u64 {
-    now_ms().saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
+    wall::ms().saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn is_over(record: &SessionRecord, now_ms: u64) -> bool {
@@ -65,7 +65,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn load(&self, key: SessionKey<'_>) -> Result<Option<SessionRecord>, StoreError> {
-        let now = now_ms();
+        let now = wall::ms();
         Ok(match self.kept.lock().get(&owned(key)) {
             Some(Kept::There(record)) if !is_over(record, now) => Some(record.clone()),
             _ => None,
@@ -90,7 +90,7 @@ impl SessionStore for MemoryStore {
             let is_this = is_there && (version, commit) == (record.version, record.commit);
             return Ok(if is_this { Saving::Saved } else { Saving::Behind { version, commit } });
         }
-        if is_over(record, now_ms()) {
+        if is_over(record, wall::ms()) {
             return Ok(Saving::Late);
         }
         all.insert(owned(key), Kept::There(record.clone()));
@@ -139,7 +139,7 @@ impl SessionStore for MemoryStore {
         most: usize,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let grace = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let before = now_ms().saturating_sub(grace);
+        let before = wall::ms().saturating_sub(grace);
         let all = self.kept.lock();
         let mut over: Vec<(u64, &String, u64)> = all
             .iter()
@@ -157,7 +157,7 @@ impl SessionStore for MemoryStore {
     }
 
     async fn forget(&self, application: &str, most: usize) -> Result<usize, StoreError> {
-        let now = now_ms();
+        let now = wall::ms();
         let mut all = self.kept.lock();
         let is_past = |kept: &Kept| match kept {
             Kept::There(_) => false,

@@ -5,13 +5,14 @@ use muster_grid::Bytes;
 use super::super::attributes::Attributes;
 use super::super::error::SessionError;
 use super::super::manager::Sessions;
-use super::super::metadata::{Metadata, now_ms};
+use super::super::metadata::Metadata;
 use super::super::plan::{self, Parsed};
 use super::duties::{Done, Duty};
 use super::keeper::one;
 use super::record::record;
 use super::{Saving, StoreError};
 use crate::engine::map::{MapError, Read};
+use crate::wall;
 
 /// Saves what a commit has written, where every commit is saved. A store that does not take it now
 /// is told later: the members have it.
@@ -30,7 +31,7 @@ pub(in super::super) async fn save(
         return Ok(());
     };
     // The commit has renewed its time.
-    let ends_ms = metadata.ends_from(now_ms());
+    let ends_ms = metadata.ends_from(wall::ms());
     match keeper.save(&text(id), &record(metadata, attributes, ends_ms)).await {
         Ok(saving) => match is_overtaken(sessions, id, saving).await {
             Ok(true) => Err(SessionError::Lost),
