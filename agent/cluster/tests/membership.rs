@@ -2,8 +2,9 @@
 
 use muster_cluster::{
     Action, Config, Copies, Durable, Event, Joining, Member, MemberId, Membership, Message, Moment,
-    NodeId, Placement, Promise, Refusal, RowSet,
+    NodeId, Placement, Promise, Refusal, RowSet, Summary, View,
 };
+use std::sync::Arc;
 
 /// Everybody owns everything.
 struct Everywhere;
@@ -189,4 +190,73 @@ fn words_of_a_life_that_has_ended_are_not_heard() {
     one.hears(life(3, 5), Message::Fetch);
     let old = life(3, 4);
     assert_eq!(one.hears(old, Message::Join(joining(old, "three"))), []);
+}
+
+/// A view with a later epoch that the second member made, and leads.
+fn led_by_two(one: &One) -> View {
+    let mut view = View::clone(one.membership.view().expect("it has a view"));
+    view.epoch = muster_cluster::Epoch { counter: view.epoch.counter + 5, join: 2, by: life(2, 1) };
+    view.members.rotate_left(1);
+    view
+}
+
+fn summary(view: &View, has_you: bool) -> Summary {
+    let coordinator = view.coordinator();
+    Summary {
+        epoch: view.epoch,
+        size: u16::try_from(view.members.len()).expect("few members"),
+        coordinator: coordinator.id,
+        join: coordinator.join,
+        quorum: view.electorate.quorum.is_some(),
+        has_you,
+    }
+}
+
+fn greeting(view: &View, has_you: bool) -> Message {
+    Message::Greet { view: Some(summary(view, has_you)), accepted: Some(view.epoch), quorum: None }
+}
+
+#[test]
+fn who_went_by_another_view_is_no_suspect_once_a_view_has_both() {
+    let mut one = two();
+    let mut view = led_by_two(&one);
+    one.hears(life(2, 1), greeting(&view, false));
+    view.epoch.counter += 1;
+    one.hears(life(2, 1), Message::Commit { view: Arc::new(view) });
+    // Whoever comes is the coordinator's to take in, and the coordinator is believed alive.
+    let three = joining(life(3, 1), "three");
+    let actions = one.hears(three.id, Message::Join(three.clone()));
+    assert_eq!(actions, [Action::Send { to: NodeId(2), message: Message::Join(three) }]);
+}
+
+#[test]
+fn whom_the_failure_detector_finds_silent_stays_a_suspect_in_the_next_view() {
+    let mut one = two();
+    let mut view = led_by_two(&one);
+    one.hears(life(2, 1), greeting(&view, false));
+    one.handle(Event::Suspect(life(2, 1)));
+    view.epoch.counter += 1;
+    one.hears(life(2, 1), Message::Commit { view: Arc::new(view) });
+    let three = joining(life(3, 1), "three");
+    assert_eq!(one.hears(three.id, Message::Join(three)), []);
+}
+
+#[test]
+fn a_newcomer_that_is_not_taken_in_asks_the_next_member() {
+    let view = led_by_two(&two());
+    let mut new = One::new(Durable::default());
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        for node in [2, 3] {
+            new.hears(life(node, 1), greeting(&view, false));
+        }
+        let joins = new.passes(50).into_iter().filter_map(|action| match action {
+            Action::Send { to, message: Message::Join(_) } => Some(to),
+            _ => None,
+        });
+        asked.extend(joins);
+    }
+    assert!(asked.len() > 2, "{asked:?}");
+    let turns: Vec<NodeId> = [NodeId(2), NodeId(3)].into_iter().cycle().take(asked.len()).collect();
+    assert_eq!(asked, turns);
 }

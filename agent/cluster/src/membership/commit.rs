@@ -111,6 +111,7 @@ impl Membership {
         self.fenced_since = None;
         self.filled.clear();
         self.joiners.retain(|_, (joining, _)| !view.has(joining.id));
+        self.meet_again();
         self.suspects.retain(|id| view.has(*id));
         self.leaving.retain(|id| view.has(*id));
         self.leaving

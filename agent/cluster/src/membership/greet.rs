@@ -70,7 +70,7 @@ impl Membership {
                     // Asked because an accepted view names it, or because it wanted to come in; but
                     // it went another way. The failure detector may well find it alive.
                     proposal.elsewhere.insert(from);
-                    self.suspects.insert(from);
+                    self.part(from);
                 }
                 self.other_side(&mine, &theirs, now);
             }
@@ -87,7 +87,7 @@ impl Membership {
         } else if self.ran_late(now) {
             self.renew(true, now);
         } else {
-            self.suspects.insert(from);
+            self.part(from);
         }
     }
 
@@ -114,6 +114,8 @@ impl Membership {
         self.spreading = None;
         self.fenced_since = None;
         self.suspects.clear();
+        self.parted.clear();
+        self.asked = None;
         self.doubtful.clear();
         self.redialing.clear();
         self.joiners.clear();

@@ -1,23 +1,30 @@
 //! Coming in: a member without a view asks one that has one; the acting coordinator checks the
 //! name and the id, and takes it into the next view.
 
+use super::merge::{Strength, strength};
 use super::{Membership, Standing};
 use crate::bounds::{MOST_ADDRESS, MOST_NAME};
 use crate::id::{MemberId, Moment, NodeId};
 use crate::message::{Action, Joining, Message, Refusal};
 use crate::succeed::is_safe;
-use std::cmp::Reverse;
 
 impl Membership {
-    /// Without a view: asks the best of those that have one.
+    /// Without a view: asks one of the strongest side, and the next of them where no view came: for the
+    /// one that was asked may be mistaken about whom to pass it on to.
     pub(super) fn ask_to_come_in(&mut self, now: Moment) {
         let Standing::Out { .. } = self.standing else { return };
         let recent = |heard: Moment| heard + self.config.detection > now;
-        let best = (self.peers.values())
+        let sides: Vec<(Strength, NodeId)> = (self.peers.values())
             .filter(|peer| recent(peer.heard))
-            .filter_map(|peer| Some((peer.view?, peer.life.node)))
-            .max_by_key(|(view, node)| (super::merge::strength(view), Reverse(*node)));
-        let Some((_, node)) = best else { return };
+            .filter_map(|peer| Some((strength(&peer.view?), peer.life.node)))
+            .collect();
+        let Some(strongest) = sides.iter().map(|(side, _)| *side).max() else { return };
+        let mut nodes: Vec<NodeId> =
+            sides.iter().filter(|(side, _)| *side == strongest).map(|(_, node)| *node).collect();
+        nodes.sort_unstable();
+        let next = nodes.iter().find(|node| self.asked < Some(**node)).or(nodes.first());
+        let Some(node) = next.copied() else { return };
+        self.asked = Some(node);
         if (self.durable.accepted.as_ref()).is_some_and(|view| view.electorate.quorum.is_none()) {
             // Without a quorum nobody needs to know of our old view, and its epoch may be higher
             // than that of the side that we join.

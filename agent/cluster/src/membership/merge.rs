@@ -11,7 +11,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Which side stays: that with a quorum, the larger, that with the older coordinator.
-pub(super) fn strength(view: &Summary) -> (bool, u16, Reverse<u64>, Reverse<MemberId>) {
+pub(super) type Strength = (bool, u16, Reverse<u64>, Reverse<MemberId>);
+
+pub(super) fn strength(view: &Summary) -> Strength {
     (view.quorum, view.size, Reverse(view.join), Reverse(view.coordinator))
 }
 

@@ -55,12 +55,29 @@ impl Membership {
         if now < self.doubt_until {
             self.doubtful.insert(id);
         } else {
+            self.parted.remove(&id);
             self.suspects.insert(id);
+        }
+    }
+
+    /// It said itself that it goes on by a view that this member is not in. The failure detector finds
+    /// it alive all the same and will never say so again: what is believed of it ends with the next
+    /// view that has both.
+    pub(super) fn part(&mut self, id: MemberId) {
+        if self.suspects.insert(id) {
+            self.parted.insert(id);
+        }
+    }
+
+    pub(super) fn meet_again(&mut self) {
+        for id in std::mem::take(&mut self.parted) {
+            self.suspects.remove(&id);
         }
     }
 
     pub(super) fn alive_again(&mut self, id: MemberId) {
         self.doubtful.remove(&id);
+        self.parted.remove(&id);
         self.suspects.remove(&id);
     }
 
@@ -75,6 +92,7 @@ impl Membership {
         self.last_tick = now;
         if now >= self.doubt_until && !self.doubtful.is_empty() {
             let doubtful = std::mem::take(&mut self.doubtful);
+            self.parted.retain(|id| !doubtful.contains(id));
             self.suspects.extend(doubtful);
         }
     }
@@ -93,6 +111,7 @@ impl Membership {
     pub(super) fn dead(&mut self, id: MemberId) {
         self.redialing.remove(&id);
         self.joiners.retain(|_, (joiner, _)| joiner.id != id);
+        self.parted.remove(&id);
         self.suspects.insert(id);
         self.actions.push_back(Action::Dead(id));
     }
