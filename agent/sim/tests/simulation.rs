@@ -142,7 +142,7 @@ fn a_copy_that_takes_writes_of_any_epoch_is_noticed() {
         let wrong = run(&case(Some(Mutation::NoEpochCheck)), false).wrong;
         wrong.iter().any(|wrong| wrong.contains("not linearizable"))
     };
-    assert!([204, 441, 3269, 3293, 3926].into_iter().any(is_noticed));
+    assert!([1306, 5454, 5848, 5951, 6968].into_iter().any(is_noticed));
 }
 
 #[test]

@@ -16,22 +16,19 @@ impl Membership {
         }
         // On disk before anybody hears of it: whoever proposed a view and knows nothing of this proves
         // that it never stood.
-        let is_in = view.has(self.me);
-        if is_in {
-            self.install(view.clone());
-        } else {
-            self.durable.was_in = self.durable.was_in.max(view.epoch);
-            self.persist();
-        }
+        self.keep_standing(&view);
         for node in gone {
             self.send(node, Message::Commit { view: view.clone() });
         }
         let waiting = (view.members.iter().map(|member| member.id.node))
             .filter(|node| *node != self.me.node)
             .collect();
-        self.spreading = Some(Spreading { view, waiting, resend_at: now });
+        self.spreading = Some(Spreading { view: view.clone(), waiting, resend_at: now });
+        // Told before it is installed here: copies are in the view when its first writes reach them.
         self.spread(now);
-        if !is_in && self.leaving.contains(&self.me) {
+        if view.has(self.me) {
+            self.enter(view);
+        } else if self.leaving.contains(&self.me) {
             self.standing = Standing::Left;
             self.actions.push_back(Action::Left);
         }
@@ -99,12 +96,24 @@ impl Membership {
     }
 
     fn install(&mut self, view: Arc<View>) {
-        if self.durable.accepted.as_ref().is_none_or(|accepted| accepted.epoch != view.epoch) {
-            self.accept_durably(&view);
+        self.keep_standing(&view);
+        self.enter(view);
+    }
+
+    /// Writes down that a view stands.
+    fn keep_standing(&mut self, view: &Arc<View>) {
+        if view.has(self.me) {
+            if self.durable.accepted.as_ref().is_none_or(|accepted| accepted.epoch != view.epoch) {
+                self.accept_durably(view);
+            }
+            self.durable.committed = true;
         }
-        self.durable.committed = true;
         self.durable.was_in = self.durable.was_in.max(view.epoch);
         self.persist();
+    }
+
+    /// Goes on in a view that stands on disk.
+    fn enter(&mut self, view: Arc<View>) {
         self.standing = Standing::In;
         self.moved = false;
         self.proposal = None;
