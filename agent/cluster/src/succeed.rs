@@ -270,8 +270,9 @@ fn never_stood(answers: &Answers<'_>, epoch: Epoch) -> bool {
     answers.promises.get(&epoch.by.node).is_some_and(|proposer| proposer.was_in < epoch)
 }
 
-/// Doubts about views that did not stand, or in which one of the row's owners served nothing, as it
-/// installed neither them nor a later one. The latest first.
+/// Doubts about a base that did not stand, or about views in which one of the row's owners served
+/// nothing, as it installed neither them nor a later one. The latest first. That an earlier view than
+/// the base did not stand says nothing: a later one without the same owners may have.
 fn refuted<'a>(
     answers: &'a Answers<'_>,
     base: &'a View,
@@ -280,7 +281,7 @@ fn refuted<'a>(
     let untouched = began(base, old).filter(|_| is_untouched(answers, base, old));
     old.doubts.iter().rev().filter(move |doubt| {
         untouched == Some(doubt.epoch)
-            || never_stood(answers, doubt.epoch)
+            || (doubt.epoch == base.epoch && never_stood(answers, base.epoch))
             || old.owners.iter().any(|owner| {
                 answers.promises.get(owner).is_some_and(|promise| {
                     promise.was_in < doubt.epoch

@@ -247,6 +247,28 @@ fn who_was_left_out_owns_it_again_when_the_proposer_says_that_the_view_that_did_
 }
 
 #[test]
+fn who_was_left_out_stays_out_when_a_later_view_without_it_stood() {
+    // C proposed a view without B, which never stood. A made the next one upon it, without C, and wrote in
+    // it alone: what B holds is old, though C knows that its own view never stood.
+    let by = |counter, node| Epoch { counter, join: 1, by: life(node) };
+    let doubts = vec![
+        Doubt { epoch: by(5, C), owners: vec![B] },
+        Doubt { epoch: by(6, A), owners: vec![C] },
+    ];
+    let base = view(6, &[A, C], Row { doubts, ..row(&[A], &[C]) });
+    let e4 = view(4, &[A, B, C], row(&[A, B], &[]));
+    for committed in [true, false] {
+        let answers = vec![
+            was_in(4, promise(B, &e4, Some(4), true)),
+            was_in(4, promise(C, &base, Some(4), false)),
+        ];
+        let next = next(&base, committed, answers);
+        assert_eq!(next.view.rows[0].owners, [A]);
+        assert!(next.view.primary(0).is_none() && next.lost.is_empty(), "it waits for A");
+    }
+}
+
+#[test]
 fn a_change_of_the_electorate_needs_the_one_before_until_it_stands() {
     let mut base = view(4, &[A, B], row(&[A, B], &[]));
     base.electorate.known.remove(&C);
