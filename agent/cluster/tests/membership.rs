@@ -2,7 +2,7 @@
 
 use muster_cluster::{
     Action, Config, Copies, Durable, Event, Joining, Member, MemberId, Membership, Message, Moment,
-    NodeId, Placement, Promise, Refusal, RowSet, Summary, View,
+    NodeId, Placement, Promise, Refusal, Row, RowSet, Summary, View,
 };
 use std::sync::Arc;
 
@@ -259,4 +259,43 @@ fn a_newcomer_that_is_not_taken_in_asks_the_next_member() {
     assert!(asked.len() > 2, "{asked:?}");
     let turns: Vec<NodeId> = [NodeId(2), NodeId(3)].into_iter().cycle().take(asked.len()).collect();
     assert_eq!(asked, turns);
+}
+
+#[test]
+fn what_a_newcomer_accepted_on_another_side_does_not_replace_this_sides_view() {
+    let mut one = two();
+    let mine = one.membership.view().expect("it has a view").clone();
+    let three = joining(life(3, 1), "three");
+    one.hears(three.id, Message::Join(three.clone()));
+    one.passes(50);
+    let epoch = one.promised();
+    // A view of three alone, as late as ours, and later by its name.
+    let theirs = View {
+        epoch: muster_cluster::Epoch { by: three.id, ..mine.epoch },
+        members: vec![Member { id: three.id, name: "three".into(), ..mine.members[1].clone() }],
+        rows: vec![Row { owners: vec![NodeId(3)], ..Row::default() }; mine.rows.len()],
+        ..View::clone(&mine)
+    };
+    let promise = |who: &Joining, view: &View, complete: RowSet| Promise {
+        epoch,
+        who: who.clone(),
+        accepted: Some(Arc::new(view.clone())),
+        committed: true,
+        installed: Some(view.epoch),
+        was_in: view.epoch,
+        complete,
+    };
+    let with_three = promise(&three, &theirs, RowSet::default());
+    one.hears(three.id, Message::Promise(Box::new(with_three)));
+    let second = joining(life(2, 1), "two");
+    let with_two = promise(&second, &mine, RowSet::default());
+    let actions = one.hears(second.id, Message::Promise(Box::new(with_two)));
+    let accept = actions.iter().find_map(|action| match action {
+        Action::Send { message: Message::Accept { view }, .. } => Some(view),
+        _ => None,
+    });
+    let view = accept.unwrap_or_else(|| panic!("{actions:?}"));
+    assert_eq!(view.members.len(), 3);
+    assert!(view.rows.iter().all(|row| !row.fresh && row.owners.contains(&NodeId(1))), "{view:?}");
+    assert!(!actions.iter().any(|action| matches!(action, Action::Lost(_))));
 }

@@ -198,7 +198,7 @@ impl Membership {
         if proposal.accepting.is_some() {
             return;
         }
-        let base = base(proposal);
+        let base = self.base(proposal);
         if base.is_some_and(|base| base.epoch.counter >= proposal.epoch.counter) {
             self.floor = self.floor.max(base.map_or(0, |base| base.epoch.counter));
             return self.give_up(now);
@@ -261,7 +261,7 @@ impl Membership {
         }
         let epoch = proposal.epoch;
         let mut more = self.to_ask(now);
-        if let Some(base) = base(proposal) {
+        if let Some(base) = self.base(proposal) {
             more.extend(
                 (base.members.iter())
                     .filter(|member| self.installed.is_some() || self.is_alive(member.id.node, now))
@@ -269,7 +269,7 @@ impl Membership {
                     .map(|member| member.id.node),
             );
         }
-        if !self.has_votes(proposal, base(proposal)) {
+        if !self.has_votes(proposal, self.base(proposal)) {
             more.extend(self.voters_outside(proposal, now));
         }
         more.retain(|node| !proposal.asked.contains(node) && *node != self.me.node);
@@ -284,7 +284,7 @@ impl Membership {
     /// Voters of the base that are here and no members of it: they have no view and have not found whom
     /// to ask to come in, or they have an earlier view. Without their votes nobody can go on.
     fn voters_outside(&self, proposal: &Proposal, now: Moment) -> BTreeSet<NodeId> {
-        let Some(base) = base(proposal) else { return BTreeSet::new() };
+        let Some(base) = self.base(proposal) else { return BTreeSet::new() };
         let is_free = |life: MemberId| {
             let member = self.installed.as_ref().and_then(|view| view.member(life.node));
             member.is_none_or(|member| self.suspects.contains(&member.id))
@@ -304,7 +304,8 @@ impl Membership {
         if self.peers.get(&node).is_some_and(|peer| proposal.elsewhere.contains(&peer.life)) {
             return false;
         }
-        let in_base = base(proposal).and_then(|base| base.member(node)).map(|member| member.id);
+        let in_base =
+            self.base(proposal).and_then(|base| base.member(node)).map(|member| member.id);
         let in_mine = self.installed.as_ref().and_then(|view| view.member(node)).is_some();
         match in_base.filter(|_| self.installed.is_some()) {
             Some(id) => !self.suspects.contains(&id),
@@ -317,6 +318,16 @@ impl Membership {
                 })
             }
         }
+    }
+
+    /// The accepted view of the highest epoch among the answers. Without a quorum sides have views of
+    /// their own: what somebody accepted who is not of this side counts for nothing, as this side stays.
+    fn base<'a>(&self, proposal: &'a Proposal) -> Option<&'a Arc<View>> {
+        let mine = self.installed.as_ref().filter(|view| view.electorate.quorum.is_none());
+        (proposal.promises.values())
+            .filter(|promise| mine.is_none_or(|mine| mine.has(promise.who.id)))
+            .filter_map(|promise| promise.accepted.as_ref())
+            .max_by_key(|view| view.epoch)
     }
 
     fn has_votes(&self, proposal: &Proposal, base: Option<&Arc<View>>) -> bool {
@@ -396,12 +407,6 @@ impl Membership {
         }
         self.advance(now);
     }
-}
-
-/// The accepted view of the highest epoch among the answers.
-fn base(proposal: &Proposal) -> Option<&Arc<View>> {
-    let accepted = proposal.promises.values().filter_map(|promise| promise.accepted.as_ref());
-    accepted.max_by_key(|view| view.epoch)
 }
 
 /// Whether somebody who answered knows that the base stands.
