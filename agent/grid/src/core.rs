@@ -11,7 +11,7 @@ use crate::shelf::Shelved;
 use crate::watch::Changes;
 use muster_cluster::config::ConfigError;
 use muster_cluster::{
-    Config, Durable, MemberId, Membership, Moment, NodeId, Refusal, RowSet, View,
+    Config, Durable, Epoch, MemberId, Membership, Moment, NodeId, Refusal, RowSet, View,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -44,6 +44,17 @@ pub enum Event {
         id: u64,
         /// What.
         request: Request,
+        /// It is answered by then.
+        deadline: Moment,
+    },
+    /// The same of this member alone, while it leads the row: see [`Grid::request_led`].
+    Led {
+        /// Returned with the answer.
+        id: u64,
+        /// What.
+        request: Request,
+        /// Since when it leads the row.
+        reign: Epoch,
         /// It is answered by then.
         deadline: Moment,
     },
@@ -161,6 +172,9 @@ impl Core {
             }
             Event::Request { id, request, deadline } => {
                 self.grid.request(id, request, deadline, now);
+            }
+            Event::Led { id, request, reign, deadline } => {
+                self.grid.request_led(id, request, reign, deadline, now);
             }
         }
         self.grid.make_room(now);

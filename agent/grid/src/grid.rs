@@ -355,7 +355,7 @@ impl Grid {
         match self.watched.get(&effect.group.space) {
             Some(Watched::All) => true,
             Some(Watched::Ends) => effect.is_expiry,
-            None => false,
+            Some(Watched::Merges) | None => false,
         }
     }
 

@@ -21,6 +21,7 @@
 //! | `lock`, `lease` | who may write a group now; who is the one for a name |
 //! | `merge` | what becomes of two values of one key when two sides of a split meet |
 //! | `shelf`, `shelves`, `stamps` | where values go that are not kept in memory: the port, and who goes when |
+//! | `queue` | messages that are delivered at least once, kept as groups of a row |
 //! | `watch` | changes as they are told to listeners |
 //! | `core` | membership and grid together |
 //! | `wire`, `bounds` | messages and what stands on disk, as bytes, and what those may not exceed |
@@ -37,6 +38,7 @@ pub mod merge;
 pub mod message;
 pub mod mode;
 pub mod placement;
+pub mod queue;
 pub mod rules;
 pub mod segment;
 pub mod shelf;

@@ -172,6 +172,12 @@ impl Store {
         }
     }
 
+    /// One group whole, if it is in memory.
+    pub(crate) fn whole(&self, group: &Group, now: Moment) -> Option<WholeGroup> {
+        let (key, held) = self.groups.get_key_value(group as &dyn Named)?;
+        Some(held.whole(group.space.table, key, now))
+    }
+
     /// Those groups whole that are in memory.
     pub(crate) fn whole_in_memory(
         &self,

@@ -7,6 +7,8 @@ use crate::store::{Effect, Store};
 /// Which changes of a cache are told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Watched {
+    /// Groups that come from the other side of a split, by name alone and at once, by their primary.
+    Merges,
     /// What goes because time is over, by its primary.
     Ends,
     /// Every change, by its primary and by each whole copy.

@@ -113,7 +113,7 @@ fn write(version: u8, told: &impl Serialize, into: &mut Vec<u8>) -> Result<(), B
 }
 
 /// Writes go to the end of a buffer.
-struct Tail<'a>(&'a mut Vec<u8>);
+pub(crate) struct Tail<'a>(pub(crate) &'a mut Vec<u8>);
 
 impl Flavor for Tail<'_> {
     type Output = ();

@@ -6,7 +6,7 @@ use super::{Grid, Out};
 use crate::batch::{LeaseWish, Reply, Request, TooLarge};
 use crate::bounds::{MOST_KEY, MOST_OPS, MOST_VALUE};
 use crate::message::Message;
-use muster_cluster::{MemberId, Moment};
+use muster_cluster::{Epoch, MemberId, Moment};
 use std::sync::Arc;
 
 /// Whose request it is.
@@ -31,11 +31,38 @@ pub(super) struct Ask {
     again_at: Moment,
     /// It waits because another has the group.
     is_locked: bool,
+    /// Only here, and only while this member leads the row since this epoch.
+    only: Option<Epoch>,
 }
 
 impl Grid {
     /// Something is asked, to be answered by a deadline.
     pub fn request(&mut self, id: u64, request: Request, deadline: Moment, now: Moment) {
+        self.request_under(id, request, None, deadline, now);
+    }
+
+    /// The same, of this member alone and while it leads the row since this epoch, see
+    /// [`Grid::reign`]. `Unavailable` when it does not: nothing was changed. `Unknown` when that ended
+    /// while it was under way.
+    pub fn request_led(
+        &mut self,
+        id: u64,
+        request: Request,
+        reign: Epoch,
+        deadline: Moment,
+        now: Moment,
+    ) {
+        self.request_under(id, request, Some(reign), deadline, now);
+    }
+
+    fn request_under(
+        &mut self,
+        id: u64,
+        request: Request,
+        only: Option<Epoch>,
+        deadline: Moment,
+        now: Moment,
+    ) {
         if let Err(why) = self.check_size(&request) {
             return self.out.push_back(Out::Reply { id, reply: Reply::TooLarge(why) });
         }
@@ -46,7 +73,8 @@ impl Grid {
             // Not held any more from the moment that the wish is spoken.
             self.holding.resign(name, *token);
         }
-        self.begin(Caller::Client(id), request, deadline, now);
+        let ask = Ask::new(Caller::Client(id), request, only, deadline, now);
+        self.dispatch(ask, now);
     }
 
     pub(super) fn begin(
@@ -56,18 +84,7 @@ impl Grid {
         deadline: Moment,
         now: Moment,
     ) {
-        let request = Arc::new(request);
-        let ask = Ask {
-            caller,
-            request,
-            deadline,
-            asked: now,
-            begun: now,
-            sent: None,
-            again_at: now,
-            is_locked: false,
-        };
-        self.dispatch(ask, now);
+        self.dispatch(Ask::new(caller, request, None, deadline, now), now);
     }
 
     fn check_size(&self, request: &Request) -> Result<(), TooLarge> {
@@ -122,6 +139,9 @@ impl Grid {
             return self.finish(&ask, Reply::NotQuorate);
         }
         let row = ask.request.row(view);
+        if ask.only.is_some() && ask.only != self.reign(row) {
+            return self.finish(&ask, Reply::Unavailable);
+        }
         let primary = view.primary(row);
         if let Request::GetLocal(group) = &*ask.request
             && view.epoch == self.promised
@@ -246,6 +266,26 @@ impl Grid {
 }
 
 impl Ask {
+    fn new(
+        caller: Caller,
+        request: Request,
+        only: Option<Epoch>,
+        deadline: Moment,
+        now: Moment,
+    ) -> Self {
+        Self {
+            caller,
+            request: Arc::new(request),
+            deadline,
+            asked: now,
+            begun: now,
+            sent: None,
+            again_at: now,
+            is_locked: false,
+            only,
+        }
+    }
+
     /// Whether an answer says that it did not happen, or that it may be done once more.
     fn is_tried_again_after(&self, reply: &Reply) -> bool {
         match reply {

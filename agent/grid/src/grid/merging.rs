@@ -1,9 +1,10 @@
 //! A group of the other side of a split, at its primary.
 
-use super::{Asker, Entries, Grid};
+use super::{Asker, Entries, Grid, Out};
 use crate::batch::Reply;
 use crate::segment::Group;
 use crate::store::Puts;
+use crate::watch::{Changes, Watched};
 use muster_cluster::{Moment, RowId};
 
 impl Grid {
@@ -33,6 +34,11 @@ impl Grid {
         self.stats.overridden += overridden;
         if changes_nothing {
             return self.answer(asker, Reply::Released, now);
+        }
+        if self.watched.get(&group.space) == Some(&Watched::Merges) {
+            let (group, rev) = (group.clone(), self.next_rev(row));
+            let changes = Changes { group, rev, is_primary: true, entries: Vec::new() };
+            self.out.push_back(Out::Changed(changes));
         }
         // The later of two holders wrote on one of the sides: the earlier stays fenced.
         self.change(asker, row, group, puts, token, now);

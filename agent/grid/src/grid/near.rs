@@ -1,10 +1,11 @@
-//! What a member knows without asking anybody. Nothing here allocates, but for a look at a shelf.
+//! What a member knows without asking anybody. Nothing here allocates, but for a look at a
+//! shelf and groups that are asked for whole.
 
 use super::Grid;
 use super::state::Role;
-use crate::segment::{Bytes, Place, Space};
-use crate::store::Count;
-use muster_cluster::{Moment, RowId};
+use crate::segment::{Bytes, Group, Place, Space};
+use crate::store::{Count, WholeGroup};
+use muster_cluster::{Epoch, Moment, RowId};
 
 impl Grid {
     /// One value of this member's own copy: none where it has no whole copy of the group,
@@ -50,6 +51,67 @@ impl Grid {
         let lives = self.shelves.stamps.lives();
         let has_life = self.view.as_ref().is_some_and(|view| lives.of(store, row, view).is_some());
         Some(store.len() - usize::from(has_life))
+    }
+
+    /// Since which epoch this member has led a row without a break; none where it does not.
+    #[must_use]
+    pub fn reign(&self, row: RowId) -> Option<Epoch> {
+        match &self.rows.get(usize::from(row))?.role {
+            Role::Primary(primary) => Some(primary.reign),
+            Role::Copy(_) | Role::Nobody => None,
+        }
+    }
+
+    /// The row of a group, by the view.
+    #[must_use]
+    pub fn row_of(&self, space: Space, name: &[u8]) -> Option<RowId> {
+        self.view.as_ref().map(|view| Place::of(space, name).row(space.table, view))
+    }
+
+    /// Some groups of a cache in a row that this member leads since this epoch, whole, after a
+    /// place: with what is left of their entries' times. The page ends with the group that brings it
+    /// over [`crate::Limits::chunk`]; after the place that comes with it there is more. None where it
+    /// does not lead the row, or a group cannot be read.
+    #[must_use]
+    pub fn page_led(
+        &self,
+        space: Space,
+        row: RowId,
+        reign: Epoch,
+        after: Option<Place>,
+        now: Moment,
+    ) -> Option<(Vec<WholeGroup>, Option<Place>)> {
+        if self.reign(row) != Some(reign) {
+            return None;
+        }
+        let store = &self.rows.get(usize::from(row))?.store;
+        let before = (space.cache.checked_sub(1)).map(|cache| Place { cache, hash: u64::MAX });
+        let (mut groups, mut size) = (Vec::new(), 0);
+        for whole in store.whole_after(space.table, after.or(before), &self.shelves, now) {
+            let whole = whole.ok()?;
+            if whole.group.space.cache != space.cache {
+                break;
+            }
+            let last = groups.last().map(|group: &WholeGroup| group.group.place());
+            if size >= self.limits.chunk && last != Some(whole.group.place()) {
+                return Some((groups, last));
+            }
+            size += whole
+                .entries
+                .iter()
+                .map(|(key, _, put)| key.len() + put.value.len())
+                .sum::<usize>();
+            groups.push(whole);
+        }
+        Some((groups, None))
+    }
+
+    /// One group whole, where this member leads its row.
+    #[must_use]
+    pub fn whole_led(&self, group: &Group, now: Moment) -> Option<WholeGroup> {
+        let row = self.row_of(group.space, &group.name)?;
+        self.reign(row)?;
+        self.rows.get(usize::from(row))?.store.whole(group, now)
     }
 
     /// What this member holds of a cache: in all its copies, and in those whose primary it is. A

@@ -1,0 +1,513 @@
+//! Stories of queues: some members, a row that all of them read, and who leads it.
+
+use super::*;
+use crate::batch::{Reply, Request, Rev};
+use crate::segment::{Group, Space};
+use crate::store::{Effect, Store};
+use muster_cluster::{Copies, Electorate, Epoch, Member, Moment, NodeId, Row, View};
+use std::collections::VecDeque;
+
+const SPACE: Space = Space { table: 0, cache: 9 };
+const FAR: Moment = Moment::from_secs(1_000);
+
+fn member(at: usize) -> MemberId {
+    MemberId { node: NodeId(at as u128 + 1), incarnation: 1 }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A delivery: to whom, which, and its body.
+type Delivery = (usize, u64, Ticket, String);
+
+struct Members {
+    stations: Vec<Option<Station>>,
+    row: Store,
+    counter: u64,
+    /// Since which view the row is led by the same member.
+    reign: u64,
+    seq: u64,
+    lead: usize,
+    now: Moment,
+    /// Writes wait as long as this is set.
+    holds: bool,
+    held: VecDeque<(usize, u64, Epoch, Request)>,
+    confirms: usize,
+    done: Vec<(usize, u64, Answer)>,
+    given: VecDeque<Delivery>,
+}
+
+impl Members {
+    fn new(count: usize) -> Self {
+        Self::of(count, |_| {})
+    }
+
+    fn of(count: usize, with: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            name: "/q".to_owned(),
+            most: 100,
+            visibility: ms(10_000),
+            most_tries: 3,
+            dedup_window: ms(60_000),
+        };
+        with(&mut settings);
+        let station =
+            |at| Some(Station::new(member(at), SPACE, settings.clone(), QueueRules::default()));
+        let mut members = Self {
+            stations: (0..count).map(station).collect(),
+            row: Store::default(),
+            counter: 0,
+            reign: 0,
+            seq: 0,
+            lead: 0,
+            now: ms(1_000),
+            holds: false,
+            held: VecDeque::new(),
+            confirms: 0,
+            done: Vec::new(),
+            given: VecDeque::new(),
+        };
+        members.lead(0);
+        members
+    }
+
+    fn epoch(&self, counter: u64) -> Epoch {
+        Epoch { counter, join: 1, by: member(0) }
+    }
+
+    fn view(&self) -> View {
+        let there = (0..self.stations.len()).filter(|at| self.stations[*at].is_some());
+        let one = |at| Member {
+            id: member(at),
+            name: "".into(),
+            address: "".into(),
+            join: 1,
+            weight: 100,
+            leaving: false,
+        };
+        View {
+            epoch: self.epoch(self.counter),
+            members: there.map(one).collect(),
+            next_join: 9,
+            electorate: Electorate::default(),
+            before: None,
+            tables: vec![Copies::Some(1)],
+            segments: 1,
+            rows: vec![Row { owners: vec![member(self.lead).node], ..Row::default() }],
+            merged: false,
+        }
+    }
+
+    /// A new view, in which this member leads the row.
+    fn lead(&mut self, lead: usize) {
+        self.counter += 1;
+        if lead != self.lead || self.reign == 0 {
+            self.held.clear();
+            (self.lead, self.reign) = (lead, self.counter);
+        }
+        let view = self.view();
+        for at in 0..self.stations.len() {
+            let reign = (at == lead).then_some(self.epoch(self.reign));
+            let (now, salt) = (self.now, self.counter as u32);
+            self.with(at, |station| station.view(member(at), Some(&view), reign, salt, now));
+        }
+    }
+
+    fn kill(&mut self, at: usize, lead: usize) {
+        self.stations[at] = None;
+        self.lead(lead);
+    }
+
+    fn with<R: Default>(&mut self, at: usize, f: impl FnOnce(&mut Station) -> R) -> R {
+        let Some(station) = &mut self.stations[at] else { return R::default() };
+        let result = f(station);
+        self.perform(at);
+        result
+    }
+
+    fn perform(&mut self, at: usize) {
+        while let Some(act) = self.stations[at].as_mut().and_then(Station::poll) {
+            let now = self.now;
+            match act {
+                Act::Send { to, frame } => {
+                    let to = (0..self.stations.len()).find(|at| member(*at) == to).unwrap();
+                    let mut bytes = Vec::new();
+                    frame.encode(SPACE.cache, &mut bytes);
+                    let (_, frame) = Frame::decode(&bytes).unwrap();
+                    self.with(to, |station| station.frame(member(at), frame, now));
+                }
+                Act::Led { id, reign, request } => {
+                    self.held.push_back((at, id, reign, request));
+                    self.let_go();
+                }
+                Act::Read { reading, .. } => {
+                    let all = self.row.whole_in_memory(0, now).collect();
+                    self.with(at, |station| station.read(reading, Some((all, None)), None, now));
+                }
+                Act::Done { call, answer } => self.done.push((at, call, answer)),
+                Act::Given { consumer, ticket, value } => {
+                    let message = Message::read(value).unwrap();
+                    let body = String::from_utf8(message.body().to_vec()).unwrap();
+                    self.given.push_back((at, consumer, ticket, body));
+                }
+            }
+        }
+    }
+
+    fn let_go(&mut self) {
+        while !self.holds
+            && let Some((at, id, reign, request)) = self.held.pop_front()
+        {
+            let is_led = reign == self.epoch(self.reign) && at == self.lead;
+            let reply = if is_led { self.apply(request) } else { Reply::Unavailable };
+            let now = self.now;
+            self.with(at, |station| station.written(id, &reply, now));
+        }
+    }
+
+    fn apply(&mut self, request: Request) -> Reply {
+        let Request::Write(batch) = request else {
+            self.confirms += 1;
+            return Reply::Entries(crate::batch::Entries::default());
+        };
+        self.seq += 1;
+        let rev = Rev { epoch: self.counter, seq: self.seq };
+        let puts = batch.ops.into_iter().map(|op| (op.key, op.put)).collect();
+        let effect = Effect { group: batch.group, rev, token: 0, is_expiry: false, puts };
+        self.row.apply(&effect, self.now);
+        Reply::Written(rev)
+    }
+
+    /// Time passes: what is over in the row goes, and the stations hear of it.
+    fn pass(&mut self, time: Duration) {
+        let ends = self.now + time;
+        while self.now < ends {
+            self.now += ms(10).min(ends - self.now);
+            let now = self.now;
+            let due: Vec<Group> = self.row.due(0, now).collect();
+            for group in due {
+                self.seq += 1;
+                let rev = Rev { epoch: self.counter, seq: self.seq };
+                let puts =
+                    self.row.expired(&group, now).into_iter().map(|key| (key, None)).collect();
+                self.row.apply(&Effect { group, rev, token: 0, is_expiry: true, puts }, now);
+            }
+            for at in 0..self.stations.len() {
+                self.with(at, |station| station.tick(now));
+            }
+        }
+    }
+
+    fn publish_as(&mut self, at: usize, publication: Publication) -> u64 {
+        let now = self.now;
+        self.with(at, |station| station.publish(publication, FAR, now))
+    }
+
+    fn publish(&mut self, at: usize, body: &str) -> u64 {
+        self.publish_as(at, message(None, body))
+    }
+
+    fn consume(&mut self, at: usize, credits: u32) -> u64 {
+        let now = self.now;
+        self.with(at, |station| station.consume(credits, now))
+    }
+
+    fn end(&mut self, (at, consumer, ticket, _): &Delivery, ending: Ending) -> u64 {
+        let now = self.now;
+        self.with(*at, |station| station.end(*consumer, *ticket, ending, FAR, now))
+    }
+
+    fn answer(&mut self, at: usize, call: u64) -> Option<Answer> {
+        let of = self.done.iter().position(|(of, number, _)| (*of, *number) == (at, call))?;
+        Some(self.done.swap_remove(of).2)
+    }
+
+    fn next(&mut self) -> Delivery {
+        self.given.pop_front().expect("nothing was given")
+    }
+
+    /// Body and try of what comes next.
+    fn comes(&mut self) -> Option<(String, u32)> {
+        self.given.pop_front().map(|(_, _, ticket, body)| (body, ticket.tries))
+    }
+
+    fn ask(&mut self, at: usize, question: Question) -> Answer {
+        let now = self.now;
+        let call = self.with(at, |station| station.ask(question, FAR, now));
+        self.answer(at, call).expect("no answer")
+    }
+
+    fn stats(&mut self, at: usize) -> (u64, u64, u64) {
+        match self.ask(at, Question::Stats) {
+            Answer::Stats(stats) => (stats.ready, stats.out, stats.dead),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn message(group: Option<&str>, body: &str) -> Publication {
+    let value = Message::new(group, body.as_bytes()).value().clone();
+    Publication { value, dedup: None, delay: None, ttl: None }
+}
+
+fn came(body: &str, tries: u32) -> Option<(String, u32)> {
+    Some((body.to_owned(), tries))
+}
+
+#[test]
+fn a_publication_is_acknowledged_and_given_once_all_owners_have_it() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.holds = true;
+    let call = members.publish(1, "one");
+    assert_eq!((members.answer(1, call), members.comes()), (None, None));
+    members.holds = false;
+    members.let_go();
+    assert_eq!(members.answer(1, call), Some(Answer::Published(true)));
+    assert_eq!(members.comes(), came("one", 1));
+}
+
+#[test]
+fn what_is_done_is_done_once_that_is_written_and_leaves_nothing() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.publish(0, "one");
+    let delivery = members.next();
+    members.holds = true;
+    let call = members.end(&delivery, Ending::Done);
+    assert_eq!(members.answer(1, call), None);
+    members.holds = false;
+    members.let_go();
+    assert_eq!(members.answer(1, call), Some(Answer::Ended));
+    assert_eq!(members.stats(1), (0, 0, 0));
+    assert!(members.row.is_empty());
+    let again = members.end(&delivery, Ending::Done);
+    assert_eq!(members.answer(1, again), Some(Answer::Expired));
+}
+
+#[test]
+fn what_a_new_home_finds_is_marked() {
+    let mut members = Members::new(3);
+    members.publish(1, "one");
+    members.publish(1, "two");
+    members.kill(0, 1);
+    members.consume(2, 5);
+    assert_eq!(members.comes(), None);
+    members.pass(ms(300));
+    assert_eq!(members.comes(), came("one", 2));
+    assert_eq!(members.comes(), came("two", 2));
+    // What is given once more is written, so that the next home knows.
+    members.kill(1, 2);
+    members.consume(2, 5);
+    members.pass(ms(300));
+    assert_eq!(members.comes(), None);
+    members.pass(ms(11_000));
+    assert_eq!(members.comes(), came("one", 3));
+}
+
+#[test]
+fn who_has_a_message_when_its_home_is_lost_ends_it_at_the_next_one() {
+    let mut members = Members::new(3);
+    members.consume(2, 5);
+    members.publish(2, "one");
+    members.publish(2, "two");
+    let (one, two) = (members.next(), members.next());
+    members.kill(0, 1);
+    members.pass(ms(1_000));
+    assert_eq!(members.comes(), None);
+    let call = members.end(&one, Ending::Done);
+    assert_eq!(members.answer(2, call), Some(Answer::Ended));
+    members.end(&two, Ending::Again(Duration::ZERO));
+    assert_eq!(members.comes(), came("two", 2));
+}
+
+#[test]
+fn an_end_whose_answer_was_lost_with_the_home_is_asked_for_again() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.publish(1, "one");
+    let one = members.next();
+    members.holds = true;
+    let call = members.end(&one, Ending::Done);
+    // It was written, and nobody heard of it.
+    let (_, _, _, request) = members.held.pop_front().unwrap();
+    members.apply(request);
+    members.holds = false;
+    members.kill(0, 1);
+    members.pass(ms(300));
+    assert_eq!(members.answer(1, call), Some(Answer::Ended));
+    assert_eq!((members.comes(), members.stats(1)), (None, (0, 0, 0)));
+}
+
+#[test]
+fn what_a_consumer_had_comes_again_when_its_member_leaves() {
+    let mut members = Members::new(3);
+    members.consume(2, 5);
+    members.publish(1, "one");
+    assert_eq!(members.comes(), came("one", 1));
+    members.consume(1, 5);
+    members.kill(2, 0);
+    assert_eq!(members.comes(), came("one", 2));
+}
+
+#[test]
+fn a_publication_of_unknown_end_says_so_unless_it_has_an_id() {
+    let mut members = Members::new(2);
+    members.holds = true;
+    let plain = members.publish(1, "one");
+    let with_id = Publication { dedup: Some(b"id".into()), ..message(None, "two") };
+    let with_id = members.publish_as(1, with_id);
+    members.holds = false;
+    members.kill(0, 1);
+    members.pass(ms(300));
+    assert_eq!(members.answer(1, plain), Some(Answer::Unknown));
+    assert_eq!(members.answer(1, with_id), Some(Answer::Published(true)));
+}
+
+#[test]
+fn of_two_with_one_id_only_the_first_counts_at_the_next_home_too() {
+    let mut members = Members::new(2);
+    let with = |body| Publication { dedup: Some(b"id".into()), ..message(None, body) };
+    members.holds = true;
+    let (one, two) = (members.publish_as(0, with("one")), members.publish_as(1, with("two")));
+    members.holds = false;
+    members.let_go();
+    assert_eq!(members.answer(0, one), Some(Answer::Published(true)));
+    assert_eq!(members.answer(1, two), Some(Answer::Published(false)));
+    members.kill(0, 1);
+    let three = members.publish_as(1, with("three"));
+    assert_eq!(members.answer(1, three), Some(Answer::Published(false)));
+    members.pass(ms(61_000));
+    let four = members.publish_as(1, with("four"));
+    assert_eq!(members.answer(1, four), Some(Answer::Published(true)));
+}
+
+#[test]
+fn a_group_comes_in_order_one_at_a_time_whoever_is_the_home() {
+    let mut members = Members::new(3);
+    for body in ["a1", "a2", "a3"] {
+        members.publish_as(1, message(Some("a"), body));
+    }
+    members.consume(2, 5);
+    let first = members.next();
+    assert_eq!((&*first.3, members.comes()), ("a1", None));
+    members.kill(0, 1);
+    members.pass(ms(300));
+    members.end(&first, Ending::Done);
+    assert_eq!(members.comes(), came("a2", 2));
+    members.kill(1, 2);
+    members.pass(ms(11_000));
+    assert_eq!((members.comes(), members.comes()), (came("a2", 3), None));
+}
+
+#[test]
+fn what_fails_too_often_is_a_dead_letter_until_somebody_looks_after_it() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.publish(0, "poison");
+    for tries in 1..=3 {
+        let delivery = members.next();
+        assert_eq!(delivery.2.tries, tries);
+        members.end(&delivery, Ending::Again(Duration::ZERO));
+    }
+    assert_eq!(members.stats(0), (0, 0, 1));
+    members.kill(0, 1);
+    members.pass(ms(300));
+    assert_eq!((members.comes(), members.stats(1)), (None, (0, 0, 1)));
+    let Answer::Dead(letters) = members.ask(1, Question::Look(10)) else { panic!() };
+    assert_eq!((letters.len(), letters[0].tries), (1, 3));
+    let number = letters[0].number;
+    assert_eq!(members.ask(1, Question::Requeue(vec![number])), Answer::Changed(1));
+    assert_eq!((members.comes(), members.stats(1)), (came("poison", 2), (0, 1, 0)));
+    members.pass(ms(10_100));
+    let last = members.next();
+    members.end(&last, Ending::Again(Duration::ZERO));
+    let Answer::Dead(taken) = members.ask(1, Question::Take(10)) else { panic!() };
+    assert_eq!(taken.len(), 1);
+    assert_eq!(members.stats(1), (0, 0, 0));
+    assert!(members.row.is_empty());
+}
+
+#[test]
+fn delays_and_times_to_live_go_on_at_the_next_home() {
+    let mut members = Members::new(2);
+    members.publish_as(1, Publication { delay: Some(ms(2_000)), ..message(None, "later") });
+    members.publish_as(1, Publication { ttl: Some(ms(2_000)), ..message(None, "late") });
+    members.pass(ms(1_000));
+    members.kill(0, 1);
+    members.pass(ms(900));
+    members.consume(1, 1);
+    assert_eq!(members.comes(), came("late", 2));
+    members.pass(ms(200));
+    // Nobody else may have it before it comes back, and then it is too late.
+    assert_eq!(members.stats(1), (1, 1, 0));
+    members.consume(1, 1);
+    assert_eq!(members.comes(), came("later", 2));
+    members.pass(ms(10_000));
+    assert_eq!(members.comes(), came("later", 3));
+    assert_eq!(members.stats(1), (0, 1, 0));
+}
+
+#[test]
+fn a_home_that_was_not_confirmed_for_a_while_asks_before_it_gives() {
+    let mut members = Members::new(1);
+    members.publish(0, "one");
+    members.pass(ms(1_000));
+    let before = members.confirms;
+    members.holds = true;
+    members.consume(0, 1);
+    assert_eq!(members.comes(), None);
+    members.holds = false;
+    members.let_go();
+    assert_eq!((members.comes(), members.confirms), (came("one", 1), before + 1));
+}
+
+#[test]
+fn consumers_take_turns_and_have_no_more_than_their_credits() {
+    let mut members = Members::new(3);
+    let (one, two) = (members.consume(1, 2), members.consume(2, 2));
+    for number in 0..6 {
+        members.publish(0, &number.to_string());
+    }
+    let given: Vec<u64> = members.given.iter().map(|(at, ..)| *at as u64).collect();
+    assert_eq!(given, [1, 2, 1, 2]);
+    let (_, of, ticket, _) = members.given.pop_front().unwrap();
+    assert_eq!((of, two), (one, two));
+    members.end(&(1, of, ticket, String::new()), Ending::Done);
+    assert_eq!(members.given.back().unwrap().3, "4");
+    // Who goes gives back what nobody has seen.
+    let untouched: Vec<Ticket> =
+        members.given.drain(..).filter(|(at, ..)| *at == 1).map(|(.., ticket, _)| ticket).collect();
+    let now = members.now;
+    members.with(1, |station| station.gone(one, untouched, now));
+    members.consume(0, 9);
+    let bodies: Vec<_> = std::iter::from_fn(|| members.comes()).collect();
+    assert_eq!(bodies, ["2", "4", "5"].map(|body| (body.to_owned(), 1)));
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let mut members = Members::of(1, |settings| settings.most = 2);
+    let calls = ["one", "two", "three"].map(|body| members.publish(0, body));
+    let answers = calls.map(|call| members.answer(0, call).unwrap());
+    assert_eq!(answers, [Answer::Published(true), Answer::Published(true), Answer::Full(2)]);
+}
+
+#[test]
+fn a_group_of_the_other_side_of_a_split_is_given_too() {
+    let mut members = Members::new(1);
+    members.publish(0, "ours");
+    let mut other = Members::new(1);
+    (other.counter, other.reign) = (7, 0);
+    other.lead(0);
+    other.publish(0, "theirs");
+    let theirs: Vec<_> = other.row.whole_in_memory(0, other.now).collect();
+    for whole in theirs {
+        let now = members.now;
+        members.with(0, |station| station.merged(whole.clone(), now));
+    }
+    members.consume(0, 5);
+    assert_eq!(members.comes(), came("ours", 1));
+    assert_eq!(members.comes(), came("theirs", 2));
+}
