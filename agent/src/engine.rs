@@ -38,7 +38,7 @@ pub use map::{
     Batch, Changes, Checkout, Ending, Map, MapError, MapSpec, MapStats, Memory, MemoryChange,
     Merging, Mode, Read, Shelf, ShelfError,
 };
-pub use queue::{Delivery, Queue, QueueError, QueueSpec, QueueStats};
+pub use queue::{DeadLetter, Delivery, Queue, QueueError, QueueSpec, QueueStats};
 pub use sites::{SiteStatus, Sites};
 pub use topics::{Subscription, Topics};
 
@@ -85,6 +85,11 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// As for maps; or the engine has no queues.
     fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError>;
+
+    /// The queues that this process has or keeps for others, by name: for monitoring.
+    fn queues(&self) -> Vec<Arc<dyn Queue>> {
+        Vec::new()
+    }
 
     /// Other sites, where the engine has such.
     fn sites(&self) -> Option<Arc<dyn Sites>>;

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use muster_cluster::membership::Standing as CoreStanding;
-use muster_cluster::{Config, MemberId, Moment, NodeId};
+use muster_cluster::{Config, Epoch, MemberId, Moment, NodeId};
 use muster_grid::{Core, Event, Grid, Memory, Reply, Request, Rev, Rules, Space, Watched};
 use parking_lot::{Mutex, RwLock};
 use rand::Rng as _;
@@ -67,7 +67,7 @@ use crate::channel::{Lane, NotSent, service};
 use crate::failure::Detector;
 use changes::{ChangeHandler, ChangeHandlers, ShelfHandler};
 use disk::Disk;
-use inner::{Flush, Inner};
+use inner::{Asker, Flush, Inner};
 use shared::{Numbers, Shared};
 
 /// Lost leases that a slow listener may be behind.
@@ -78,6 +78,12 @@ const MOST_LOST_LEASES: usize = 256;
 pub(crate) trait FrameHandler: Send + Sync {
     /// A frame came.
     fn frame(&self, from: MemberId, id: u64, payload: Bytes);
+}
+
+/// Takes answers of the grid, outside of its lock, on the task that brought them: it must not block.
+pub(crate) trait ReplyHandler: Send + Sync {
+    /// An answer came. None comes when the node stops.
+    fn replied(&self, id: u64, reply: Reply);
 }
 
 /// A running member of a cluster. Cheap to clone; when the last clone is dropped it stops as if it
@@ -156,22 +162,51 @@ impl Node {
     }
 
     fn ask(&self, asker: oneshot::Sender<Reply>, request: Request, deadline: Duration) {
+        self.ask_by(Asker::Future(asker), deadline, |id, deadline| Event::Request {
+            id,
+            request,
+            deadline,
+        });
+    }
+
+    /// Asks the grid as the primary that this member is since that epoch: see
+    /// [`Grid::request_led`].
+    pub(crate) fn request_led(
+        &self,
+        (handler, number): (Arc<dyn ReplyHandler>, u64),
+        reign: Epoch,
+        request: Request,
+        deadline: Duration,
+    ) {
+        self.ask_by(Asker::Handler(handler, number), deadline, |id, deadline| Event::Led {
+            id,
+            request,
+            reign,
+            deadline,
+        });
+    }
+
+    fn ask_by(&self, asker: Asker, deadline: Duration, event: impl FnOnce(u64, Moment) -> Event) {
         let shared = &self.shared;
         if shared.stop.is_cancelled() {
-            let _ = asker.send(Reply::Unavailable);
-            return;
+            return asker.send(Reply::Unavailable);
         }
         let mut inner = shared.inner.lock();
         let now = shared.now();
         let id = inner.asked.insert(asker) as u64;
-        let deadline = now.saturating_add(deadline);
-        inner.core.handle(Event::Request { id, request, deadline }, now);
+        let event = event(id, now.saturating_add(deadline));
+        inner.core.handle(event, now);
         shared.perform(&mut inner);
         let out = std::mem::take(&mut inner.out);
         // Others that wait for answers are likely to ask in the same moment as this one.
         let flush = if inner.asked.len() > 1 { Flush::Soon } else { Flush::Now };
         drop(inner);
         out.deliver(flush);
+    }
+
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Moment {
+        self.shared.now()
     }
 
     /// Looks at the grid, under the lock of the core: be quick.
@@ -218,7 +253,22 @@ impl Node {
         lane: Lane,
         payload: &[u8],
     ) -> Result<(), NotSent> {
-        let write = |_: u8, buffer: &mut Vec<u8>| buffer.extend_from_slice(payload);
+        self.send_with(to, service, id, lane, |buffer| buffer.extend_from_slice(payload))
+    }
+
+    /// The same, written where it goes out from.
+    ///
+    /// # Errors
+    /// As for [`Node::send`].
+    pub(crate) fn send_with(
+        &self,
+        to: NodeId,
+        service: u16,
+        id: u64,
+        lane: Lane,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), NotSent> {
+        let write = |_: u8, buffer: &mut Vec<u8>| write(buffer);
         if let Some(conn) = self.shared.links.send(to, lane, service, id, write)? {
             conn.out.flush_soon();
         }

@@ -8,6 +8,8 @@ pub(crate) const FAILURE: u16 = 1;
 pub(crate) const DISPATCH: u16 = 2;
 /// Messages to listeners.
 pub(crate) const TOPICS: u16 = 3;
+/// Queues: `muster_grid::queue::Frame`.
+pub(crate) const QUEUES: u16 = 4;
 /// The link's own words; the frame's id says which.
 pub(crate) const LINK: u16 = u16::MAX;
 /// This process lives on as another life: its incarnation, 8 bytes.

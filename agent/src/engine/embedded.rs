@@ -6,6 +6,7 @@
 //! | `seen` | the node's views as the seam's |
 //! | `calls`, `frame` | commands to members: the shell, and their bytes |
 //! | `news` | messages to listeners |
+//! | `queue` | messages that are delivered at least once: the shell around [`muster_grid::queue`] |
 //! | `holding` | leases that renew themselves |
 //! | `shared`, `rows` | maps whose entries members share, over whoever has a grid |
 //! | `stale` | maps of each member's own, whose changes drop the others' copies |
@@ -17,6 +18,7 @@ mod frame;
 mod holding;
 mod kept;
 mod news;
+mod queue;
 mod rows;
 mod seen;
 mod shared;
@@ -58,7 +60,8 @@ pub struct Embedded {
     maps: Mutex<HashMap<String, Arc<dyn Map>>>,
     /// What members have kept, for those whose maps keep something.
     kept: OnceLock<Arc<dyn Map>>,
-    spaces: Mutex<spaces::Spaces>,
+    spaces: Arc<Mutex<spaces::Spaces>>,
+    queues: Arc<queue::Post>,
     /// What this member holds is given up: it is about to leave.
     leaving: CancellationToken,
     closed: CancellationToken,
@@ -73,7 +76,10 @@ impl Embedded {
         let (leaving, closed) = (CancellationToken::new(), CancellationToken::new());
         let group = seen::Seen::start(&node, closed.clone());
         let calls = calls::Calls::start(&node, closed.clone());
+        let spaces = Arc::new(Mutex::new(spaces::Spaces::default()));
         Self {
+            queues: queue::Post::start(&node, spaces.clone(), closed.clone()),
+            spaces,
             topics: news::News::start(&node, closed.clone()),
             leases: Arc::new(holding::Holding::new(node.clone(), leaving.clone())),
             stale: stale::Stale::start(calls.clone()),
@@ -81,7 +87,6 @@ impl Embedded {
             calls,
             maps: Mutex::default(),
             kept: OnceLock::new(),
-            spaces: Mutex::default(),
             leaving,
             closed,
             runtime: Handle::current(),
@@ -228,9 +233,14 @@ impl Engine for Embedded {
         maps
     }
 
-    fn queue(&self, _: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
+    fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
         self.open()?;
-        Err(EngineError::Unsupported { engine: "embedded", what: "queues" })
+        spec.check()?;
+        self.queues.open(spec)
+    }
+
+    fn queues(&self) -> Vec<Arc<dyn Queue>> {
+        self.queues.all()
     }
 
     fn sites(&self) -> Option<Arc<dyn Sites>> {
@@ -247,6 +257,7 @@ impl Engine for Embedded {
         self.closed.cancel();
         self.calls.close();
         self.topics.close();
+        self.queues.close();
     }
 }
 

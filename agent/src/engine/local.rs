@@ -130,16 +130,26 @@ impl Engine for Local {
         spec.check()?;
         let mut queues = self.queues.lock();
         if let Some(queue) = queues.get(&spec.name) {
-            if *queue.spec() != spec {
-                let present = format!("{:?}", queue.spec());
-                return Err(EngineError::Different { kind: "queue", name: spec.name, present });
-            }
+            spec.same_as(queue.spec())?;
             return Ok(queue.clone());
         }
         let name = spec.name.clone();
-        let queue = queue::LocalQueue::start(spec, self.closed.clone(), &self.runtime);
+        let queue = queue::LocalQueue::start(
+            spec,
+            self.alone.local().id,
+            self.closed.clone(),
+            &self.runtime,
+        );
         queues.insert(name, queue.clone());
         Ok(queue)
+    }
+
+    fn queues(&self) -> Vec<Arc<dyn Queue>> {
+        let queues = self.queues.lock().clone();
+        let mut queues: Vec<Arc<dyn Queue>> =
+            queues.into_values().map(|queue| queue as _).collect();
+        queues.sort_by(|one, other| one.spec().name.cmp(&other.spec().name));
+        queues
     }
 
     fn sites(&self) -> Option<Arc<dyn Sites>> {

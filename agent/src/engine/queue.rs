@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use muster_cluster::MemberId;
 use thiserror::Error;
 
 use super::EngineError;
@@ -38,6 +39,18 @@ impl QueueSpec {
 }
 
 impl QueueSpec {
+    /// Whether it is what a present queue of its name is.
+    ///
+    /// # Errors
+    /// Says what is there.
+    pub(crate) fn same_as(&self, present: &Self) -> Result<(), EngineError> {
+        if self == present {
+            return Ok(());
+        }
+        let present = format!("{present:?}");
+        Err(EngineError::Different { kind: "queue", name: self.name.clone(), present })
+    }
+
     /// Whether every setting is in its bounds.
     ///
     /// # Errors
@@ -125,12 +138,18 @@ pub enum QueueError {
     /// The message is too large.
     #[error("the message has {0} bytes: at most {1} are possible")]
     TooLarge(usize, usize),
+    /// Its group or its de-duplication id is too long.
+    #[error("a group or de-duplication id has {0} bytes: at most {1} are possible")]
+    NameTooLong(usize, usize),
     /// The delivery is another's by now.
     #[error("the message was given to another consumer")]
     Expired,
-    /// Too few voters are in sight.
+    /// Too few voters are in sight: nothing was changed.
     #[error("too few members are in sight")]
     NotQuorate,
+    /// Nobody could take it in time: nothing was changed.
+    #[error("nobody could take it in time")]
+    Unavailable,
     /// It may have happened or not.
     #[error("it may have happened or not")]
     Unknown,
@@ -139,8 +158,9 @@ pub enum QueueError {
     Closed,
 }
 
-/// Messages in numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// Messages in numbers. What only rises counts from when the member that keeps the order of the
+/// queue began to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct QueueStats {
     /// Waiting to be delivered, delayed ones too.
     pub ready: u64,
@@ -148,6 +168,35 @@ pub struct QueueStats {
     pub out: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Published.
+    pub published: u64,
+    /// Not published, for their de-duplication id.
+    pub duplicates: u64,
+    /// Delivered.
+    pub delivered: u64,
+    /// Of those, which may have been delivered before.
+    pub redelivered: u64,
+    /// Acknowledged.
+    pub done: u64,
+    /// Gone because their time was over.
+    pub expired: u64,
+    /// Become dead letters.
+    pub buried: u64,
+    /// Members with consumers: how many, and how many messages they have.
+    pub consumers: Vec<(MemberId, u32, u64)>,
+}
+
+/// A message that was delivered too often.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter {
+    /// Names it in its queue.
+    pub id: String,
+    /// How often it was delivered.
+    pub tries: u32,
+    /// Its group.
+    pub group: Option<String>,
+    /// Its content.
+    pub body: Bytes,
 }
 
 /// Consumed messages, one after the other, at most as many unacknowledged as were credited.
@@ -176,6 +225,28 @@ pub trait Queue: Send + Sync {
     /// What is in it.
     async fn stats(&self) -> QueueStats;
 
-    /// Takes the dead letters out, at most so many.
+    /// What is in it, where this member keeps the order of the queue: for monitoring, at once.
+    fn led(&self) -> Option<QueueStats>;
+
+    /// Takes the dead letters out, oldest first, at most so many and about 1 MiB.
     async fn dead_letters(&self, most: usize) -> Vec<Bytes>;
+
+    /// The dead letters, which stay, oldest first, at most so many and about 1 MiB.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    async fn look_dead(&self, most: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Has these dead letters delivered again, their tries counted anew from 1: they were delivered
+    /// before. How many there were.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    async fn requeue_dead(&self, ids: &[String]) -> Result<u64, QueueError>;
+
+    /// Drops these dead letters. How many there were.
+    ///
+    /// # Errors
+    /// See [`QueueError`].
+    async fn drop_dead(&self, ids: &[String]) -> Result<u64, QueueError>;
 }

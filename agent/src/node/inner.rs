@@ -8,6 +8,8 @@ use muster_grid::{Action, Core, Reply};
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use super::ReplyHandler;
+
 use crate::channel::conn::Conn;
 
 /// The core and what belongs to it.
@@ -15,7 +17,7 @@ pub(crate) struct Inner {
     /// The core.
     pub(crate) core: Core,
     /// Who waits for the answer to which request.
-    pub(crate) asked: Slab<oneshot::Sender<Reply>>,
+    pub(crate) asked: Slab<Asker>,
     /// Actions that wait until a file stands on disk.
     pub(crate) held: VecDeque<Action>,
     /// A file is being written.
@@ -32,7 +34,25 @@ pub(crate) struct Out {
     /// Connections with frames that nobody else writes.
     pub(crate) dirty: Vec<Arc<Conn>>,
     /// Answers.
-    pub(crate) done: Vec<(oneshot::Sender<Reply>, Reply)>,
+    pub(crate) done: Vec<(Asker, Reply)>,
+}
+
+/// Who waits for an answer.
+pub(crate) enum Asker {
+    /// A future.
+    Future(oneshot::Sender<Reply>),
+    /// A handler, with the number that it knows the question by.
+    Handler(Arc<dyn ReplyHandler>, u64),
+}
+
+impl Asker {
+    pub(crate) fn send(self, reply: Reply) {
+        match self {
+            // Whoever asked may have gone away.
+            Self::Future(asker) => _ = asker.send(reply),
+            Self::Handler(handler, id) => handler.replied(id, reply),
+        }
+    }
 }
 
 /// When frames go out.
@@ -54,8 +74,7 @@ impl Out {
             }
         }
         for (asker, reply) in self.done {
-            // Whoever asked may have gone away.
-            let _ = asker.send(reply);
+            asker.send(reply);
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn embedded(members: usize) -> Cluster {
         })
         .await;
     }
-    Cluster { engines, has_queues: false, nodes }
+    Cluster { engines, has_queues: true, nodes }
 }
 
 // === impl Cluster ===

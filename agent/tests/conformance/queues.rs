@@ -37,7 +37,7 @@ async fn is_quiet(consumer: &mut Box<dyn Consumer>) -> bool {
 }
 
 pub(crate) async fn what_was_acknowledged_never_comes_again(cluster: &Cluster) {
-    let spec = QueueSpec { visibility: Duration::from_millis(100), ..QueueSpec::new("/q") };
+    let spec = QueueSpec { visibility: Duration::from_secs(1), ..QueueSpec::new("/q1") };
     let Some((queue, other)) = queue(cluster, &spec) else { return };
     assert_eq!(queue.publish(body("one")).await, Ok(true));
     assert_eq!(queue.stats().await.ready, 1);
@@ -46,13 +46,14 @@ pub(crate) async fn what_was_acknowledged_never_comes_again(cluster: &Cluster) {
     assert_eq!((&delivery.body[..], delivery.tries), (&b"one"[..], 1));
     delivery.ending.ack().await.unwrap();
     assert_eq!(delivery.ending.ack().await, Err(QueueError::Expired));
-    assert!(is_quiet(&mut consumer).await);
+    let late = tokio::time::timeout(Duration::from_millis(1_500), consumer.next()).await;
+    assert!(late.is_err(), "it came again: {late:?}");
     let stats = other.stats().await;
     assert_eq!((stats.ready, stats.out, stats.dead), (0, 0, 0));
 }
 
 pub(crate) async fn what_was_not_done_comes_again_and_says_so(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q2")) else { return };
     queue.publish(body("one")).await.unwrap();
     let mut consumer = other.consume(1).await;
     let mut delivery = next(&mut consumer).await;
@@ -65,7 +66,7 @@ pub(crate) async fn what_was_not_done_comes_again_and_says_so(cluster: &Cluster)
 }
 
 pub(crate) async fn a_consumer_that_is_too_slow_loses_its_message_to_another(cluster: &Cluster) {
-    let spec = QueueSpec { visibility: Duration::from_millis(100), ..QueueSpec::new("/q") };
+    let spec = QueueSpec { visibility: Duration::from_secs(1), ..QueueSpec::new("/q3") };
     let Some((queue, other)) = queue(cluster, &spec) else { return };
     queue.publish(body("one")).await.unwrap();
     let mut slow = queue.consume(1).await;
@@ -84,7 +85,7 @@ pub(crate) async fn a_consumer_that_is_too_slow_loses_its_message_to_another(clu
 }
 
 pub(crate) async fn no_consumer_has_more_than_its_credits(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q4")) else { return };
     for text in ["one", "two", "three"] {
         queue.publish(body(text)).await.unwrap();
     }
@@ -97,7 +98,7 @@ pub(crate) async fn no_consumer_has_more_than_its_credits(cluster: &Cluster) {
 }
 
 pub(crate) async fn consumers_share_the_work(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q5")) else { return };
     let (mut one, mut two) = (queue.consume(1).await, other.consume(1).await);
     queue.publish(body("a")).await.unwrap();
     queue.publish(body("b")).await.unwrap();
@@ -107,7 +108,7 @@ pub(crate) async fn consumers_share_the_work(cluster: &Cluster) {
 }
 
 pub(crate) async fn a_delayed_message_comes_later_and_a_late_one_never(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q6")) else { return };
     let ms = |ms| Some(Duration::from_millis(ms));
     queue.publish(Msg { delay: ms(500), ..body("delayed") }).await.unwrap();
     queue.publish(Msg { ttl: ms(1), ..body("late") }).await.unwrap();
@@ -119,7 +120,7 @@ pub(crate) async fn a_delayed_message_comes_later_and_a_late_one_never(cluster: 
 }
 
 pub(crate) async fn of_two_with_one_id_only_the_first_counts(cluster: &Cluster) {
-    let spec = QueueSpec { dedup_window: PATIENCE, ..QueueSpec::new("/q") };
+    let spec = QueueSpec { dedup_window: PATIENCE, ..QueueSpec::new("/q7") };
     let Some((queue, other)) = queue(cluster, &spec) else { return };
     let with = |id: &str, text| Msg { dedup: Some(id.to_owned()), ..body(text) };
     assert_eq!(queue.publish(with("a", "one")).await, Ok(true));
@@ -136,7 +137,7 @@ pub(crate) async fn of_two_with_one_id_only_the_first_counts(cluster: &Cluster) 
 }
 
 pub(crate) async fn messages_of_one_group_come_in_order_one_at_a_time(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q8")) else { return };
     let of = |group: &str, text| Msg { group: Some(group.to_owned()), ..body(text) };
     for (group, text) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
         queue.publish(of(group, text)).await.unwrap();
@@ -154,7 +155,7 @@ pub(crate) async fn messages_of_one_group_come_in_order_one_at_a_time(cluster: &
 }
 
 pub(crate) async fn what_fails_too_often_becomes_a_dead_letter(cluster: &Cluster) {
-    let spec = QueueSpec { most_tries: 2, ..QueueSpec::new("/q") };
+    let spec = QueueSpec { most_tries: 2, ..QueueSpec::new("/q9") };
     let Some((queue, other)) = queue(cluster, &spec) else { return };
     queue.publish(body("poison")).await.unwrap();
     let mut consumer = other.consume(1).await;
@@ -170,7 +171,7 @@ pub(crate) async fn what_fails_too_often_becomes_a_dead_letter(cluster: &Cluster
 }
 
 pub(crate) async fn a_full_queue_refuses(cluster: &Cluster) {
-    let spec = QueueSpec { most: 2, ..QueueSpec::new("/q") };
+    let spec = QueueSpec { most: 2, ..QueueSpec::new("/q10") };
     let Some((queue, other)) = queue(cluster, &spec) else { return };
     queue.publish(body("one")).await.unwrap();
     other.publish(body("two")).await.unwrap();
@@ -187,7 +188,7 @@ pub(crate) async fn a_full_queue_refuses(cluster: &Cluster) {
 }
 
 pub(crate) async fn who_stops_waiting_takes_nothing_along(cluster: &Cluster) {
-    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q")) else { return };
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q11")) else { return };
     let mut consumer = other.consume(1).await;
     assert!(is_quiet(&mut consumer).await);
     {

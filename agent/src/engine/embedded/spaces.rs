@@ -39,7 +39,12 @@ impl Spaces {
     }
 }
 
-fn number(name: &str) -> u32 {
+/// The number of a queue's name: not that of a map of this name.
+pub(super) fn queue_name(queue: &str) -> String {
+    format!("queue:{queue}")
+}
+
+pub(super) fn number(name: &str) -> u32 {
     (hash(&[name.as_bytes()]) >> 32) as u32
 }
 

@@ -1,7 +1,7 @@
 //! The messages of a queue in memory: who gets which, as a function of what is asked and when.
 //! Nothing here waits or reads a clock.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::shard::later;
-use crate::engine::queue::{Msg, QueueError, QueueSpec, QueueStats};
+use crate::engine::queue::{DeadLetter, Msg, QueueError, QueueSpec, QueueStats};
 
 /// A message at most.
 pub(super) const MOST_BYTES: usize = 8 << 20;
@@ -43,7 +43,8 @@ pub(super) struct Backlog {
     groups: HashMap<String, VecDeque<u64>>,
     timers: BTreeSet<(Instant, u64, Timer)>,
     out: u64,
-    dead: VecDeque<Bytes>,
+    dead: BTreeMap<u64, DeadLetter>,
+    counts: QueueStats,
     remembered: HashSet<String>,
     forget_at: VecDeque<(Instant, String)>,
     consumers: HashMap<u64, Eater>,
@@ -89,7 +90,8 @@ impl Backlog {
             groups: HashMap::new(),
             timers: BTreeSet::new(),
             out: 0,
-            dead: VecDeque::new(),
+            dead: BTreeMap::new(),
+            counts: QueueStats::default(),
             remembered: HashSet::new(),
             forget_at: VecDeque::new(),
             consumers: HashMap::new(),
@@ -107,6 +109,7 @@ impl Backlog {
         }
         self.forget(now);
         if message.dedup.as_ref().is_some_and(|id| self.remembered.contains(id)) {
+            self.counts.duplicates += 1;
             return Ok(false);
         }
         if self.messages.len() >= self.spec.most {
@@ -126,6 +129,7 @@ impl Backlog {
         }
         let (body, group) = (message.body, message.group);
         self.messages.insert(number, Stored { body, group, tries: 0, due, ends, out: None });
+        self.counts.published += 1;
         self.offer(number, now);
         self.feed(now);
         Ok(true)
@@ -169,6 +173,7 @@ impl Backlog {
     /// Done.
     pub(super) fn ack(&mut self, ticket: Ticket, now: Instant) -> Result<(), QueueError> {
         self.take_out(ticket)?;
+        self.counts.done += 1;
         self.remove(ticket.number, now);
         self.feed(now);
         Ok(())
@@ -221,11 +226,43 @@ impl Backlog {
 
     pub(super) fn stats(&self) -> QueueStats {
         let ready = self.messages.len() as u64 - self.out;
-        QueueStats { ready, out: self.out, dead: self.dead.len() as u64 }
+        let dead = self.dead.len() as u64;
+        QueueStats { ready, out: self.out, dead, ..self.counts.clone() }
     }
 
     pub(super) fn dead_letters(&mut self, most: usize) -> Vec<Bytes> {
-        self.dead.drain(..most.min(self.dead.len())).collect()
+        let oldest = std::iter::from_fn(|| self.dead.pop_first());
+        oldest.take(most).map(|(_, letter)| letter.body).collect()
+    }
+
+    pub(super) fn look_dead(&self, most: usize) -> Vec<DeadLetter> {
+        self.dead.values().take(most).cloned().collect()
+    }
+
+    /// Dead letters leave: to be delivered again, or for good.
+    pub(super) fn end_dead(&mut self, ids: &[String], is_requeued: bool, now: Instant) -> u64 {
+        let mut ended = 0;
+        for id in ids {
+            let letter = id.parse().ok().and_then(|number: u64| self.dead.remove_entry(&number));
+            let Some((number, DeadLetter { body, group, .. })) = letter else { continue };
+            ended += 1;
+            if is_requeued {
+                if let Some(group) = &group {
+                    self.groups.entry(group.clone()).or_default().push_back(number);
+                }
+                let stored = Stored { body, group, tries: 1, due: None, ends: None, out: None };
+                self.messages.insert(number, stored);
+                self.offer(number, now);
+            }
+        }
+        self.feed(now);
+        ended
+    }
+
+    /// How many consume, and how many messages they have.
+    pub(super) fn consumers(&self) -> (u32, u64) {
+        let count = u32::try_from(self.consumers.len()).unwrap_or(u32::MAX);
+        (count, self.consumers.values().map(|eater| eater.out as u64).sum())
     }
 
     /// Nobody waits any more: the engine is closed.
@@ -239,7 +276,10 @@ impl Backlog {
             Timer::Due => self.offer(number, now),
             // One that is out may still be done; if it comes back its time is over then.
             Timer::Ttl if stored.out.is_some() => {}
-            Timer::Ttl => self.remove(number, now),
+            Timer::Ttl => {
+                self.counts.expired += 1;
+                self.remove(number, now);
+            }
             Timer::Visible => {
                 let ticket = Ticket { number, tries: stored.tries };
                 if self.take_out(ticket).is_ok() {
@@ -254,14 +294,17 @@ impl Backlog {
         let most_tries = self.spec.most_tries;
         let Some(stored) = self.messages.get_mut(&number) else { return };
         if stored.ends.is_some_and(|ends| ends <= now) {
+            self.counts.expired += 1;
             return self.remove(number, now);
         }
         if stored.tries >= most_tries {
-            let body = stored.body.clone();
+            let (body, group) = (stored.body.clone(), stored.group.clone());
             if self.dead.len() >= MOST_DEAD {
-                self.dead.pop_front();
+                self.dead.pop_first();
             }
-            self.dead.push_back(body);
+            let letter = DeadLetter { id: number.to_string(), tries: stored.tries, group, body };
+            self.dead.insert(number, letter);
+            self.counts.buried += 1;
             return self.remove(number, now);
         }
         stored.due = (!after.is_zero()).then(|| later(now, after));
@@ -343,6 +386,8 @@ impl Backlog {
             }
             let until = later(now, self.spec.visibility);
             stored.tries += 1;
+            self.counts.delivered += 1;
+            self.counts.redelivered += u64::from(stored.tries > 1);
             stored.out = Some((consumer, until));
             eater.out += 1;
             self.out += 1;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use muster_cluster::MemberId;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -14,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::{Backlog, Given, Ticket};
 use super::claim::Claim;
 use crate::engine::queue::{
-    Consumer, Delivered, Delivery, Msg, Queue, QueueError, QueueSpec, QueueStats,
+    Consumer, DeadLetter, Delivered, Delivery, Msg, Queue, QueueError, QueueSpec, QueueStats,
 };
 
 /// A queue in the memory of this process.
 pub(super) struct LocalQueue {
     spec: QueueSpec,
+    me: MemberId,
     inner: Arc<Inner>,
 }
 
@@ -33,14 +35,19 @@ struct Inner {
 
 impl LocalQueue {
     /// A queue whose timers run until nobody has it any more or the engine is closed.
-    pub(super) fn start(spec: QueueSpec, closed: CancellationToken, runtime: &Handle) -> Arc<Self> {
+    pub(super) fn start(
+        spec: QueueSpec,
+        me: MemberId,
+        closed: CancellationToken,
+        runtime: &Handle,
+    ) -> Arc<Self> {
         let inner = Arc::new(Inner {
             backlog: Mutex::new(Backlog::new(spec.clone())),
             earlier: Arc::default(),
             closed: closed.clone(),
         });
         runtime.spawn(keep_time(Arc::downgrade(&inner), inner.earlier.clone(), closed));
-        Arc::new(Self { spec, inner })
+        Arc::new(Self { spec, me, inner })
     }
 }
 
@@ -62,11 +69,33 @@ impl Queue for LocalQueue {
     }
 
     async fn stats(&self) -> QueueStats {
-        self.inner.with(|backlog, _| backlog.stats())
+        self.led().unwrap_or_default()
+    }
+
+    fn led(&self) -> Option<QueueStats> {
+        let (stats, (count, has)) =
+            self.inner.with(|backlog, _| (backlog.stats(), backlog.consumers()));
+        let consumers = if count == 0 { Vec::new() } else { vec![(self.me, count, has)] };
+        Some(QueueStats { consumers, ..stats })
     }
 
     async fn dead_letters(&self, most: usize) -> Vec<Bytes> {
         self.inner.with(|backlog, _| backlog.dead_letters(most))
+    }
+
+    async fn look_dead(&self, most: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.inner.open()?;
+        Ok(self.inner.with(|backlog, _| backlog.look_dead(most)))
+    }
+
+    async fn requeue_dead(&self, ids: &[String]) -> Result<u64, QueueError> {
+        self.inner.open()?;
+        Ok(self.inner.with(|backlog, now| backlog.end_dead(ids, true, now)))
+    }
+
+    async fn drop_dead(&self, ids: &[String]) -> Result<u64, QueueError> {
+        self.inner.open()?;
+        Ok(self.inner.with(|backlog, now| backlog.end_dead(ids, false, now)))
     }
 }
 

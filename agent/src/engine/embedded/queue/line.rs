@@ -156,10 +156,11 @@ impl Line {
     /// Does what is due; when the next thing is.
     pub(super) fn tick(&self) -> Option<Moment> {
         self.with(|inner, now| {
-            inner.planned = None;
             if inner.station.next().is_some_and(|next| next <= now) {
                 inner.station.tick(now);
             }
+            // Whoever ticks sleeps until then: it need not be woken for it.
+            inner.planned = inner.station.next();
         });
         self.inner.lock().planned
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use muster_cluster::{MemberId, Moment};
@@ -22,6 +23,8 @@ use crate::node::{FrameHandler, Node};
 
 /// The table of the distributed mode, as `NodeSettings::tables` has it.
 const TABLE: u8 = 0;
+/// What is due is looked at no more often.
+const SHORTEST: Duration = Duration::from_millis(2);
 /// Queues that a member knows at most.
 const MOST_QUEUES: usize = 4096;
 
@@ -181,7 +184,7 @@ async fn keep_time(post: Weak<Post>, earlier: Arc<Notify>, closed: CancellationT
         let wait = {
             let Some(post) = post.upgrade() else { return };
             let next: Option<Moment> = post.lines().iter().filter_map(|line| line.tick()).min();
-            next.map(|next| next.saturating_sub(post.node.now()))
+            next.map(|next| next.saturating_sub(post.node.now()).max(SHORTEST))
         };
         let due = async {
             match wait {

@@ -95,7 +95,7 @@ impl Shard {
         let is_told = match self.watched {
             Some(Watched::All) => true,
             Some(Watched::Ends) => matches!(kind, Kind::Expired(_)),
-            None => false,
+            Some(Watched::Merges) | None => false,
         };
         if is_told {
             self.told.push(Change { group: group.clone(), key, kind, rev });
