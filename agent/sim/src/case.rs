@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 use muster_grid::Rules;
+use muster_grid::queue::QueueRules;
 use std::time::Duration;
 
 /// Browsers of a schedule with sessions.
@@ -38,6 +39,14 @@ pub enum Mutation {
     /// A commit of unknown end counts as one that stands when its member sees it, although nobody
     /// confirmed it.
     UnprovenStand,
+    /// A publication is acknowledged before it is written.
+    QueueEarlyAck,
+    /// What a queue's home finds counts as never given.
+    QueueNoMark,
+    /// A queue's home gives without knowing that it still is the home.
+    QueueNoLease,
+    /// Messages of a group are given at once.
+    QueueNoOrder,
 }
 
 impl std::str::FromStr for Mutation {
@@ -52,10 +61,14 @@ impl std::str::FromStr for Mutation {
             "no-fence" => Ok(Self::NoFence),
             "unproven-miss" => Ok(Self::UnprovenMiss),
             "unproven-stand" => Ok(Self::UnprovenStand),
+            "queue-early-ack" => Ok(Self::QueueEarlyAck),
+            "queue-no-mark" => Ok(Self::QueueNoMark),
+            "queue-no-lease" => Ok(Self::QueueNoLease),
+            "queue-no-order" => Ok(Self::QueueNoOrder),
             _ => Err(format!(
                 "no such mutation: {word:?}; there are no-epoch-check, ack-before-backup, \
-                 drop-late, no-lease-wait, no-fence, unproven-miss and \
-                 unproven-stand"
+                 drop-late, no-lease-wait, no-fence, unproven-miss, unproven-stand, \
+                 queue-early-ack, queue-no-mark, queue-no-lease and queue-no-order"
             )),
         }
     }
@@ -89,6 +102,8 @@ pub struct Case {
     /// Members keep few groups in memory, and the others on shelves that fail now and then. None by
     /// itself either.
     pub has_shelves: bool,
+    /// Members have a queue, with producers and consumers. None by itself either.
+    pub has_queues: bool,
     /// A rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -118,6 +133,7 @@ impl Case {
             is_weighted: rng.u8(0..3) == 0,
             browsers: 0,
             has_shelves: false,
+            has_queues: false,
             mutation: None,
         }
     }
@@ -132,6 +148,25 @@ impl Case {
     #[must_use]
     pub fn with_shelves(self) -> Self {
         Self { has_shelves: true, ..self }
+    }
+
+    /// The same with a queue.
+    #[must_use]
+    pub fn with_queues(self) -> Self {
+        Self { has_queues: true, ..self }
+    }
+
+    /// The rules of queues, one of them perhaps broken.
+    #[must_use]
+    pub fn queue_rules(&self) -> QueueRules {
+        let strict = QueueRules::default();
+        match self.mutation {
+            Some(Mutation::QueueEarlyAck) => QueueRules { acknowledges_late: false, ..strict },
+            Some(Mutation::QueueNoMark) => QueueRules { marks_found: false, ..strict },
+            Some(Mutation::QueueNoLease) => QueueRules { gives_under_lease: false, ..strict },
+            Some(Mutation::QueueNoOrder) => QueueRules { keeps_order: false, ..strict },
+            _ => strict,
+        }
     }
 
     /// The same without quorum.
@@ -149,9 +184,10 @@ impl Case {
     pub fn rules(&self) -> Rules {
         let strict = Rules::default();
         match self.mutation {
-            None | Some(Mutation::DropLate | Mutation::UnprovenMiss | Mutation::UnprovenStand) => {
-                strict
-            }
+            None
+            | Some(Mutation::DropLate | Mutation::UnprovenMiss | Mutation::UnprovenStand)
+            | Some(Mutation::QueueEarlyAck | Mutation::QueueNoMark)
+            | Some(Mutation::QueueNoLease | Mutation::QueueNoOrder) => strict,
             Some(Mutation::NoEpochCheck) => {
                 Rules { takes: |_, _, _| true, follows: |_, _| true, ..strict }
             }

@@ -47,6 +47,15 @@ pub enum Happening {
         /// Which.
         client: usize,
     },
+    /// Producers and consumers of a queue go on, and time passes for its station.
+    Queue {
+        /// Where.
+        slot: usize,
+        /// For whom.
+        boot: u32,
+    },
+    /// A queue's frame arrives.
+    Said(Box<Said>),
     /// A browser goes on.
     Browser {
         /// Which.
@@ -57,6 +66,17 @@ pub enum Happening {
         /// Which.
         visit: u64,
     },
+}
+
+/// A queue's frame under way. Stations speak over streams: none comes twice, those of one to another
+/// come in order.
+#[derive(Debug)]
+pub struct Said {
+    pub(crate) slot: usize,
+    pub(crate) boot: u32,
+    pub(crate) from: MemberId,
+    pub(crate) from_slot: usize,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Something under way.

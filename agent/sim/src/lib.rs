@@ -11,6 +11,7 @@
 //! | `faults` | what goes wrong, and when it may |
 //! | `client` | what is asked of the cluster, and the histories of that |
 //! | `session` | browsers whose sessions the members keep, as a balancer would send them |
+//! | `queue` | producers and consumers of a queue, and what they were promised |
 //! | `shelf` | where members with little memory keep the rest; it fails now and then |
 //! | `singleton` | services that run on one member, with a judge of their own |
 //! | `linear` | whether a group's history can be put in one order |
@@ -24,6 +25,7 @@ pub mod happening;
 pub mod judge;
 pub mod linear;
 pub mod network;
+pub mod queue;
 pub mod run;
 pub mod session;
 pub mod shelf;

@@ -26,11 +26,15 @@ struct Arguments {
     /// Members have little memory, and shelves that fail now and then.
     #[arg(long)]
     shelves: bool,
+    /// Adds a queue with producers and consumers.
+    #[arg(long)]
+    queues: bool,
     /// Tells the story of each schedule.
     #[arg(long)]
     trace: bool,
     /// Breaks a rule on purpose: no-epoch-check, ack-before-backup, drop-late, no-lease-wait,
-    /// no-fence, unproven-miss, unproven-stand.
+    /// no-fence, unproven-miss, unproven-stand, queue-early-ack, queue-no-mark, queue-no-lease,
+    /// queue-no-order.
     #[arg(long)]
     mutation: Option<Mutation>,
     /// Goes on after so many violations at most.
@@ -52,6 +56,9 @@ fn main() -> ExitCode {
         }
         if arguments.shelves {
             case = case.with_shelves();
+        }
+        if arguments.queues {
+            case = case.with_queues();
         }
         case.mutation = arguments.mutation;
         let mut verdict = run(&case, arguments.trace);

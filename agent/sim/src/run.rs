@@ -5,6 +5,7 @@ use crate::client::Clients;
 use crate::faults::{fault, heal, heal_all};
 use crate::happening::Happening;
 use crate::judge::{LeaseWatch, converged, judge};
+use crate::queue::{QueueCounts, Queues};
 use crate::session::{SessionCounts, Sessions};
 use crate::world::{Counts, MS, Time, World};
 
@@ -25,6 +26,8 @@ pub struct Verdict {
     pub leases: u64,
     /// What was done with sessions.
     pub sessions: SessionCounts,
+    /// What was done with queues.
+    pub queues: QueueCounts,
     /// The story, if it was wanted.
     pub trace: Option<String>,
 }
@@ -38,6 +41,7 @@ impl Verdict {
         self.operations += other.operations;
         self.leases += other.leases;
         self.sessions = self.sessions.plus(other.sessions);
+        self.queues = self.queues.plus(other.queues);
         let (sum, more) = (&mut self.counts, other.counts);
         sum.kills += more.kills;
         sum.cuts += more.cuts;
@@ -59,7 +63,8 @@ impl Verdict {
              {} operations checked, {} acknowledged, {} leases, {} expired, \
              {} resumed transfers, {} waited checkouts, {} fenced; sessions: {} created \
              ({} minted local), {} served, {} moved, {} retried, {} at two members, {} removed, \
-             {} rotated, {} commits fenced, {} tried again, {} holds compared, {} counts compared",
+             {} rotated, {} commits fenced, {} tried again, {} holds compared, {} counts compared; \
+             queues: {} published, {} of unknown end, {} given, {} marked, {} done, {} homes",
             if self.wrong.is_empty() { "PASS" } else { "FAIL" },
             self.schedules,
             self.wrong.len(),
@@ -92,6 +97,12 @@ impl Verdict {
             sessions.again,
             sessions.compared,
             sessions.counted,
+            self.queues.published,
+            self.queues.unknown,
+            self.queues.given,
+            self.queues.marked,
+            self.queues.done,
+            self.queues.homes,
         )
     }
 }
@@ -103,21 +114,24 @@ const PATIENCE: Time = 60_000 * MS;
 struct Outside {
     clients: Clients,
     sessions: Sessions,
+    queues: Queues,
     leases: LeaseWatch,
 }
 
 impl Outside {
     fn new(world: &mut World) -> Self {
         let clients = Clients::new(world);
-        Self { clients, sessions: Sessions::new(world), leases: LeaseWatch::default() }
+        let sessions = Sessions::new(world);
+        Self { clients, sessions, queues: Queues::new(world), leases: LeaseWatch::default() }
     }
 
     fn stop(&mut self) {
         (self.clients.stopped, self.sessions.stopped) = (true, true);
+        self.queues.stopped = true;
     }
 
     fn are_idle(&self) -> bool {
-        self.clients.are_idle() && self.sessions.are_idle()
+        self.clients.are_idle() && self.sessions.are_idle() && self.queues.are_idle()
     }
 
     /// False when all has been read.
@@ -156,7 +170,7 @@ pub fn run(case: &Case, wants_trace: bool) -> Verdict {
         look_at = world.now + 100 * MS;
         let why = match converged(&world) {
             Ok(()) if outside.are_idle() && !outside.read_all(&mut world) => break,
-            Ok(()) => "clients wait for answers".into(),
+            Ok(()) => format!("clients wait for answers; {}", outside.queues.waits_for()),
             Err(why) => why,
         };
         if world.now > patience {
@@ -167,6 +181,7 @@ pub fn run(case: &Case, wants_trace: bool) -> Verdict {
     if world.wrong.is_empty() {
         judge(&mut world, &outside.clients);
         outside.sessions.judge(&mut world);
+        outside.queues.judge(&mut world);
     }
     verdict(world, &outside)
 }
@@ -195,18 +210,23 @@ fn step(world: &mut World, outside: &mut Outside, faulty: bool) {
         world.wrong.push("nothing happens any more".into());
         return;
     };
-    let Outside { clients, sessions, leases } = outside;
+    let Outside { clients, sessions, queues, leases } = outside;
     match world.happen(happening) {
         Some(Happening::Fault) if faulty => fault(world),
         Some(Happening::Heal) => heal(world),
         Some(Happening::Client { client }) => clients.wake(world, client),
         Some(Happening::Browser { browser }) => sessions.wake(world, browser),
+        Some(Happening::Queue { slot, boot }) => queues.wake(world, slot, boot),
+        Some(Happening::Said(said)) => queues.hear(world, said),
         Some(Happening::Visit { visit }) => sessions.on(world, &mut clients.histories, visit),
         _ => {}
     }
+    queues.look(world);
     while !world.replies.is_empty() {
         for (id, reply) in std::mem::take(&mut world.replies) {
-            if !sessions.answer(world, &mut clients.histories, id, &reply) {
+            if !queues.answer(world, id, &reply)
+                && !sessions.answer(world, &mut clients.histories, id, &reply)
+            {
                 clients.answer(world, id, &reply);
             }
         }
@@ -235,6 +255,7 @@ fn verdict(mut world: World, outside: &Outside) -> Verdict {
         },
         leases: histories.leases,
         sessions: outside.sessions.counts,
+        queues: outside.queues.counts(),
         trace: world.trace,
     }
 }

@@ -87,6 +87,48 @@ fn no_session_of_1000_schedules_is_lost_held_twice_or_counts_wrongly() {
     }
 }
 
+fn with_queues(seed: u64) -> Case {
+    Case::of(seed, None, None).with_queues()
+}
+
+#[test]
+fn no_message_of_400_schedules_is_lost_comes_twice_without_a_mark_or_out_of_order() {
+    let verdict = run_all(1, 400, with_queues);
+    println!("{}", verdict.line());
+    assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    let queues = verdict.queues;
+    for (what, count) in [
+        ("publications", queues.published),
+        ("publications of unknown end", queues.unknown),
+        ("deliveries", queues.given),
+        ("deliveries with a mark", queues.marked),
+        ("messages done", queues.done),
+        ("homes", queues.homes),
+    ] {
+        assert!(count >= 400, "only {count} {what}: {}", verdict.line());
+    }
+}
+
+/// Whether one of the first schedules with queues finds a broken rule by a word of its complaint.
+fn finds_in_queues(mutation: Mutation, word: &str) -> bool {
+    (1..=300).any(|seed| {
+        let case = Case { mutation: Some(mutation), ..with_queues(seed) };
+        run(&case, false).wrong.iter().any(|wrong| wrong.contains(word))
+    })
+}
+
+#[test]
+fn a_broken_rule_of_queues_is_noticed() {
+    for (mutation, word) in [
+        (Mutation::QueueEarlyAck, "are lost"),
+        (Mutation::QueueNoMark, "twice without a mark"),
+        (Mutation::QueueNoLease, "without a mark after it was done"),
+        (Mutation::QueueNoOrder, "came before"),
+    ] {
+        assert!(finds_in_queues(mutation, word), "nobody noticed {mutation:?}");
+    }
+}
+
 /// Each of these failed once; docs/simulation.md tells the stories.
 #[test]
 fn seeds_that_found_something_stay_quiet() {
