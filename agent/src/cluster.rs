@@ -49,6 +49,7 @@ use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::job::JobsHere;
 use crate::manage::{Counted, Management, Tallies};
+use crate::queue::{Listeners, Message, QueueBuilder, Topic, Waiting};
 use crate::session::{self, CreateSessionsError, Sessions};
 use crate::settings::Settings;
 use crate::singleton;
@@ -85,6 +86,9 @@ struct Inner {
     sessions: Mutex<BTreeMap<String, Weak<session::Inner>>>,
     /// What is counted of the components that this process has, by the names of their kinds.
     components: Mutex<BTreeMap<String, Weak<Tally>>>,
+    /// The listeners of queues that this process has, and its requests that wait for answers.
+    listeners: Listeners,
+    waiting: Arc<Waiting>,
     /// Looks for others until the cluster is left.
     finding: Mutex<Option<Finding>>,
     management: Mutex<Option<Management>>,
@@ -161,6 +165,8 @@ impl Cluster {
             caches: Mutex::default(),
             sessions: Mutex::default(),
             components: Mutex::default(),
+            listeners: Listeners::default(),
+            waiting: Arc::default(),
             finding: Mutex::new(finding.into()),
             management: Mutex::new(management),
             tallies,
@@ -200,6 +206,7 @@ impl Cluster {
         let sessions = self.sessions();
         futures_util::future::join_all(sessions.iter().map(Sessions::stop)).await;
         self.inner.jobs.stop().await;
+        self.inner.listeners.stop().await;
     }
 
     /// Who leaves by an operator's wish is not to be found any more either.
@@ -307,6 +314,25 @@ impl Cluster {
         let mut names: Vec<String> = self.inner.caches.lock().keys().cloned().collect();
         names.sort();
         names
+    }
+
+    /// A queue by its name: what members call by one name is one queue.
+    pub fn queue<T: Message>(&self, name: &str) -> QueueBuilder<T> {
+        QueueBuilder::new(self.clone(), name)
+    }
+
+    /// A topic by its name.
+    #[must_use]
+    pub fn topic<T: Message>(&self, name: &str) -> Topic<T> {
+        Topic::new(self.inner.engine.topics(), name)
+    }
+
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.inner.listeners
+    }
+
+    pub(crate) fn waiting(&self) -> Arc<Waiting> {
+        self.inner.waiting.clone()
     }
 
     /// The sessions of the applications that this process serves in this cluster, by their names.

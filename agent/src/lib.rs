@@ -51,6 +51,7 @@ mod load;
 pub mod manage;
 #[allow(dead_code, reason = "the services above use it one by one")]
 mod node;
+pub mod queue;
 mod registrar;
 mod roster;
 pub mod session;
@@ -76,6 +77,7 @@ pub use engine::{Member, Mode, Targets, View};
 pub use job::{Job, JobBuilder, JobError};
 pub use layer::{Answering, ReceivedBody, SentBody, TrafficLayer, TrafficService};
 pub use load::{LoadMetric, Metric, SessionGauge, Unreadable};
+pub use queue::{Queue, QueueError};
 pub use session::{Session, SessionError, SessionLayer, SessionRequest, Sessions};
 pub use shelf::FileShelf;
 pub use singleton::Singleton;

@@ -63,6 +63,19 @@ fn commands_reach_one_all_or_the_others_and_nobody_waits_for_who_has_left() {
 }
 
 #[test]
+fn a_queue_is_shared_in_order_answered_and_gives_up_on_what_fails_too_often() {
+    let expected = [
+        "shared: 20 messages, both at work: true",
+        "in order: ordered, paid, shipped, closed; published twice: true false",
+        "asked: 4; nobody: true",
+        "dead: poison after 2 tries",
+        "news: all is well",
+        "news: all is well",
+    ];
+    assert_eq!(said(env!("CARGO_BIN_EXE_queue")), expected);
+}
+
+#[test]
 fn clustered_processes_count_each_other_in_the_caches_that_are_shared() {
     let modes = env!("CARGO_BIN_EXE_cache_modes");
     let (mut one, address) = node(modes, "one", None, &[]);
