@@ -28,7 +28,7 @@ mod station;
 mod tests;
 
 pub use entries::{MOST_GROUP, MOST_ID, Message};
-pub use frame::{BadFrame, Frame, ToClient, ToHome};
+pub use frame::{Address, BadFrame, Frame, ToClient, ToHome};
 pub use station::{Act, Station};
 
 use crate::segment::Bytes;

@@ -1,6 +1,6 @@
 //! What may happen next.
 
-use muster_cluster::MemberId;
+use muster_cluster::{MemberId, NodeId};
 use std::sync::Arc;
 
 /// Something that happens. `slot` is a machine, `boot` the process that it was meant for.
@@ -74,7 +74,7 @@ pub enum Happening {
 pub struct Said {
     pub(crate) slot: usize,
     pub(crate) boot: u32,
-    pub(crate) from: MemberId,
+    pub(crate) from: NodeId,
     pub(crate) from_slot: usize,
     pub(crate) bytes: Vec<u8>,
 }

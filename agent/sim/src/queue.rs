@@ -10,7 +10,7 @@ use judge::Ledger;
 use muster_cluster::{Epoch, MemberId, Moment};
 use muster_grid::Space;
 use muster_grid::queue::{Answer, Ending, Message, Publication, Question, Station, Ticket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The queue's space.
@@ -21,6 +21,8 @@ const FIRST_ID: u64 = 1 << 62;
 const LOOK: Time = 20 * MS;
 /// How long a publication or an ending may take.
 const DEADLINE: Duration = Duration::from_millis(6_000);
+/// Milliseconds of a delay at most: more than it takes to find another home.
+const MOST_DELAY: u64 = 2_500;
 /// A message has a group of so many.
 const GROUPS: u8 = 3;
 
@@ -85,6 +87,8 @@ pub struct Queues {
     ledger: Ledger,
     /// At the end: what the home says that is left.
     left: Option<u64>,
+    /// Whose consumers the home says that it knows.
+    fed: BTreeSet<MemberId>,
     /// Producers begin nothing new, and consumers end everything well.
     pub stopped: bool,
 }
@@ -102,6 +106,7 @@ impl Queues {
             arrivals: BTreeMap::new(),
             ledger: Ledger::default(),
             left: None,
+            fed: BTreeSet::new(),
             stopped: false,
         }
     }
@@ -112,11 +117,13 @@ impl Queues {
         self.ledger.counts
     }
 
-    /// Whether nothing is under way and nothing is left.
+    /// Whether nothing is under way and nothing is left, and the home knows of every consumer.
     #[must_use]
     pub fn are_idle(&self) -> bool {
         let is_idle = |place: &Place| {
-            place.producing.is_none() && place.held.is_empty() && place.ending.is_empty()
+            let is_fed = place.consumer.is_none() || self.fed.contains(&place.station.me());
+            let is_done = place.held.is_empty() && place.ending.is_empty();
+            place.producing.is_none() && is_done && is_fed
         };
         let has_queues = self.places.iter().any(Option::is_some);
         let is_empty = !has_queues || self.left == Some(0);
@@ -132,7 +139,8 @@ impl Queues {
                 format!("{producing:?} {} held {} ending", held.len(), ending.len())
             })
             .collect();
-        format!("queue: {:?} left, not done {:?}, {under_way:?}", self.left, self.ledger.open())
+        let (left, open, fed) = (self.left, self.ledger.open(), &self.fed);
+        format!("queue: {left:?} left, not done {open:?}, {under_way:?}, consumers of {fed:?}")
     }
 
     /// Producer and consumer of a machine go on.
@@ -161,7 +169,8 @@ impl Queues {
         place.produces_at = world.now + world.rng.u64(10 * MS..150 * MS);
         let group = (world.rng.u8(0..3) == 0).then(|| world.rng.u8(0..GROUPS));
         let has_id = world.rng.u8(0..4) == 0;
-        let delay = (world.rng.u8(0..8) == 0).then(|| Duration::from_millis(world.rng.u64(1..400)));
+        let delay = world.rng.u8(0..8) == 0;
+        let delay = delay.then(|| Duration::from_millis(world.rng.u64(1..MOST_DELAY)));
         let number = self.ledger.begin(world.now, group, has_id);
         let named = group.map(|group| group.to_string());
         let value = Message::new(named.as_deref(), &number.to_le_bytes()).value().clone();
@@ -254,6 +263,7 @@ impl Queues {
             place.asking = None;
             if let Answer::Stats(stats) = answer {
                 self.left = Some(stats.ready + stats.out);
+                self.fed = stats.consumers.iter().map(|(member, ..)| *member).collect();
                 world.tell(|| format!("m{} hears that the queue has {stats:?}", slot + 1));
             }
         } else if let Some((_, number)) = place.producing.take_if(|(of, _)| *of == call) {

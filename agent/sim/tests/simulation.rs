@@ -122,6 +122,7 @@ fn a_broken_rule_of_queues_is_noticed() {
     for (mutation, word) in [
         (Mutation::QueueEarlyAck, "are lost"),
         (Mutation::QueueNoMark, "twice without a mark"),
+        (Mutation::QueueNoLease, "after it was done"),
         (Mutation::QueueNoOrder, "came before"),
     ] {
         assert!(finds_in_queues(mutation, word), "nobody noticed {mutation:?}");

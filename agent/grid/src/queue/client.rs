@@ -12,6 +12,9 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_millis(20);
 /// After how long something unanswered is asked once more, where that is harmless.
 const RESEND: Duration = Duration::from_millis(1_000);
+/// After how long a consumer that the home knows is told to it once more: that it forgot it may have been
+/// said in a frame that was lost with its link.
+const REASSURE: Duration = Duration::from_millis(5_000);
 /// How often calls are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -140,6 +143,17 @@ impl Client {
     pub(super) fn dropped(&mut self, consumer: u64, ticket: Ticket) {
         if let Some(eater) = self.consumers.get_mut(&consumer) {
             eater.held.remove(&ticket);
+        }
+    }
+
+    /// This process lives on as another life: nobody knows any more what the one before asked for.
+    pub(super) fn reborn(&mut self, now: Moment) {
+        (self.home, self.opened) = (None, None);
+        for eater in self.consumers.values_mut() {
+            (eater.with, eater.at) = (None, now);
+        }
+        for number in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.lost(number, now);
         }
     }
 
@@ -323,7 +337,7 @@ impl Client {
         for number in consumers {
             let Some(eater) = self.consumers.get_mut(&number) else { continue };
             // A frame that was lost with its link is said again.
-            if eater.with.is_some_and(|(_, is_known)| !is_known) && now >= eater.at + RESEND {
+            if eater.due().is_some_and(|due| now >= due) {
                 eater.with = None;
             }
             self.send_consumer(number, now);
@@ -348,7 +362,18 @@ impl Client {
     pub(super) fn next(&self) -> Option<Moment> {
         let is_known = |eater: &Eater| eater.with.is_some_and(|(_, is_known)| is_known);
         let waits = !self.calls.is_empty() || !self.consumers.values().all(is_known);
-        waits.then_some(self.look_at)
+        let look = waits.then_some(self.look_at);
+        let due = self.consumers.values().filter_map(Eater::due).min();
+        // Nothing is looked at earlier.
+        look.or(due.map(|due| due.max(self.look_at)))
+    }
+}
+
+impl Eater {
+    /// When it is told to its home once more, if that was told of it.
+    fn due(&self) -> Option<Moment> {
+        let (_, is_known) = self.with?;
+        Some(self.at + if is_known { REASSURE } else { RESEND })
     }
 }
 

@@ -1,5 +1,5 @@
-//! What clients and homes of queues tell each other, as bytes: a version, the queue's number, then
-//! postcard. Kinds are only added at the end.
+//! What clients and homes of queues tell each other, as bytes: a version, the address, then postcard.
+//! Kinds are only added at the end.
 
 use super::entries::MOST_ID;
 use super::{Answer, Ending, MOST_MESSAGE, Publication, Question, Settings, Ticket};
@@ -79,6 +79,18 @@ pub enum ToClient {
     Answers(Vec<(u64, Answer)>),
 }
 
+/// Of which queue, and from which life of one member to which life of another. A process numbers its
+/// calls and consumers from the beginning: what was meant for an earlier one at its place is not its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The queue's number.
+    pub cache: u32,
+    /// The incarnation that sends.
+    pub from: u64,
+    /// The one that it is for.
+    pub to: u64,
+}
+
 /// Either.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Frame {
@@ -109,26 +121,32 @@ pub enum BadFrame {
 
 impl Frame {
     /// Appends it to a buffer.
-    pub fn encode(&self, cache: u32, into: &mut Vec<u8>) {
+    pub fn encode(&self, address: Address, into: &mut Vec<u8>) {
         into.push(VERSION);
-        into.extend_from_slice(&cache.to_le_bytes());
+        into.extend_from_slice(&address.cache.to_le_bytes());
+        into.extend_from_slice(&address.from.to_le_bytes());
+        into.extend_from_slice(&address.to.to_le_bytes());
         // It cannot fail: memory is the only limit.
         let _ = postcard::serialize_with_flavor(self, Tail(into));
     }
 
-    /// The queue's number, and what is said. Whatever is decoded is within its bounds.
+    /// Its address, and what is said. Whatever is decoded is within its bounds.
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn decode(bytes: &[u8]) -> Result<(u32, Self), BadFrame> {
+    pub fn decode(bytes: &[u8]) -> Result<(Address, Self), BadFrame> {
         let (version, rest) = bytes.split_first().ok_or(BadFrame::Empty)?;
         if *version != VERSION {
             return Err(BadFrame::Version(*version));
         }
         let (cache, rest) = rest.split_first_chunk::<4>().ok_or(BadFrame::Empty)?;
+        let (from, rest) = rest.split_first_chunk::<8>().ok_or(BadFrame::Empty)?;
+        let (to, rest) = rest.split_first_chunk::<8>().ok_or(BadFrame::Empty)?;
+        let [from, to] = [from, to].map(|life| u64::from_le_bytes(*life));
+        let address = Address { cache: u32::from_le_bytes(*cache), from, to };
         let frame: Self = postcard::from_bytes(rest)?;
         frame.check()?;
-        Ok((u32::from_le_bytes(*cache), frame))
+        Ok((address, frame))
     }
 
     fn check(&self) -> Result<(), BadFrame> {

@@ -9,7 +9,7 @@ use crate::batch::{Reply, Request};
 use crate::segment::{Bytes, Group, Place, Space};
 use crate::store::WholeGroup;
 use muster_cluster::{Epoch, MemberId, Moment, View};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// After how long a page that could not be read is tried again.
@@ -20,6 +20,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub enum Act {
     /// Send, or say that it could not be sent: [`Station::not_sent`].
     Send {
+        /// Which life of this member says it.
+        from: MemberId,
         /// To whom; never to this member itself.
         to: MemberId,
         /// What.
@@ -81,6 +83,8 @@ struct Reign {
 /// One queue at one member.
 pub struct Station {
     me: MemberId,
+    /// Who is in the view.
+    members: BTreeSet<MemberId>,
     space: Space,
     settings: Settings,
     rules: QueueRules,
@@ -100,6 +104,7 @@ impl Station {
     pub fn new(me: MemberId, space: Space, settings: Settings, rules: QueueRules) -> Self {
         Self {
             me,
+            members: BTreeSet::new(),
             space,
             client: Client::new(settings.clone()),
             settings,
@@ -110,6 +115,12 @@ impl Station {
             numbers: 0,
             out: VecDeque::new(),
         }
+    }
+
+    /// Which life of its member it knows of.
+    #[must_use]
+    pub fn me(&self) -> MemberId {
+        self.me
     }
 
     /// What the queue is.
@@ -145,22 +156,28 @@ impl Station {
         salt: u32,
         now: Moment,
     ) {
-        let is_member = |id| view.is_some_and(|view| view.has(id));
         self.salt = salt;
-        if self.reign.as_ref().map(|reign| reign.since) != reign || self.me != me {
-            self.me = me;
+        self.members =
+            view.into_iter().flat_map(|view| view.members.iter().map(|of| of.id)).collect();
+        let is_reborn = self.me != me;
+        if self.reign.as_ref().map(|reign| reign.since) != reign || is_reborn {
             self.end_reign(now);
+            self.me = me;
             self.segments = view.map_or(1, |view| view.segments);
             if let Some(since) = reign {
                 self.begin_reign(since);
             }
         }
+        let members = &self.members;
         if let Some(reign) = &mut self.reign {
-            reign.home.members(is_member, now);
+            reign.home.members(|id| members.contains(&id), now);
         }
         let row = view.map(|view| Group::new(self.space, b"").row(view));
         let home = view.zip(row).and_then(|(view, row)| view.primary(row));
-        self.client.view(home, is_member, now);
+        if is_reborn {
+            self.client.reborn(now);
+        }
+        self.client.view(home, |id| members.contains(&id), now);
         self.settle(now);
     }
 
@@ -187,11 +204,18 @@ impl Station {
         }
     }
 
-    /// Somebody said something.
-    pub fn frame(&mut self, from: MemberId, frame: Frame, now: Moment) {
+    /// A life of another member said something to a life of this one.
+    pub fn frame(&mut self, from: MemberId, to: u64, frame: Frame, now: Moment) {
+        let is_mine = to == self.me.incarnation;
         match frame {
-            Frame::Home(said) => self.asked(from, said, now),
-            Frame::Client(said) => self.client.hear(from, said, now),
+            Frame::Home(said) if is_mine && self.members.contains(&from) => {
+                self.asked(from, said, now);
+            }
+            // It has not happened here. One of the two does not know yet who is there.
+            Frame::Home(said) => self.decline(from, &said, now),
+            Frame::Client(said) if is_mine => self.client.hear(from, said, now),
+            // An earlier process at this place has asked for it.
+            Frame::Client(_) => {}
         }
         self.settle(now);
     }
@@ -200,25 +224,26 @@ impl Station {
     fn asked(&mut self, from: MemberId, said: ToHome, now: Moment) {
         match self.reign.as_mut().filter(|reign| reign.reading.is_none()) {
             Some(reign) => reign.home.hear(from, said, now),
-            None => {
-                let number = match said {
-                    ToHome::Open(_) | ToHome::Gone { .. } => return,
-                    ToHome::Consume { consumer, .. } => consumer,
-                    ToHome::Publish { call, .. }
-                    | ToHome::End { call, .. }
-                    | ToHome::Ask { call, .. } => call,
-                };
-                let said = ToClient::Answers(vec![(number, Answer::Elsewhere)]);
-                self.tell(from, said, now);
-            }
+            None => self.decline(from, &said, now),
         }
+    }
+
+    fn decline(&mut self, from: MemberId, said: &ToHome, now: Moment) {
+        let number = match said {
+            ToHome::Open(_) | ToHome::Gone { .. } => return,
+            ToHome::Consume { consumer, .. } => *consumer,
+            ToHome::Publish { call, .. } | ToHome::End { call, .. } | ToHome::Ask { call, .. } => {
+                *call
+            }
+        };
+        self.tell(from, ToClient::Answers(vec![(number, Answer::Elsewhere)]), now);
     }
 
     fn tell(&mut self, to: MemberId, said: ToClient, now: Moment) {
         if to == self.me {
             self.client.hear(to, said, now);
         } else {
-            self.out.push_back(Act::Send { to, frame: Frame::Client(said) });
+            self.out.push_back(Act::Send { from: self.me, to, frame: Frame::Client(said) });
         }
     }
 
@@ -384,7 +409,7 @@ impl Station {
         match out {
             client::Out::Send(to, said) if to == self.me => self.asked(to, said, now),
             client::Out::Send(to, said) => {
-                self.out.push_back(Act::Send { to, frame: Frame::Home(said) });
+                self.out.push_back(Act::Send { from: self.me, to, frame: Frame::Home(said) });
             }
             client::Out::Done(call, answer) => self.out.push_back(Act::Done { call, answer }),
             client::Out::Given(consumer, ticket, value) => {

@@ -10,8 +10,12 @@ use std::collections::VecDeque;
 const SPACE: Space = Space { table: 0, cache: 9 };
 const FAR: Moment = Moment::from_secs(1_000);
 
-fn member(at: usize) -> MemberId {
-    MemberId { node: NodeId(at as u128 + 1), incarnation: 1 }
+fn node(at: usize) -> NodeId {
+    NodeId(at as u128 + 1)
+}
+
+fn first(at: usize) -> MemberId {
+    MemberId { node: node(at), incarnation: 1 }
 }
 
 fn ms(ms: u64) -> Duration {
@@ -23,6 +27,9 @@ type Delivery = (usize, u64, Ticket, String);
 
 struct Members {
     stations: Vec<Option<Station>>,
+    /// The life that each is in.
+    lives: Vec<u64>,
+    settings: Settings,
     row: Store,
     counter: u64,
     /// Since which view the row is led by the same member.
@@ -32,6 +39,8 @@ struct Members {
     now: Moment,
     /// Writes wait as long as this is set.
     holds: bool,
+    /// Frames are lost as long as this is set.
+    loses: bool,
     held: VecDeque<(usize, u64, Epoch, Request)>,
     confirms: usize,
     done: Vec<(usize, u64, Answer)>,
@@ -53,9 +62,11 @@ impl Members {
         };
         with(&mut settings);
         let station =
-            |at| Some(Station::new(member(at), SPACE, settings.clone(), QueueRules::default()));
+            |at| Some(Station::new(first(at), SPACE, settings.clone(), QueueRules::default()));
         let mut members = Self {
             stations: (0..count).map(station).collect(),
+            lives: vec![1; count],
+            settings: settings.clone(),
             row: Store::default(),
             counter: 0,
             reign: 0,
@@ -63,6 +74,7 @@ impl Members {
             lead: 0,
             now: ms(1_000),
             holds: false,
+            loses: false,
             held: VecDeque::new(),
             confirms: 0,
             done: Vec::new(),
@@ -73,13 +85,17 @@ impl Members {
     }
 
     fn epoch(&self, counter: u64) -> Epoch {
-        Epoch { counter, join: 1, by: member(0) }
+        Epoch { counter, join: 1, by: first(0) }
+    }
+
+    fn member(&self, at: usize) -> MemberId {
+        MemberId { node: node(at), incarnation: self.lives[at] }
     }
 
     fn view(&self) -> View {
         let there = (0..self.stations.len()).filter(|at| self.stations[*at].is_some());
         let one = |at| Member {
-            id: member(at),
+            id: self.member(at),
             name: "".into(),
             address: "".into(),
             join: 1,
@@ -94,7 +110,7 @@ impl Members {
             before: None,
             tables: vec![Copies::Some(1)],
             segments: 1,
-            rows: vec![Row { owners: vec![member(self.lead).node], ..Row::default() }],
+            rows: vec![Row { owners: vec![node(self.lead)], ..Row::default() }],
             merged: false,
         }
     }
@@ -109,14 +125,28 @@ impl Members {
         let view = self.view();
         for at in 0..self.stations.len() {
             let reign = (at == lead).then_some(self.epoch(self.reign));
-            let (now, salt) = (self.now, self.counter as u32);
-            self.with(at, |station| station.view(member(at), Some(&view), reign, salt, now));
+            let (me, now, salt) = (self.member(at), self.now, self.counter as u32);
+            self.with(at, |station| station.view(me, Some(&view), reign, salt, now));
         }
     }
 
     fn kill(&mut self, at: usize, lead: usize) {
         self.stations[at] = None;
         self.lead(lead);
+    }
+
+    /// A process begins anew at its place.
+    fn restart(&mut self, at: usize) {
+        self.lives[at] += 1;
+        let (me, settings) = (self.member(at), self.settings.clone());
+        self.stations[at] = Some(Station::new(me, SPACE, settings, QueueRules::default()));
+        self.lead(self.lead);
+    }
+
+    /// A process that was dropped wrongly lives on as another life.
+    fn renew(&mut self, at: usize) {
+        self.lives[at] += 1;
+        self.lead(self.lead);
     }
 
     fn with<R: Default>(&mut self, at: usize, f: impl FnOnce(&mut Station) -> R) -> R {
@@ -130,12 +160,18 @@ impl Members {
         while let Some(act) = self.stations[at].as_mut().and_then(Station::poll) {
             let now = self.now;
             match act {
-                Act::Send { to, frame } => {
-                    let to = (0..self.stations.len()).find(|at| member(*at) == to).unwrap();
+                Act::Send { .. } if self.loses => {}
+                Act::Send { from, to, frame } => {
+                    let [from, life] = [from, to].map(|id| id.incarnation);
+                    let address = Address { cache: SPACE.cache, from, to: life };
                     let mut bytes = Vec::new();
-                    frame.encode(SPACE.cache, &mut bytes);
-                    let (_, frame) = Frame::decode(&bytes).unwrap();
-                    self.with(to, |station| station.frame(member(at), frame, now));
+                    frame.encode(address, &mut bytes);
+                    let (read, frame) = Frame::decode(&bytes).unwrap();
+                    assert_eq!(read, address);
+                    // A link leads to whoever is at that place.
+                    let to = (0..self.stations.len()).find(|at| node(*at) == to.node).unwrap();
+                    let from = MemberId { node: node(at), incarnation: from };
+                    self.with(to, |station| station.frame(from, life, frame, now));
                 }
                 Act::Led { id, reign, request } => {
                     self.held.push_back((at, id, reign, request));
@@ -349,6 +385,52 @@ fn what_a_consumer_had_comes_again_when_its_member_leaves() {
     members.consume(1, 5);
     members.kill(2, 0);
     assert_eq!(members.comes(), came("one", 2));
+}
+
+#[test]
+fn an_answer_to_an_earlier_process_at_its_place_is_not_taken_for_one_to_this() {
+    let mut members = Members::new(2);
+    members.holds = true;
+    let earlier = members.publish(1, "of the earlier one");
+    members.restart(1);
+    let number = members.publish(1, "of this one");
+    assert_eq!(number, earlier, "processes number their calls from the beginning");
+    // The home hears that the first one stands, and loses the second.
+    let (at, id, _, request) = members.held.pop_front().unwrap();
+    let (reply, now) = (members.apply(request), members.now);
+    members.with(at, |station| station.written(id, &reply, now));
+    members.held.clear();
+    assert_eq!(members.answer(1, number), None);
+    members.holds = false;
+    members.kill(0, 1);
+    assert_eq!(members.answer(1, number), Some(Answer::Unknown));
+}
+
+#[test]
+fn a_member_that_was_dropped_and_comes_back_goes_on_consuming() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.publish(0, "one");
+    assert_eq!(members.comes(), came("one", 1));
+    members.renew(1);
+    assert_eq!(members.comes(), came("one", 2));
+    members.publish(0, "two");
+    assert_eq!(members.comes(), came("two", 1));
+}
+
+#[test]
+fn a_consumer_that_its_home_has_forgotten_unheard_is_told_to_it_again() {
+    let mut members = Members::new(2);
+    members.consume(1, 5);
+    members.loses = true;
+    // The home reads its row anew, and what it says about that is lost with a link.
+    members.reign = 0;
+    members.lead(0);
+    members.loses = false;
+    members.publish(0, "one");
+    assert_eq!(members.comes(), None);
+    members.pass(ms(6_000));
+    assert_eq!(members.comes(), came("one", 1));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::case::Kind;
 use crate::happening::{Happening, Said};
 use crate::world::{MS, World};
 use muster_cluster::MemberId;
-use muster_grid::queue::{Act, Frame, Message, Settings, Station, Ticket, ToClient};
+use muster_grid::queue::{Act, Address, Frame, Message, Settings, Station, Ticket, ToClient};
 use muster_grid::{Bytes, Event, Reply, Watched};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Queues {
     pub(super) fn perform(&mut self, world: &mut World, slot: usize) {
         while let Some(act) = self.places[slot].as_mut().and_then(|place| place.station.poll()) {
             match act {
-                Act::Send { to, frame } => self.send(world, slot, to, frame),
+                Act::Send { from, to, frame } => self.send(world, slot, (from, to), frame),
                 Act::Led { id, reign, request } => {
                     self.next_id += 1;
                     let boot = world.slots[slot].boot;
@@ -113,7 +113,13 @@ impl Queues {
         }
     }
 
-    fn send(&mut self, world: &mut World, slot: usize, to: MemberId, frame: Frame) {
+    fn send(
+        &mut self,
+        world: &mut World,
+        slot: usize,
+        (from, to): (MemberId, MemberId),
+        frame: Frame,
+    ) {
         if let Frame::Client(ToClient::Give { ticket, value, .. }) = &frame
             && let Some(number) = read(value.clone())
         {
@@ -128,16 +134,15 @@ impl Queues {
             }
             return;
         };
-        let Some(from) = world.slots[slot].core.as_ref().map(|core| core.membership().me()) else {
-            return;
-        };
+        let lives = [from, to].map(|id| id.incarnation);
+        let address = Address { cache: SPACE.cache, from: lives[0], to: lives[1] };
         let mut bytes = Vec::new();
-        frame.encode(SPACE.cache, &mut bytes);
+        frame.encode(address, &mut bytes);
         let delay = world.rng.u64(100..=world.weather.delay);
         let last = self.arrivals.entry((slot, target)).or_default();
         *last = (*last).max(world.now + delay);
         let boot = world.slots[target].boot;
-        let said = Said { slot: target, boot, from, from_slot: slot, bytes };
+        let said = Said { slot: target, boot, from: from.node, from_slot: slot, bytes };
         world.at(*last, Happening::Said(Box::new(said)));
     }
 
@@ -152,8 +157,11 @@ impl Queues {
             return world.at(later, Happening::Said(said));
         }
         match Frame::decode(&said.bytes) {
-            Ok((_, frame)) => {
-                self.with(world, slot, |station, now| station.frame(said.from, frame, now));
+            Ok((address, frame)) => {
+                let from = MemberId { node: said.from, incarnation: address.from };
+                self.with(world, slot, |station, now| {
+                    station.frame(from, address.to, frame, now);
+                });
                 self.perform(world, slot);
             }
             Err(error) => world.wrong.push(format!("a queue's frame cannot be read: {error}")),

@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use muster_cluster::{Epoch, MemberId, Moment};
-use muster_grid::queue::{Act, Answer, Frame, QueueRules, Settings, Station, Stats, Ticket};
+use muster_grid::queue::{
+    Act, Address, Answer, Frame, QueueRules, Settings, Station, Stats, Ticket,
+};
 use muster_grid::segment::Place;
 use muster_grid::{Bytes, Group, Reply, Request, Space};
 use parking_lot::Mutex;
@@ -46,7 +48,8 @@ struct Inner {
 
 /// Something to be done outside of the lock.
 enum Deed {
-    Send(MemberId, Frame),
+    /// From one life of this member to one of another.
+    Send(MemberId, MemberId, Frame),
     Led(u64, Epoch, Request),
     Read(u64, Epoch, Option<Place>),
     Done(oneshot::Sender<Answer>, Answer),
@@ -125,8 +128,9 @@ impl Line {
         self.with(|inner, _| inner.station.dropped(consumer, ticket));
     }
 
-    pub(super) fn frame(&self, from: MemberId, frame: Frame) {
-        self.with(|inner, now| inner.station.frame(from, frame, now));
+    /// A life of another member said something to a life of this one.
+    pub(super) fn frame(&self, from: MemberId, to: u64, frame: Frame) {
+        self.with(|inner, now| inner.station.frame(from, to, frame, now));
     }
 
     pub(super) fn led(&self) -> Option<Stats> {
@@ -201,7 +205,7 @@ impl Line {
     fn perform(&self, deeds: VecDeque<Deed>) {
         for deed in deeds {
             match deed {
-                Deed::Send(to, frame) => self.send(to, frame),
+                Deed::Send(from, to, frame) => self.send(from, to, frame),
                 Deed::Led(id, reign, request) => {
                     let Some(me) = self.me.upgrade() else { return };
                     self.node.request_led((me, id), reign, request, DEADLINE);
@@ -214,8 +218,10 @@ impl Line {
         }
     }
 
-    fn send(&self, to: MemberId, frame: Frame) {
-        let write = |buffer: &mut Vec<u8>| frame.encode(self.space.cache, buffer);
+    fn send(&self, from: MemberId, to: MemberId, frame: Frame) {
+        let [from, life] = [from, to].map(|id| id.incarnation);
+        let address = Address { cache: self.space.cache, from, to: life };
+        let write = |buffer: &mut Vec<u8>| frame.encode(address, buffer);
         if let Err(why) = self.node.send_with(to.node, service::QUEUES, 0, Lane::Calls, write) {
             tracing::debug!(%to, %why, "a queue's frame was not sent");
             self.inner.lock().station.not_sent(frame, to, self.node.now());
@@ -249,7 +255,7 @@ impl Inner {
         let mut deeds = VecDeque::new();
         while let Some(act) = self.station.poll() {
             match act {
-                Act::Send { to, frame } => deeds.push_back(Deed::Send(to, frame)),
+                Act::Send { from, to, frame } => deeds.push_back(Deed::Send(from, to, frame)),
                 Act::Led { id, reign, request } => deeds.push_back(Deed::Led(id, reign, request)),
                 Act::Read { reading, reign, after } => {
                     deeds.push_back(Deed::Read(reading, reign, after));

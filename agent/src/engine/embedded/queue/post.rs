@@ -137,14 +137,18 @@ impl Post {
     }
 
     fn heard(&self, from: MemberId, bytes: &[u8]) {
-        let (cache, frame) = match Frame::decode(bytes) {
+        let (address, frame) = match Frame::decode(bytes) {
             Ok(read) => read,
             Err(error) => return tracing::debug!(%from, %error, "a queue's frame was passed over"),
         };
-        let queue = self.queues.read().get(&cache).cloned();
+        let queue = self.queues.read().get(&address.cache).cloned();
         match (queue, frame) {
-            (Some(queue), frame) => queue.line.frame(from, frame),
-            (None, Frame::Home(ToHome::Open(settings))) => self.opened(cache, settings),
+            (Some(queue), frame) => {
+                // Its station says which life of it spoke: the link may know of a later one already.
+                let from = MemberId { incarnation: address.from, ..from };
+                queue.line.frame(from, address.to, frame);
+            }
+            (None, Frame::Home(ToHome::Open(settings))) => self.opened(address.cache, settings),
             // Whoever speaks of it opens it first, and asks again when that was lost.
             (None, _) => {}
         }
