@@ -12,7 +12,7 @@ pub use entry::Entry;
 pub(crate) use key::Key;
 
 use crate::batch::{Entries, Put, Rev};
-use crate::segment::{Bytes, Group, Place};
+use crate::segment::{Bytes, Group, Place, Space};
 use crate::shelf::ShelfError;
 use crate::shelves::Shelves;
 use cold::{Cold, Stub};
@@ -146,13 +146,38 @@ impl Store {
         shelves: &'s Shelves,
         now: Moment,
     ) -> impl Iterator<Item = Result<WholeGroup, Unread>> + use<'s> {
-        self.from(begin(after)).map(move |found| match found {
+        self.from(begin(after)).map(move |found| self.whole_of(table, found, shelves, now))
+    }
+
+    /// The groups of one cache whole, in order: those after a place where one is given. What another
+    /// cache has on its shelf is not read.
+    pub fn whole_in<'s>(
+        &'s self,
+        space: Space,
+        after: Option<Place>,
+        shelves: &'s Shelves,
+        now: Moment,
+    ) -> impl Iterator<Item = Result<WholeGroup, Unread>> + use<'s> {
+        let Space { table, cache } = space;
+        let from = after.map_or(Some(Place { cache, hash: 0 }), Place::next);
+        let its = self.from(from).take_while(move |found| found.place().cache == cache);
+        its.map(move |found| self.whole_of(table, found, shelves, now))
+    }
+
+    fn whole_of(
+        &self,
+        table: u8,
+        found: Found<'_>,
+        shelves: &Shelves,
+        now: Moment,
+    ) -> Result<WholeGroup, Unread> {
+        match found {
             Found::Hot(key, held) => Ok(held.whole(table, key, now)),
             Found::Cold(place, stub) => {
                 let (key, held) = self.look(place, stub, shelves).map_err(|e| (place.cache, e))?;
                 Ok(held.whole(table, &key, now))
             }
-        })
+        }
     }
 
     /// The group of a place whole; none where there is none.
@@ -163,13 +188,8 @@ impl Store {
         shelves: &Shelves,
         now: Moment,
     ) -> Option<Result<WholeGroup, Unread>> {
-        match self.from(Some(place)).next().filter(|found| found.place() == place)? {
-            Found::Hot(key, held) => Some(Ok(held.whole(table, key, now))),
-            Found::Cold(place, stub) => {
-                let found = self.look(place, stub, shelves).map_err(|error| (place.cache, error));
-                Some(found.map(|(key, held)| held.whole(table, &key, now)))
-            }
-        }
+        let found = self.from(Some(place)).next().filter(|found| found.place() == place)?;
+        Some(self.whole_of(table, found, shelves, now))
     }
 
     /// One group whole, if it is in memory.

@@ -85,13 +85,9 @@ impl Grid {
             return None;
         }
         let store = &self.rows.get(usize::from(row))?.store;
-        let before = (space.cache.checked_sub(1)).map(|cache| Place { cache, hash: u64::MAX });
         let (mut groups, mut size) = (Vec::new(), 0);
-        for whole in store.whole_after(space.table, after.or(before), &self.shelves, now) {
+        for whole in store.whole_in(space, after, &self.shelves, now) {
             let whole = whole.ok()?;
-            if whole.group.space.cache != space.cache {
-                break;
-            }
             let last = groups.last().map(|group: &WholeGroup| group.group.place());
             if size >= self.limits.chunk && last != Some(whole.group.place()) {
                 return Some((groups, last));

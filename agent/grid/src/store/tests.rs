@@ -1,7 +1,6 @@
 //! What a row holds, counts and gives in pages.
 
 use super::*;
-use crate::segment::Space;
 use proptest::prelude::*;
 use smallvec::smallvec;
 

@@ -326,6 +326,29 @@ fn what_cannot_be_read_is_never_answered_as_if_it_was_not_there() {
 }
 
 #[test]
+fn a_row_is_read_for_one_cache_whatever_the_shelves_of_others_do_not_give() {
+    let shelf = Arc::new(Board::default());
+    let memory = Memory { most_groups: 0, shelf: shelf.clone(), write_through: false };
+    let mut alone = Alone::new(Some(memory));
+    // Of each neighbour in the order of places too.
+    (0..32).for_each(|group| _ = alone.ask(put(group)));
+    let neighbours = [SPACE.cache - 1, SPACE.cache + 1].map(|cache| Space { cache, ..SPACE });
+    for space in neighbours {
+        let op = Op { key: b"k".into(), expect: Expect::Any, put: Some(Put::new(b"v")) };
+        alone.ask(Request::Write(Batch::new(Group::new(space, b"g"), vec![op])));
+    }
+    shelf.fails.lock().unwrap().1 = true;
+    let reign = alone.grid.reign(0).unwrap();
+    for space in neighbours {
+        let row = alone.grid.row_of(space, b"g").unwrap();
+        let (groups, next) = alone.grid.page_led(space, row, reign, None, alone.now).unwrap();
+        assert_eq!((groups.len(), next), (1, None));
+    }
+    let all = (0..ROWS).map(|row| alone.grid.page_led(SPACE, row, reign, None, alone.now));
+    assert!(all.into_iter().any(|page| page.is_none()), "its own are not there, and that is said");
+}
+
+#[test]
 fn a_shelf_that_is_full_leaves_all_in_memory_and_is_told_once_in_a_while() {
     let shelf = Arc::new(Board::default());
     let memory = Memory { most_groups: 1, shelf: shelf.clone(), write_through: false };
