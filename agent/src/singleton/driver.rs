@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_cluster::{MemberId, Moment, NodeId};
+use muster_protocol::cluster::events::EventKind;
 use muster_protocol::cluster::singletons::{SingletonChange, SingletonMember, SingletonState};
 use muster_singleton::singleton::NotMoved;
 use muster_singleton::{
@@ -21,12 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Service, Term};
 use super::builder::StartError;
-use super::history::{Counts, Happening, History};
+use super::history::{Counts, Happening, History, told};
 use super::policies::{Choice, Policies, Policy};
 use super::talk::{Talk, service_of};
 use super::{Kind, SingletonTold, Status};
 use crate::cluster::{Offer, Snapshot, Snapshots};
 use crate::engine::{Lease, Leases, Member, Token};
+use crate::events::Events;
 
 /// What is deployed.
 pub(super) struct Plan {
@@ -44,6 +46,7 @@ pub(super) struct Driver {
     leases: Arc<dyn Leases>,
     talk: Talk,
     policies: watch::Receiver<Arc<Policies>>,
+    events: Events,
     begun: Instant,
     core: Mutex<Core>,
     /// What the driver waits for has changed.
@@ -73,6 +76,7 @@ impl Driver {
         leases: Arc<dyn Leases>,
         talk: Talk,
         policies: watch::Receiver<Arc<Policies>>,
+        events: Events,
         closed: CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
         // The first offer tells whether it can be offered at all.
@@ -94,6 +98,7 @@ impl Driver {
             leases,
             talk,
             policies,
+            events,
             begun: Instant::now(),
             core: Mutex::new(core),
             wake: Notify::new(),
@@ -312,6 +317,9 @@ impl Driver {
     fn note(&self, note: Note, core: &mut Core) {
         let text = core.history.add(note, &core.candidates);
         let singleton = &self.plan.name;
+        if let Some(text) = told(note, singleton, &core.me.name) {
+            self.events.tell(EventKind::Singleton, text);
+        }
         match note {
             Note::Late(_) | Note::Stuck(_) => tracing::error!(singleton, "a singleton {text}"),
             Note::Lost(_) => tracing::warn!(singleton, text, "a singleton must stop"),
@@ -348,7 +356,15 @@ impl Driver {
     }
 
     pub(super) fn move_to(self: &Arc<Self>, node: Option<NodeId>) -> Result<(), NotMoved> {
-        self.with(|core, now| core.machine.move_to(node, now))
+        let moved = self.with(|core, now| {
+            let to = core.candidates.iter().find(|one| Some(one.id.node) == node);
+            let to = to.map(|one| one.name.to_string());
+            core.machine.move_to(node, now).map(|()| to)
+        });
+        moved.map(|to| {
+            let to = to.as_deref().unwrap_or("where its policy puts it");
+            self.events.tell(EventKind::Singleton, format!("{} moves to {to}", self.plan.name));
+        })
     }
 
     /// Whether it runs here, with which token, and what it has published.

@@ -34,6 +34,32 @@ pub(crate) struct Counts {
     pub(crate) cut_off: u64,
 }
 
+/// What the cluster is told of it: what starts and ends, not who is elected for it, which the start
+/// says too.
+pub(super) fn told(note: Note, singleton: &str, here: &str) -> Option<String> {
+    Some(match note {
+        Note::Started(token) => {
+            format!("{singleton} started on {here} with token {}", Token(token))
+        }
+        Note::Ended(_, Outcome::Stopped) => format!("{singleton} stopped on {here}"),
+        Note::Ended(_, Outcome::Failed) => {
+            format!("{singleton} failed on {here}: another member is asked first")
+        }
+        Note::Lost(token) => {
+            format!("{singleton} lost the lease of token {} on {here}", Token(token))
+        }
+        Note::Late(_) => {
+            format!("{singleton} did not stop in time on {here}, and was cut off")
+        }
+        Note::Stuck(_) => {
+            format!("{singleton} was cut off on {here} and goes on: its writes are fenced")
+        }
+        // Every candidate says so, in the same words.
+        Note::Elected(None, Some(why)) => format!("{singleton} runs nowhere: {why}"),
+        Note::Elected(..) => return None,
+    })
+}
+
 // === impl History ===
 
 impl History {

@@ -112,7 +112,8 @@ impl Table {
         }
         let (name, leases) = (plan.name.clone(), cluster.engine().leases());
         let (talk, policies) = (self.talk.clone(), self.policies.subscribe());
-        let driver = Driver::start(plan, leases, talk, policies, self.closed.clone())?;
+        let (events, closed) = (cluster.events().clone(), self.closed.clone());
+        let driver = Driver::start(plan, leases, talk, policies, events, closed)?;
         all.insert(name, driver.clone());
         Ok(driver)
     }

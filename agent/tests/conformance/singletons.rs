@@ -85,6 +85,11 @@ async fn runs_on(singleton: &Singleton, node: &str) {
     .await;
 }
 
+/// Whether a member's events have this.
+fn tells(member: &Member, beginning: &str) -> bool {
+    member.events().latest_first().iter().any(|event| event.text.starts_with(beginning))
+}
+
 async fn end(all: &[Singleton], watched: &Watched) {
     for one in all {
         soon("it is undeployed", one.undeploy()).await;
@@ -138,6 +143,14 @@ pub(crate) async fn an_operator_moves_it_and_its_policy_takes_it_back(cluster: &
     assert!(all[0].move_to(Some("nobody")).await.is_err());
     all[0].move_to(None).await.unwrap();
     runs_on(&all[0], first).await;
+    for told in [format!("moved moves to {last}"), "moved moves to where its policy".to_owned()] {
+        assert!(members.iter().any(|member| tells(member, &told)), "{told}");
+    }
+    for (member, name) in
+        members.iter().zip(&names).filter(|(_, name)| [first, last].contains(name))
+    {
+        assert!(tells(member, &format!("moved started on {name} with token ")));
+    }
     end(&all, &watched).await;
 }
 
@@ -234,6 +247,8 @@ pub(crate) async fn a_stop_that_hangs_is_cut_off_and_holds_up_no_other(cluster: 
     soon("it runs", all[0].reaches(|state| state == State::Running)).await;
     soon("it is cut off", hanging.undeploy()).await;
     assert!(hanging.history().iter().any(|happening| happening.text.contains("was cut off")));
+    let here = &member.me().name;
+    assert!(tells(member, &format!("hanging did not stop in time on {here}, and was cut off")));
     soon("it stops", starting.undeploy()).await;
     end(&all, &watched).await;
 }
