@@ -8,18 +8,22 @@
 //! |---|---|
 //! | `call` | one question to one member, signed where there is a secret |
 //! | `watch` | all clusters, again and again, within bounds |
+//! | `wish` | what operators want of them |
 
 pub(crate) mod call;
 #[cfg(test)]
 pub(crate) mod samples;
 mod watch;
+pub(crate) mod wish;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport, Done};
-use muster_protocol::cluster::singletons::{MoveWish, SingletonsReport};
+use muster_protocol::cluster::events::EventsReport;
+use muster_protocol::cluster::jobs::JobsReport;
+use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
+use muster_protocol::cluster::settings::{SettingsHistory, SettingsReport};
+use muster_protocol::cluster::singletons::SingletonsReport;
 use muster_protocol::signature::Secrets;
 use utoipa::ToSchema;
 
@@ -27,14 +31,11 @@ use crate::client::Papers;
 use crate::config;
 use crate::side::{Ground, Tasks};
 
-/// How long a verb may take.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// Most clusters that are shown.
 pub(crate) const MOST_CLUSTERS: usize = 64;
 
 /// A cluster, as it answered last.
-#[derive(Debug, Clone, serde::Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, ToSchema)]
 pub(crate) struct Cluster {
     /// Its name; where it has never answered and stands in the configuration, the member's URL.
     pub(crate) name: String,
@@ -57,6 +58,18 @@ pub(crate) struct Cluster {
     /// Its singletons; none where its members' release does not tell.
     #[schema(value_type = Option<SingletonsReport>)]
     pub(crate) singletons: Option<Arc<SingletonsReport>>,
+    /// Its jobs, likewise.
+    #[schema(value_type = Option<JobsReport>)]
+    pub(crate) jobs: Option<Arc<JobsReport>>,
+    /// What is set for all of its members, likewise.
+    #[schema(value_type = Option<SettingsReport>)]
+    pub(crate) settings: Option<Arc<SettingsReport>>,
+    /// Who changed what of it, likewise.
+    #[schema(value_type = Option<SettingsHistory>)]
+    pub(crate) settings_history: Option<Arc<SettingsHistory>>,
+    /// What has happened, likewise.
+    #[schema(value_type = Option<EventsReport>)]
+    pub(crate) events: Option<Arc<EventsReport>>,
     /// The nodes of this balancer that are its members, by their routes.
     pub(crate) nodes: Vec<String>,
 }
@@ -82,31 +95,6 @@ impl Clusters {
     /// As they stand, by name.
     pub(crate) fn all(&self) -> Vec<Cluster> {
         self.lock().values().cloned().collect()
-    }
-
-    /// Asks a cluster to move a singleton to a node, or with none to where its policy puts it.
-    /// What was done, in words.
-    ///
-    /// # Errors
-    /// Why not, in words.
-    pub(crate) async fn move_singleton(
-        &self,
-        cluster: &str,
-        singleton: &str,
-        node: Option<String>,
-    ) -> Result<String, String> {
-        let asked = self.lock().get(cluster).map(|cluster| cluster.asked.clone());
-        let asked = asked.ok_or_else(|| format!("there is no cluster {cluster:?}"))?;
-        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Asking { settings, secrets } = asking.ok_or("no cluster is asked")?;
-        // A verb may take as long as the member's own bound for it.
-        let member = call::Member::new(&asked, papers(&settings), PATIENCE, secrets)
-            .map_err(|error| error.to_string())?;
-        let name =
-            percent_encoding::utf8_percent_encode(singleton, percent_encoding::NON_ALPHANUMERIC);
-        let path = format!("/v1/cluster/singletons/{name}/move");
-        let done = member.post::<_, Done>(&path, &MoveWish { node }).await;
-        done.map(|done| done.done).map_err(|error| error.to_string())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Cluster>> {

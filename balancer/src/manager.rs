@@ -11,7 +11,8 @@
 //! | `view` | the page's model of the rows |
 //! | `cluster` | the same of clusters of back ends |
 //! | `history`, `sample` | rings of counts, and who reads the counters for them |
-//! | `act`, `verbs`, `overrides`, `moves` | what a form asks for, and its consequences |
+//! | `act`, `verbs`, `overrides` | what a form asks for, and its consequences |
+//! | `wishes`; `moves`, `jobs`, `settings` | the same of clusters of back ends |
 //! | `live` | parts of a page, as they change |
 //! | `export` | the same for tools |
 
@@ -21,6 +22,7 @@ pub(crate) mod door;
 mod export;
 mod guard;
 mod history;
+mod jobs;
 mod live;
 mod login;
 mod moves;
@@ -28,10 +30,12 @@ mod overrides;
 pub(crate) mod password;
 mod sample;
 mod sessions;
+mod settings;
 mod throttle;
 mod verbs;
 mod view;
 pub(crate) mod who;
+mod wishes;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -173,6 +177,12 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .route("/singletons", get(view_of))
         .route("/singletons/{cluster}/{singleton}", get(view_of))
         .route("/singletons/move", post(moves::singleton))
+        .route("/jobs", get(view_of))
+        .route("/jobs/{cluster}/{job}", get(view_of))
+        .route("/jobs/act", post(jobs::act))
+        .route("/settings", get(view_of))
+        .route("/settings/change", post(settings::change))
+        .route("/settings/confirm", get(settings::confirm))
         .route("/events", get(view_of))
         .route("/config", get(view_of))
         .route("/live", get(live::stream))
@@ -322,6 +332,9 @@ impl ManagerState {
             | View::Sessions
             | View::Singletons
             | View::Singleton { .. }
+            | View::Jobs
+            | View::Job { .. }
+            | View::Settings
             | View::Deployment { .. }
             | View::Cache { .. } => render::view(page, &viewer, of, look),
         }
@@ -351,15 +364,19 @@ impl ManagerState {
 fn event(entry: &Entry, now: jiff::Timestamp) -> Event {
     let mut what = entry.verb.replace('_', " ");
     if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
-        what.push_str(&format!(": {before} to {after}"));
+        match before.is_empty() {
+            true => what.push_str(&format!(": {after}")),
+            false => what.push_str(&format!(": {before} to {after}")),
+        }
     }
     if let Some(why) = &entry.why {
         what.push_str(&format!(", {why}"));
     }
-    let who = match entry.kind {
-        Kind::Operator | Kind::Peer => Some(entry.actor.to_string()),
-        Kind::Node => Some(format!("node {}", entry.actor)),
-        Kind::Balancer => None,
+    let (kind, who) = match entry.kind {
+        Kind::Operator => ("operator", Some(entry.actor.to_string())),
+        Kind::Peer => ("peer", Some(entry.actor.to_string())),
+        Kind::Node => ("node", Some(format!("node {}", entry.actor))),
+        Kind::Balancer => ("balancer", None),
     };
     let who = match (&entry.from, who) {
         (Some(from), Some(who)) => Some(format!("{who} from {from}")),
@@ -367,9 +384,12 @@ fn event(entry: &Entry, now: jiff::Timestamp) -> Event {
     };
     let at: Option<jiff::Timestamp> = entry.time.parse().ok();
     let ago = at.map_or(0, |at| now.as_second().saturating_sub(at.as_second()));
+    let at_ms = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
     Event {
         at: entry.time.clone(),
+        at_ms: at_ms.unwrap_or(0),
         seconds_ago: u64::try_from(ago).unwrap_or(0),
+        kind: kind.to_owned(),
         level: match (entry.outcome, entry.kind) {
             (Outcome::Refused, _) => Level::Warn,
             (Outcome::Done, _) => Level::Info,

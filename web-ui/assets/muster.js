@@ -25,7 +25,7 @@
   // to the button of another node.
   const target = (element) => {
     const of = (name) => element.form?.elements.namedItem(name)?.value;
-    const names = [of("group"), of("route"), of("alias"), element.value, element.href];
+    const names = [of("group"), of("route"), of("alias"), of("cluster"), of("key"), element.value, element.href];
     return { verb: element.name, about: JSON.stringify(names) };
   };
 

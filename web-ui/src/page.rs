@@ -7,11 +7,13 @@ mod cluster;
 mod coverage;
 mod drain;
 mod event;
+mod jobs;
 mod load;
 mod node;
 #[cfg(test)]
 pub(crate) mod samples;
 mod series;
+mod settings;
 
 use serde::Serialize;
 
@@ -22,9 +24,11 @@ pub use cluster::{
 pub use coverage::{Coverage, Place};
 pub use drain::{Drain, PastDrain};
 pub use event::{Event, Level};
+pub use jobs::{Firing, Job, OpenFiring};
 pub use load::Load;
 pub use node::{Context, ContextState, Node, NodeState, Property, VirtualHost};
 pub use series::{Pace, Series, Window};
+pub use settings::{KnownSetting, Setting, SettingChange, Settings};
 
 /// Most disagreements with a peer that are shown one by one.
 const MOST_DISAGREEMENTS: usize = 20;

@@ -9,8 +9,11 @@
 
 mod charts;
 mod rows;
+mod tabs;
 #[cfg(test)]
 mod tests;
+
+pub use tabs::{Change, change};
 
 use std::borrow::Borrow;
 
@@ -20,16 +23,11 @@ use crate::action::{Form, Verb};
 use crate::attention::{Attention, attention};
 use crate::curl::{Reach, command};
 use crate::effect::{Consequence, effect};
-use crate::page::{
-    Cache, Cluster, ContextState, Deployment, Event, Level, Node, NodeState, Page, Singleton,
-    Window,
-};
+use crate::page::{ContextState, Event, Level, Node, NodeState, Page, Window};
 use crate::text;
 use crate::view::{Look, Only, View};
 use charts::{Tile, tiles};
-use rows::{
-    Cut, Groups, Realm, caches_of, contexts_of, deployments_of, nodes_of, realms, singletons_of,
-};
+use rows::{Cut, Groups, Realm, contexts_of, events_of, nodes_of, realms};
 
 /// Most contexts that a page of nodes shows with their verbs.
 pub const CONTEXTS_SHOWN: usize = 120;
@@ -116,46 +114,23 @@ pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Optio
             written(&ContextsHtml { contexts, cut, frame })
         }
         View::Topology => written(&TopologyHtml { realms: realms(page), frame }),
-        View::Caches => {
-            let (caches, cut) = caches_of(page, look);
-            written(&CachesHtml { caches, cut, frame })
-        }
-        View::Cache { cluster, cache } => {
-            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
-            let cache = cluster.caches.iter().find(|known| known.name == *cache)?;
-            written(&CacheHtml { cluster, cache, frame })
-        }
-        View::Sessions => {
-            let (deployments, cut) = deployments_of(page, look);
-            written(&SessionsHtml { deployments, cut, frame })
-        }
-        View::Deployment { cluster, deployment } => {
-            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
-            let deployment = cluster.deployments.iter().find(|known| known.key() == *deployment)?;
-            written(&DeploymentHtml { cluster, deployment, frame })
-        }
-        View::Singletons => {
-            let (singletons, cut) = singletons_of(page, look);
-            written(&SingletonsHtml { singletons, cut, frame })
-        }
-        View::Singleton { cluster, singleton } => {
-            let cluster = page.clusters.iter().find(|known| known.name == *cluster)?;
-            let singleton = cluster.singletons.iter().find(|known| known.name == *singleton)?;
-            written(&SingletonHtml { cluster, singleton, frame })
-        }
+        View::Caches
+        | View::Cache { .. }
+        | View::Sessions
+        | View::Deployment { .. }
+        | View::Singletons
+        | View::Singleton { .. }
+        | View::Jobs
+        | View::Job { .. }
+        | View::Settings => return tabs::view(frame),
         View::Events => return Some(events(page, viewer, look, &[])),
         View::Config => return Some(config(page, viewer, "")),
     })
 }
 
-/// The events, the latest first.
-pub fn events(page: &Page, viewer: &Viewer<'_>, look: &Look, events: &[Event]) -> String {
-    let found = |event: &&Event| {
-        let who = event.who.as_deref().unwrap_or_default();
-        let grave = look.only != Only::Trouble || event.level != Level::Info;
-        grave && [&event.subject, &event.what, who].into_iter().any(|text| look.is_in(text))
-    };
-    let events = events.iter().filter(found).collect();
+/// The events, the latest first: those of the balancer with those that clusters tell.
+pub fn events(page: &Page, viewer: &Viewer<'_>, look: &Look, own: &[Event]) -> String {
+    let events = events_of(page, look, own);
     written(&EventsHtml { events, frame: Frame::new(page, viewer, &View::Events, look) })
 }
 
@@ -268,54 +243,6 @@ struct ContextsHtml<'a> {
 struct TopologyHtml<'a> {
     frame: Frame<'a>,
     realms: Vec<Realm<'a>>,
-}
-
-#[derive(Template)]
-#[template(path = "caches.html", whitespace = "minimize")]
-struct CachesHtml<'a> {
-    frame: Frame<'a>,
-    caches: Vec<(&'a Cluster, &'a Cache)>,
-    cut: Cut,
-}
-
-#[derive(Template)]
-#[template(path = "cache.html", whitespace = "minimize")]
-struct CacheHtml<'a> {
-    frame: Frame<'a>,
-    cluster: &'a Cluster,
-    cache: &'a Cache,
-}
-
-#[derive(Template)]
-#[template(path = "sessions.html", whitespace = "minimize")]
-struct SessionsHtml<'a> {
-    frame: Frame<'a>,
-    deployments: Vec<(&'a Cluster, &'a Deployment)>,
-    cut: Cut,
-}
-
-#[derive(Template)]
-#[template(path = "deployment.html", whitespace = "minimize")]
-struct DeploymentHtml<'a> {
-    frame: Frame<'a>,
-    cluster: &'a Cluster,
-    deployment: &'a Deployment,
-}
-
-#[derive(Template)]
-#[template(path = "singletons.html", whitespace = "minimize")]
-struct SingletonsHtml<'a> {
-    frame: Frame<'a>,
-    singletons: Vec<(&'a Cluster, &'a Singleton)>,
-    cut: Cut,
-}
-
-#[derive(Template)]
-#[template(path = "singleton.html", whitespace = "minimize")]
-struct SingletonHtml<'a> {
-    frame: Frame<'a>,
-    cluster: &'a Cluster,
-    singleton: &'a Singleton,
 }
 
 #[derive(Template)]

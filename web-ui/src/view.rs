@@ -23,6 +23,15 @@ pub const DEPLOYMENTS_PER_PAGE: usize = 100;
 /// Singletons of one page.
 pub const SINGLETONS_PER_PAGE: usize = 100;
 
+/// Jobs of one page.
+pub const JOBS_PER_PAGE: usize = 100;
+
+/// Settings of one page.
+pub const SETTINGS_PER_PAGE: usize = 100;
+
+/// Events of clusters that are shown beside the balancer's own.
+pub const CLUSTER_EVENTS_SHOWN: usize = 200;
+
 /// Most bytes of a search.
 pub const MAX_SEARCH: usize = 200;
 
@@ -69,6 +78,17 @@ pub enum View {
         /// Its name.
         singleton: String,
     },
+    /// The jobs of all clusters.
+    Jobs,
+    /// One of them.
+    Job {
+        /// Its cluster.
+        cluster: String,
+        /// Its name.
+        job: String,
+    },
+    /// What is set for all members of a cluster, of all clusters.
+    Settings,
     /// What happened.
     Events,
     /// The configuration in effect.
@@ -104,13 +124,15 @@ pub enum Only {
 
 impl View {
     /// The tabs.
-    pub const TABS: [View; 8] = [
+    pub const TABS: [View; 10] = [
         View::Nodes,
         View::Contexts,
         View::Topology,
         View::Caches,
         View::Sessions,
         View::Singletons,
+        View::Jobs,
+        View::Settings,
         View::Events,
         View::Config,
     ];
@@ -134,6 +156,11 @@ impl View {
             View::Singleton { cluster, singleton } => {
                 format!("/singletons/{}/{}", text::encoded(cluster), text::encoded(singleton))
             }
+            View::Jobs => "/jobs".to_owned(),
+            View::Job { cluster, job } => {
+                format!("/jobs/{}/{}", text::encoded(cluster), text::encoded(job))
+            }
+            View::Settings => "/settings".to_owned(),
             View::Events => "/events".to_owned(),
             View::Config => "/config".to_owned(),
         }
@@ -156,6 +183,9 @@ impl View {
             return of_cluster(of)
                 .map(|(cluster, singleton)| View::Singleton { cluster, singleton });
         }
+        if let Some(of) = path.strip_prefix("/jobs/") {
+            return of_cluster(of).map(|(cluster, job)| View::Job { cluster, job });
+        }
         View::TABS.into_iter().find(|view| view.path() == path)
     }
 
@@ -172,6 +202,9 @@ impl View {
             View::Deployment { .. } => "Sessions",
             View::Singletons => "Singletons",
             View::Singleton { .. } => "Singleton",
+            View::Jobs => "Jobs",
+            View::Job { .. } => "Job",
+            View::Settings => "Settings",
             View::Events => "Events",
             View::Config => "Config",
         }
@@ -191,6 +224,7 @@ impl View {
                     | (View::Cache { .. }, View::Caches)
                     | (View::Deployment { .. }, View::Sessions)
                     | (View::Singleton { .. }, View::Singletons)
+                    | (View::Job { .. }, View::Jobs)
             )
     }
 }
@@ -327,7 +361,8 @@ mod tests {
         let sessions =
             View::Deployment { cluster: "a/b".to_owned(), deployment: "web/c d".to_owned() };
         let singleton = View::Singleton { cluster: "a/b".to_owned(), singleton: "c d".to_owned() };
-        let ones = [View::Node("a/b c".to_owned()), cache, sessions, singleton];
+        let job = View::Job { cluster: "a/b".to_owned(), job: "c d@e".to_owned() };
+        let ones = [View::Node("a/b c".to_owned()), cache, sessions, singleton, job];
         for view in View::TABS.into_iter().chain(ones) {
             assert_eq!(View::from_path(&view.path()), Some(view));
         }

@@ -70,6 +70,48 @@ pub(crate) fn cluster() -> Cluster {
             "history": [{"at_ms": 1_796_000_000_000_u64, "member": "one", "text": "one is elected"}]
         }]
     });
+    let jobs = json!({
+        "jobs": [{
+            "name": "report", "schedule": "every 10s", "is_paused": false, "members": ["one"],
+            "through_ms": 1_796_000_000_000_i64, "next_ms": 1_796_000_010_000_i64,
+            "open": [{
+                "at_ms": 1_796_000_000_000_i64, "is_wished": true, "tries": 1, "member": "one",
+                "token": "4.18", "error": null
+            }],
+            "done": 7, "failed": 1, "missed": 0, "skipped": 0, "failures": 2, "lost": 1,
+            "history": [{
+                "at_ms": 1_796_000_000_000_i64, "ended_ms": 1_796_000_000_500_i64,
+                "outcome": "done", "tries": 1, "lost": 0, "member": "one", "token": "4.17",
+                "took_ms": 12, "error": null
+            }]
+        }]
+    });
+    let settings = json!({
+        "version": 7,
+        "settings": [{
+            "key": "shop.limits.carts", "value": "250", "version": 7,
+            "at_ms": 1_796_000_000_000_u64, "by": "ann", "default": "100",
+            "bound": "a whole number from 1 to 1000", "problem": null
+        }],
+        "known": [{
+            "key": "shop.limits.carts", "bound": "a whole number from 1 to 1000",
+            "default": "100", "about": "carts of a user"
+        }]
+    });
+    let history = json!({
+        "version": 7,
+        "changes": [{
+            "version": 7, "at_ms": 1_796_000_000_000_u64, "by": "ann",
+            "key": "shop.limits.carts", "old": null, "new": "250"
+        }]
+    });
+    let events = json!({
+        "events": [{
+            "at_ms": 1_796_000_000_000_u64, "kind": "singleton",
+            "text": "timer started on one with token 4.17", "members": ["one"]
+        }],
+        "silent": []
+    });
     Cluster {
         name: "shop".to_owned(),
         asked: "http://127.0.0.1:7790".to_owned(),
@@ -79,6 +121,10 @@ pub(crate) fn cluster() -> Cluster {
         caches: Some(Arc::new(serde_json::from_value(caches).unwrap())),
         deployments: Some(Arc::new(serde_json::from_value(deployments).unwrap())),
         singletons: Some(Arc::new(serde_json::from_value(singletons).unwrap())),
+        jobs: Some(Arc::new(serde_json::from_value(jobs).unwrap())),
+        settings: Some(Arc::new(serde_json::from_value(settings).unwrap())),
+        settings_history: Some(Arc::new(serde_json::from_value(history).unwrap())),
+        events: Some(Arc::new(serde_json::from_value(events).unwrap())),
         nodes: vec!["n1".to_owned()],
     }
 }

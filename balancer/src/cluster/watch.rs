@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
-use muster_protocol::cluster::singletons::SingletonsReport;
+use muster_protocol::cluster::report::ClusterReport;
 use muster_protocol::mcmp::Scheme;
 use muster_protocol::signature::Secrets;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 
 use super::call::{AskError, Member};
@@ -34,14 +34,6 @@ struct Wanted {
     urls: Vec<String>,
     /// Our nodes of it.
     nodes: Vec<String>,
-}
-
-/// What a member answers.
-struct Answered {
-    report: ClusterReport,
-    caches: CachesReport,
-    deployments: Option<DeploymentsReport>,
-    singletons: Option<SingletonsReport>,
 }
 
 // === impl Watch ===
@@ -125,19 +117,7 @@ impl Watch {
         for url in urls.iter().take(MOST_TRIES) {
             asked.clone_from(url);
             match self.ask_one(url).await {
-                Ok(Answered { report, caches, deployments, singletons }) => {
-                    return Cluster {
-                        name: report.name.clone(),
-                        asked,
-                        answered_ms: Some(wall_ms()),
-                        error: None,
-                        report: Some(Arc::new(report)),
-                        caches: Some(Arc::new(caches)),
-                        deployments: deployments.map(Arc::new),
-                        singletons: singletons.map(Arc::new),
-                        nodes,
-                    };
-                }
+                Ok(answered) => return Cluster { nodes, ..answered },
                 Err(why) => error = why.to_string(),
             }
         }
@@ -145,20 +125,7 @@ impl Watch {
         match before {
             // What it said last is shown on, with its age.
             Some(before) => Cluster { error, nodes, ..before },
-            None => {
-                let (report, caches, deployments) = (None, None, None);
-                Cluster {
-                    name,
-                    asked,
-                    answered_ms: None,
-                    error,
-                    report,
-                    caches,
-                    deployments,
-                    singletons: None,
-                    nodes,
-                }
-            }
+            None => Cluster { name, asked, error, nodes, ..Cluster::default() },
         }
     }
 
@@ -168,19 +135,35 @@ impl Watch {
         clusters.get(name).or_else(asked).cloned()
     }
 
-    async fn ask_one(&self, url: &str) -> Result<Answered, AskError> {
+    async fn ask_one(&self, url: &str) -> Result<Cluster, AskError> {
         let (papers, timeout) = (super::papers(&self.settings), self.settings.timeout);
         let member =
             Member::new(url, papers, timeout.max(Duration::from_millis(1)), self.secrets.clone())?;
-        let report = member.get("/v1/cluster").await?;
+        let report: ClusterReport = member.get("/v1/cluster").await?;
         let caches = member.get("/v1/cluster/caches").await?;
-        // A member of an earlier release has no such answer, and all else is shown all the same.
-        let no_answer = |error: &AskError| tracing::debug!(%error, url, "not all is told");
-        let deployments = member.get("/v1/cluster/deployments").await;
-        let deployments = deployments.inspect_err(no_answer).ok();
-        let singletons = member.get("/v1/cluster/singletons").await;
-        let singletons = singletons.inspect_err(no_answer).ok();
-        Ok(Answered { report, caches, deployments, singletons })
+        let (deployments, singletons, jobs, settings, settings_history, events) = tokio::join!(
+            told(&member, "/v1/cluster/deployments"),
+            told(&member, "/v1/cluster/singletons"),
+            told(&member, "/v1/cluster/jobs"),
+            told(&member, "/v1/cluster/settings"),
+            told(&member, "/v1/cluster/settings/history"),
+            told(&member, "/v1/cluster/events"),
+        );
+        Ok(Cluster {
+            name: report.name.clone(),
+            asked: url.to_owned(),
+            answered_ms: Some(wall_ms()),
+            error: None,
+            report: Some(Arc::new(report)),
+            caches: Some(Arc::new(caches)),
+            deployments,
+            singletons,
+            jobs,
+            settings,
+            settings_history,
+            events,
+            nodes: Vec::new(),
+        })
     }
 
     /// Logs what is new, once.
@@ -202,4 +185,10 @@ impl Watch {
             }
         }
     }
+}
+
+/// What a member tells; none where it is of an earlier release, and all else is shown all the same.
+async fn told<T: DeserializeOwned>(member: &Member, path: &str) -> Option<Arc<T>> {
+    let no_answer = |error: &AskError| tracing::debug!(%error, path, "not all is told");
+    member.get(path).await.inspect_err(no_answer).ok().map(Arc::new)
 }

@@ -1,11 +1,15 @@
 //! Clusters of back ends as the page's model.
 
+mod operated;
+
+use muster_protocol::cluster::events::{ClusterEvent, EventKind};
 use muster_protocol::cluster::report::{
     CacheMember, CacheReport, DeploymentMember, DeploymentReport, MemberReport, MemberState,
     ViewChange, Warning, WarningKind,
 };
 use muster_protocol::cluster::singletons::{SingletonChange, SingletonMember, SingletonReport};
 use muster_web_ui::page::{self, Level};
+use muster_web_ui::view::CLUSTER_EVENTS_SHOWN;
 
 use crate::cluster::Cluster;
 
@@ -15,6 +19,8 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
     let caches = cluster.caches.iter().flat_map(|caches| &caches.caches);
     let deployments = cluster.deployments.iter().flat_map(|told| &told.deployments);
     let singletons = cluster.singletons.iter().flat_map(|told| &told.singletons);
+    let jobs = cluster.jobs.iter().flat_map(|told| &told.jobs);
+    let events = cluster.events.iter().flat_map(|told| &told.events);
     page::Cluster {
         name: cluster.name.clone(),
         error: cluster.error.clone(),
@@ -37,6 +43,39 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
         caches: caches.map(cache).collect(),
         deployments: deployments.map(deployment).collect(),
         singletons: singletons.map(|one| singleton(one, wall)).collect(),
+        jobs: jobs.map(|job| operated::job(job, wall)).collect(),
+        settings: cluster
+            .settings
+            .as_deref()
+            .map(|told| operated::settings(told, cluster.settings_history.as_deref(), wall)),
+        events: events
+            .take(CLUSTER_EVENTS_SHOWN)
+            .map(|one| event(one, &cluster.name, wall))
+            .collect(),
+    }
+}
+
+/// Something that members tell of.
+fn event(told: &ClusterEvent, cluster: &str, wall: u64) -> page::Event {
+    let level = match told.kind {
+        EventKind::Lost => Level::Bad,
+        EventKind::Quorum | EventKind::Merge => Level::Warn,
+        EventKind::View
+        | EventKind::Singleton
+        | EventKind::Job
+        | EventKind::Queue
+        | EventKind::Settings
+        | EventKind::Other => Level::Info,
+    };
+    page::Event {
+        at: rfc3339(told.at_ms),
+        at_ms: told.at_ms,
+        seconds_ago: wall.saturating_sub(told.at_ms) / 1000,
+        kind: told.kind.word().to_owned(),
+        level,
+        who: Some(told.members.join(", ")),
+        subject: format!("cluster {cluster}"),
+        what: told.text.clone(),
     }
 }
 

@@ -132,6 +132,8 @@ async fn every_tab_is_there_and_a_node_has_a_page_of_its_own() {
         ("/topology", "LBGroup"),
         ("/sessions", "Sessions"),
         ("/singletons", "Singletons"),
+        ("/jobs", "Jobs"),
+        ("/settings", "Settings"),
         ("/events", "Events"),
         ("/config", "max_connections = 256"),
         ("/?q=n2&only=checking", "<bdi>n2</bdi>"),

@@ -28,6 +28,10 @@ impl Management {
                 "/v1/cluster/singletons/timer/move" => {
                     json!({"done": "timer moves to where its policy puts it"}).to_string()
                 }
+                "/v1/cluster/jobs" => jobs().to_string(),
+                "/v1/cluster/settings" => settings().to_string(),
+                "/v1/cluster/settings/history" => history().to_string(),
+                "/v1/cluster/events" => events().to_string(),
                 other => panic!("nobody should ask for {other}"),
             }
         });
@@ -208,6 +212,39 @@ fn singletons_are_shown_with_their_provider_and_history() {
     browser.open(&muster.at("/events"));
     shows(&["singleton timer of shop", "timer moves"]);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+fn jobs() -> Value {
+    let at = 1_796_000_000_000_i64;
+    json!({"jobs": [{
+        "name": "report", "schedule": "every 10s", "is_paused": false, "members": ["one", "two"],
+        "through_ms": at, "next_ms": at + 10_000,
+        "open": [{"at_ms": at, "is_wished": true, "tries": 1, "member": "two", "token": "4.19",
+            "error": "the disk is full"}],
+        "done": 5_555, "failed": 1, "missed": 2, "skipped": 3, "failures": 4, "lost": 1,
+        "history": [{"at_ms": at, "ended_ms": at + 500, "outcome": "done", "tries": 1, "lost": 0,
+            "member": "one", "token": "4.18", "took_ms": 12, "error": null}]
+    }]})
+}
+
+fn settings() -> Value {
+    let (key, bound) = ("shop.limits.carts", "a whole number from 1 to 1000");
+    json!({
+        "version": 7,
+        "settings": [{"key": key, "value": "250", "version": 7, "at_ms": 1_796_000_000_000_u64,
+            "by": "ann", "default": "100", "bound": bound, "problem": null}],
+        "known": [{"key": key, "bound": bound, "default": "100", "about": "carts of a user"}]
+    })
+}
+
+fn history() -> Value {
+    json!({"version": 7, "changes": [{"version": 7, "at_ms": 1_796_000_000_000_u64, "by": "ann",
+        "key": "shop.limits.carts", "old": null, "new": "250"}]})
+}
+
+fn events() -> Value {
+    json!({"events": [{"at_ms": 1_796_000_000_000_u64, "kind": "singleton",
+        "text": "timer started on one with token 4.17", "members": ["one"]}], "silent": []})
 }
 
 #[test]

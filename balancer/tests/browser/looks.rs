@@ -38,7 +38,7 @@ fn busy() -> Muster {
     muster
 }
 
-const VIEWS: [&str; 12] = [
+const VIEWS: [&str; 18] = [
     "/",
     "/nodes/node1",
     "/nodes/node2?window=1h",
@@ -48,6 +48,12 @@ const VIEWS: [&str; 12] = [
     "/caches/shop/counters",
     "/sessions",
     "/sessions/shop/web%2Fshop",
+    "/singletons",
+    "/singletons/shop/timer",
+    "/jobs",
+    "/jobs/shop/report",
+    "/settings",
+    "/settings/confirm?cluster=shop&key=shop.limits.carts&value=300",
     "/events",
     "/config",
     "/confirm?route=node2&stop=*",

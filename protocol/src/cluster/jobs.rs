@@ -108,6 +108,21 @@ pub enum JobOutcome {
     Skipped,
 }
 
+// === impl JobOutcome ===
+
+impl JobOutcome {
+    /// In a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            JobOutcome::Done => "done",
+            JobOutcome::Failed => "failed",
+            JobOutcome::Missed => "missed",
+            JobOutcome::Skipped => "skipped",
+        }
+    }
+}
+
 // === impl Settled ===
 
 impl Settled {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Level;
+use super::{Event, Job, Level, Settings};
 
 /// A cluster, as one of its members answered last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +37,12 @@ pub struct Cluster {
     pub deployments: Vec<Deployment>,
     /// Its singletons, by name.
     pub singletons: Vec<Singleton>,
+    /// Its jobs, by name.
+    pub jobs: Vec<Job>,
+    /// What is set for all members; `None` where none has told.
+    pub settings: Option<Settings>,
+    /// What its members tell that has happened, the latest first.
+    pub events: Vec<Event>,
 }
 
 /// A service of which one member at a time runs it.

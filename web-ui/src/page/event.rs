@@ -1,4 +1,4 @@
-//! What happened: state changes of nodes, and what operators did.
+//! What happened: state changes of nodes, what operators did, and what clusters tell.
 
 use serde::Serialize;
 
@@ -7,13 +7,17 @@ use serde::Serialize;
 pub struct Event {
     /// When, as RFC 3339 in UTC.
     pub at: String,
+    /// The same in milliseconds since 1970.
+    pub at_ms: u64,
     /// Seconds ago.
     pub seconds_ago: u64,
+    /// What kind of thing, in a word: who did it, or what of a cluster it is about.
+    pub kind: String,
     /// How grave it is.
     pub level: Level,
     /// Who did it; `None` where nobody did.
     pub who: Option<String>,
-    /// What it is about: a node or a group; may be empty.
+    /// What it is about: a node, a group or a cluster; may be empty.
     pub subject: String,
     /// What happened, in words.
     pub what: String,

@@ -104,6 +104,58 @@ pub(crate) fn cluster(name: &str) -> Cluster {
                 text: name(),
             }],
         }],
+        jobs: vec![Job {
+            name: name(),
+            schedule: name(),
+            is_paused: true,
+            members: vec![name()],
+            next: Some("2026-01-01T00:00:00Z".to_owned()),
+            seconds_to_next: Some(61),
+            open: vec![OpenFiring {
+                member: Some(name()),
+                token: Some(name()),
+                error: Some(name()),
+                ..OpenFiring::default()
+            }],
+            done: 5_432,
+            history: vec![Firing {
+                seconds_ago: 5,
+                outcome: "done".to_owned(),
+                member: Some(name()),
+                token: Some(name()),
+                took_ms: Some(12),
+                error: Some(name()),
+                ..Firing::default()
+            }],
+            ..Job::default()
+        }],
+        settings: Some(Settings {
+            version: 7,
+            set: vec![Setting {
+                key: name(),
+                value: name(),
+                version: 6,
+                by: name(),
+                default: Some(name()),
+                problem: Some(name()),
+                ..Setting::default()
+            }],
+            known: vec![KnownSetting {
+                key: name(),
+                bound: name(),
+                default: Some(name()),
+                about: name(),
+            }],
+            history: vec![SettingChange {
+                version: 7,
+                by: name(),
+                key: name(),
+                old: Some(name()),
+                new: Some(name()),
+                ..SettingChange::default()
+            }],
+        }),
+        events: vec![event(&name())],
         deployments: vec![Deployment {
             kind: "web".to_owned(),
             name: name(),
@@ -117,6 +169,21 @@ pub(crate) fn cluster(name: &str) -> Cluster {
                 ..DeploymentMember::default()
             }],
         }],
+    }
+}
+
+/// Something that has happened, in which everything has this name.
+pub(crate) fn event(name: &str) -> Event {
+    let name = || name.to_owned();
+    Event {
+        at: "2026-01-01T00:00:00Z".to_owned(),
+        at_ms: 1_767_225_600_000,
+        seconds_ago: 1,
+        kind: name(),
+        level: Level::Warn,
+        who: Some(name()),
+        subject: name(),
+        what: name(),
     }
 }
 

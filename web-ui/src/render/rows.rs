@@ -1,9 +1,14 @@
 //! Which rows of the model a view shows: filtered, in pages, put together.
 
-use crate::page::{Balancer, Cache, Cluster, Coverage, Deployment, Node, Page, Singleton};
+use std::cmp::Reverse;
+
+use crate::page::{
+    Balancer, Cache, Cluster, Coverage, Deployment, Event, Job, Level, Node, Page, Setting,
+    SettingChange, Settings, Singleton,
+};
 use crate::view::{
-    CACHES_PER_PAGE, CONTEXTS_PER_PAGE, DEPLOYMENTS_PER_PAGE, Look, NODES_PER_PAGE, Only,
-    SINGLETONS_PER_PAGE,
+    CACHES_PER_PAGE, CLUSTER_EVENTS_SHOWN, CONTEXTS_PER_PAGE, DEPLOYMENTS_PER_PAGE, JOBS_PER_PAGE,
+    Look, NODES_PER_PAGE, Only, SETTINGS_PER_PAGE, SINGLETONS_PER_PAGE,
 };
 
 /// Rows by the name of their group; `None` for the nodes without one.
@@ -24,6 +29,16 @@ pub(super) struct Cut {
 pub(super) struct Realm<'p> {
     pub(super) balancer: &'p Balancer,
     pub(super) groups: Groups<'p, (&'p Node, u64)>,
+}
+
+/// The settings of a cluster as a page shows them.
+pub(super) struct Set<'p> {
+    pub(super) cluster: &'p Cluster,
+    pub(super) settings: &'p Settings,
+    /// What is set and looked for.
+    pub(super) rows: Vec<&'p Setting>,
+    /// The changes of what is looked for.
+    pub(super) changes: Vec<&'p SettingChange>,
 }
 
 /// The nodes of a page, by group.
@@ -101,6 +116,63 @@ pub(super) fn singletons_of<'p>(
     let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
     let (cut, skip, left) = Cut::of(all.len(), look.page, SINGLETONS_PER_PAGE);
     (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// The jobs of a page, with their clusters.
+pub(super) fn jobs_of<'p>(page: &'p Page, look: &Look) -> (Vec<(&'p Cluster, &'p Job)>, Cut) {
+    let of = |cluster: &'p Cluster| cluster.jobs.iter().map(move |job| (cluster, job));
+    let shows = |(cluster, job): &(&Cluster, &Job)| {
+        let last = job.last().map_or("", |firing| &*firing.outcome);
+        let names = [&*job.name, &*job.schedule, last, &*cluster.name];
+        names.into_iter().chain(job.running()).any(|text| look.is_in(text))
+    };
+    let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
+    let (cut, skip, left) = Cut::of(all.len(), look.page, JOBS_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// What is set in each cluster that tells it, and its changes.
+pub(super) fn settings_of<'p>(page: &'p Page, look: &Look) -> (Vec<Set<'p>>, Cut) {
+    let shows = |setting: &&Setting| {
+        [&setting.key, &setting.value, &setting.by].into_iter().any(|text| look.is_in(text))
+    };
+    let of = |cluster: &'p Cluster| {
+        let settings = cluster.settings.as_ref()?;
+        let changes = settings.history.iter();
+        Some(Set {
+            cluster,
+            settings,
+            rows: settings.set.iter().filter(shows).collect(),
+            changes: changes.filter(|one| look.is_in(&one.key) || look.is_in(&one.by)).collect(),
+        })
+    };
+    let mut sets: Vec<Set<'p>> = page.clusters.iter().filter_map(of).collect();
+    let found = sets.iter().map(|set| set.rows.len()).sum();
+    let (cut, mut skip, mut left) = Cut::of(found, look.page, SETTINGS_PER_PAGE);
+    for set in &mut sets {
+        let skipped = skip.min(set.rows.len());
+        set.rows.drain(..skipped);
+        set.rows.truncate(left);
+        skip -= skipped;
+        left -= set.rows.len();
+    }
+    (sets, cut)
+}
+
+/// The balancer's own events and the last of the clusters', the latest first.
+pub(super) fn events_of<'p>(page: &'p Page, look: &Look, own: &'p [Event]) -> Vec<&'p Event> {
+    let shows = |event: &&Event| {
+        let who = event.who.as_deref().unwrap_or_default();
+        let grave = look.only != Only::Trouble || event.level != Level::Info;
+        let texts = [&*event.kind, &*event.subject, &*event.what, who];
+        grave && texts.into_iter().any(|text| look.is_in(text))
+    };
+    let mut told: Vec<&Event> = page.clusters.iter().flat_map(|one| &one.events).collect();
+    told.sort_by_key(|event| Reverse(event.at_ms));
+    told.truncate(CLUSTER_EVENTS_SHOWN);
+    let mut all: Vec<&Event> = own.iter().chain(told).filter(shows).collect();
+    all.sort_by_key(|event| Reverse(event.at_ms));
+    all
 }
 
 /// Balancer names with their groups, and what part of a name's requests each node gets, in

@@ -6,10 +6,10 @@ use super::*;
 use crate::action::{Action, Target};
 use crate::csrf::{Csrf, KEY_BYTES};
 use crate::curl::Login;
-use crate::page::samples::{cluster, node, page};
+use crate::page::samples::{cluster, event, node, page};
 use crate::page::{
-    Cache, Context, Deployment, Drain, Load, Member, MemberState, Pace, PastDrain, Property,
-    Series, VirtualHost,
+    Cache, Cluster, Context, Deployment, Drain, Firing, Job, Load, Member, MemberState, Pace,
+    PastDrain, Property, Series, Singleton, VirtualHost,
 };
 
 fn csrf() -> Csrf {
@@ -125,19 +125,16 @@ fn every_view(page: &Page) -> Vec<String> {
         confirmed: false,
         back: "/".to_owned(),
     };
-    let event = Event {
-        at: "2026-01-01T00:00:00Z".to_owned(),
-        seconds_ago: 1,
-        level: Level::Warn,
-        who: Some(first.clone()),
-        subject: first.clone(),
-        what: first.clone(),
-    };
     let look = Look::default();
     let reach =
         Reach { origin: "http://localhost".to_owned(), login: Login::None, certificate: false };
+    let told = event(&first);
     let mut views = vec![View::Nodes, View::Node(first), View::Contexts, View::Topology];
-    views.extend([View::Caches, View::Sessions, View::Singletons]);
+    views.extend([View::Caches, View::Sessions, View::Singletons, View::Jobs, View::Settings]);
+    views.extend(page.clusters.iter().flat_map(|cluster| {
+        let of = |one: &Job| View::Job { cluster: cluster.name.clone(), job: one.name.clone() };
+        cluster.jobs.iter().map(of)
+    }));
     views.extend(page.clusters.iter().flat_map(|cluster| {
         let of = |one: &Singleton| (cluster.name.clone(), one.name.clone());
         let of = cluster.singletons.iter().map(of);
@@ -155,7 +152,12 @@ fn every_view(page: &Page) -> Vec<String> {
     }));
     let mut all: Vec<String> =
         views.iter().map(|of| view(page, &viewer, of, &look).expect("a view")).collect();
-    all.push(events(page, &viewer, &look, &[event]));
+    all.push(events(page, &viewer, &look, &[told]));
+    all.extend(page.clusters.iter().map(|cluster| {
+        let name = || cluster.name.clone();
+        let wish = Change { cluster: name(), key: name(), value: Some(name()) };
+        change(page, &viewer, &wish).expect("a change")
+    }));
     all.push(config(page, &viewer, "threads = 2"));
     all.push(confirm(page, &viewer, &form, &reach));
     all.push(curl(page, &viewer, &form, &reach));
@@ -289,6 +291,82 @@ fn sessions_are_found_and_shown_in_counts_one_deployment_by_one() {
     assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
     page.clusters.clear();
     assert!(seen(&page, View::Sessions, "").contains("No cluster is known"));
+}
+
+#[test]
+fn jobs_are_found_and_shown_with_what_became_of_their_firings() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop"), cluster("a/b c")];
+    let all = seen(&page, View::Jobs, "");
+    assert!(all.contains("href=\"/jobs/a%2Fb%20c/a%2Fb%20c\""), "{all}");
+    assert!(all.contains(">paused<") && all.contains("5\u{202f}432"), "{all}");
+    assert!(!seen(&page, View::Jobs, "q=shop").contains("a/b c"), "it is not looked for");
+    let of = || View::Job { cluster: "shop".to_owned(), job: "shop".to_owned() };
+    let html = seen(&page, of(), "");
+    for part in [">Run now<", ">Resume<", "Under way", ">done<", "12 ms"] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    let csrf = csrf();
+    let looked = view(&page, &viewer(csrf.token(), false), &of(), &Look::default()).unwrap();
+    assert!(!looked.contains("/jobs/act"), "a viewer has no verbs");
+    let job = &mut page.clusters[0].jobs[0];
+    (job.is_paused, job.open) = (false, Vec::new());
+    let failed = Firing { outcome: "failed".to_owned(), ..job.history[0].clone() };
+    job.history.insert(0, failed);
+    let html = seen(&page, of(), "");
+    assert!(html.contains("in 1 min 1 s") && html.contains(">Pause<"), "{html}");
+    assert!(!html.contains("Under way"), "{html}");
+    assert!(seen(&page, View::Jobs, "q=failed").contains("class=\"s down\">failed<"));
+    let gone = View::Job { cluster: "shop".to_owned(), job: "none".to_owned() };
+    assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
+}
+
+#[test]
+fn settings_are_shown_with_who_set_them_and_changed_after_a_question() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop"), Cluster { settings: None, ..cluster("old") }];
+    let html = seen(&page, View::Settings, "");
+    for part in ["version 7", ">Unset<", "not used", "What can be set: 1", "Changes"] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    assert!(!html.contains(">old<"), "it tells nothing of its settings");
+    assert!(seen(&page, View::Settings, "q=none").contains("Nothing that is set is so"));
+    let csrf = csrf();
+    let looked = |can_act| {
+        let viewer = viewer(csrf.token(), can_act);
+        view(&page, &viewer, &View::Settings, &Look::default()).unwrap()
+    };
+    assert!(
+        looked(true).contains("/settings/change") && !looked(false).contains("/settings/change")
+    );
+    let asked = |cluster: &str, key: &str, value: Option<&str>| {
+        let (cluster, key) = (cluster.to_owned(), key.to_owned());
+        let wish = Change { cluster, key, value: value.map(str::to_owned) };
+        change(&page, &viewer(csrf.token(), true), &wish)
+    };
+    let question = asked("shop", "shop", Some("12")).unwrap();
+    for part in ["to <bdi>12</bdi>?", "since version 6", "name=\"version\" value=\"7\"", ">Set<"] {
+        assert!(question.contains(part), "{part} is missing in {question}");
+    }
+    assert!(asked("shop", "shop", None).unwrap().contains("name=\"unset\" value=\"yes\""));
+    assert!(asked("shop", "other", Some("1")).unwrap().contains("knows no such setting"));
+    assert!(asked("old", "shop", None).is_none() && asked("none", "shop", None).is_none());
+}
+
+#[test]
+fn what_clusters_tell_stands_among_the_balancers_own_events() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop")];
+    let csrf = csrf();
+    let viewer = viewer(csrf.token(), true);
+    let own = |at_ms: u64, name: &str| Event { at_ms, ..event(name) };
+    let told = page.clusters[0].events[0].at_ms;
+    let own = [own(told + 1, "later"), own(told - 1, "before")];
+    let shown = |query: &str| events(&page, &viewer, &Look::from_query(query), &own);
+    let all = shown("");
+    let at = |name: &str| all.find(&format!("<bdi>{name}</bdi>")).expect(name);
+    assert!(at("later") < at("shop") && at("shop") < at("before"), "{all}");
+    assert!(shown("q=shop").contains("<bdi>shop</bdi>") && !shown("q=shop").contains("later"));
 }
 
 #[test]
