@@ -1,4 +1,6 @@
-//! The Topology, Caches and Sessions tabs in a real browser, before real members.
+//! The tabs of clusters in a real browser, before real members.
+
+mod operated;
 
 #[allow(dead_code, clippy::panic, reason = "the tools of the page's own stories")]
 #[path = "../../../balancer/tests/browser/http.rs"]
