@@ -190,5 +190,6 @@ impl Watch {
 /// What a member tells; none where it is of an earlier release, and all else is shown all the same.
 async fn told<T: DeserializeOwned>(member: &Member, path: &str) -> Option<Arc<T>> {
     let no_answer = |error: &AskError| tracing::debug!(%error, path, "not all is told");
-    member.get(path).await.inspect_err(no_answer).ok().map(Arc::new)
+    // Several are asked at once: each has its room beside the others' only while it is asked.
+    Box::pin(member.get(path)).await.inspect_err(no_answer).ok().map(Arc::new)
 }
