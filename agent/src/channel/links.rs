@@ -182,6 +182,14 @@ impl Links {
         is_last.then_some(life)
     }
 
+    /// Closes all connections to a life of which nothing is heard. What was written to them may wait
+    /// in the kernel for seconds after the network is well again; who dials anew is heard at once.
+    pub(crate) fn give_up(&self, life: MemberId) {
+        let peers = self.peers.read();
+        let Some(peer) = peers.get(&life.node) else { return };
+        peer.all().filter(|conn| conn.life() == life).for_each(|conn| conn.out.close());
+    }
+
     /// The peer at the other end of a connection has begun a new life.
     pub(crate) fn renewed(&self, conn: &Arc<Conn>, incarnation: u64) {
         let mut peers = self.peers.write();

@@ -223,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_member_stays_suspected_when_its_connections_are_closed_until_it_speaks() {
+        let mut members = Members::new(2);
+        members.pass(Duration::from_secs(10));
+        members.cut.extend([(0, 1), (1, 0)]);
+        members.pass(Duration::from_secs(5));
+        assert_eq!(members.verdicts.len(), 2, "{:?}", members.verdicts);
+        members.verdicts.clear();
+        // The next connections count from the beginning.
+        members.reads.clear();
+        members.pass(Duration::from_secs(1));
+        assert_eq!(members.verdicts, []);
+        members.cut.clear();
+        members.pass(Duration::from_secs(5));
+        let alive =
+            |at| move |verdict: &(usize, Duration, Verdict)| verdict.2 == Verdict::Alive(life(at));
+        assert!((0..2).all(|at| members.verdicts.iter().any(alive(at))), "{:?}", members.verdicts);
+    }
+
+    #[test]
     fn any_bytes_are_heard_without_a_panic() {
         let mut detector = Detector::new(life(0), DETECTION, 1);
         for length in 0..64u8 {

@@ -12,15 +12,16 @@ pub(crate) struct Silence {
 }
 
 impl Silence {
-    /// These are watched, with how often something was read from each; only changes count. Whoever
-    /// is new counts as just heard.
+    /// These are watched, with how often something was read from each; only rises count, as numbers
+    /// begin anew with each connection. Whoever is new counts as just heard.
     pub(crate) fn note(&mut self, lives: &BTreeMap<MemberId, u64>, now: Moment) {
         self.heard.retain(|life, _| lives.contains_key(life));
         for (life, reads) in lives {
             let heard = self.heard.entry(*life).or_insert((*reads, now));
-            if heard.0 != *reads {
-                *heard = (*reads, now);
+            if heard.0 < *reads {
+                heard.1 = now;
             }
+            heard.0 = *reads;
         }
     }
 

@@ -50,12 +50,17 @@ impl Shared {
         let said = self.detector.lock().beat(self.now(), &watched);
         self.send_probes(said.datagrams);
         self.with(Flush::Now, |inner, now| {
-            for verdict in said.verdicts {
-                let event = self.believe(verdict);
+            for verdict in &said.verdicts {
+                let event = self.believe(*verdict);
                 inner.core.handle(Event::Cluster(event), now);
             }
             inner.core.handle(Event::Cluster(About::Tick), now);
         });
+        for verdict in said.verdicts {
+            if let Verdict::Suspect(life) = verdict {
+                self.links.give_up(life);
+            }
+        }
     }
 
     /// The lives that the failure detector watches, with how often something was read from each.

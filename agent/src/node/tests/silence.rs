@@ -9,8 +9,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::{get, put, see, settings};
+use super::{PATIENCE, get, put, see, settings};
 use crate::node::{Node, NodeSettings};
 
 /// Passes bytes on, or holds them back without closing anything.
@@ -18,6 +19,7 @@ struct Proxy {
     address: SocketAddr,
     passes: watch::Sender<bool>,
     target: watch::Sender<Option<SocketAddr>>,
+    dialled: watch::Sender<usize>,
     _tasks: JoinSet<()>,
 }
 
@@ -26,18 +28,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it listens");
         let (passes, target) = (watch::Sender::new(true), watch::Sender::new(None));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(Self::run(listener, target.subscribe(), passes.clone()));
-        Proxy { address, passes, target, _tasks: tasks }
+        let (dialled, mut tasks) = (watch::Sender::new(0), JoinSet::new());
+        let counts = (passes.clone(), dialled.clone());
+        tasks.spawn(Self::run(listener, target.subscribe(), counts));
+        Proxy { address, passes, target, dialled, _tasks: tasks }
     }
 
     async fn run(
         listener: TcpListener,
         mut target: watch::Receiver<Option<SocketAddr>>,
-        passes: watch::Sender<bool>,
+        (passes, dialled): (watch::Sender<bool>, watch::Sender<usize>),
     ) {
         let mut tasks = JoinSet::new();
         while let Ok((near, _)) = listener.accept().await {
+            dialled.send_modify(|dialled| *dialled += 1);
             let target = *target.wait_for(Option::is_some).await.expect("it is set");
             let Ok(far) = TcpStream::connect(target.expect("it is set")).await else { continue };
             let ((a, b), (c, d)) = (near.into_split(), far.into_split());
@@ -79,8 +83,13 @@ async fn a_member_behind_a_silent_link_is_out_and_comes_back_as_a_new_life() {
     let life = far.me();
 
     proxy.passes.send_replace(false);
+    let mut dialled = proxy.dialled.subscribe();
+    let before = *dialled.borrow_and_update();
     see(&one, &["one", "two"]).await;
     see(&two, &["one", "two"]).await;
+    // What was written to the old links may wait in the kernel for long: they are given up.
+    let anew = timeout(PATIENCE, dialled.wait_for(|dialled| *dialled > before)).await;
+    assert!(anew.is_ok_and(|anew| anew.is_ok()), "nobody dials the silent one again");
     assert!(one.stats().suspicions + two.stats().suspicions >= 1);
     assert!(matches!(put(&one, "k", b"b").await, Reply::Written(_)));
 
