@@ -58,6 +58,9 @@ pub enum Event {
         /// It is answered by then.
         deadline: Moment,
     },
+    /// There is a link to a node again, or for the first time: what was said on an earlier one,
+    /// there or back, may be lost.
+    Linked(NodeId),
 }
 
 /// What the shell must do, in this order.
@@ -176,6 +179,7 @@ impl Core {
             Event::Led { id, request, reign, deadline } => {
                 self.grid.request_led(id, request, reign, deadline, now);
             }
+            Event::Linked(node) => self.grid.linked(node),
         }
         self.grid.make_room(now);
         self.drain(now);

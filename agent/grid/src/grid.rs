@@ -1,6 +1,7 @@
 //! The state machine of one member's data: messages, requests and time in, messages and answers
 //! out.
 
+mod again;
 mod ask;
 mod checkout;
 mod copy;
@@ -102,6 +103,7 @@ pub struct Grid {
     asks: HashMap<u64, Ask, FixedState>,
     next_attempt: u64,
     seen: BTreeMap<MemberId, seen::Seen>,
+    met: again::Met,
     holding: Holding,
     offers: VecDeque<offer::Offer>,
     offering: usize,
@@ -136,6 +138,7 @@ impl Grid {
             asks: HashMap::default(),
             next_attempt: 1,
             seen: BTreeMap::new(),
+            met: again::Met::default(),
             holding: Holding::default(),
             offers: VecDeque::new(),
             offering: 0,
@@ -219,8 +222,8 @@ impl Grid {
         match message {
             Message::Ask { attempt, life, request } => {
                 let asker = Asker { member: from, attempt };
-                if life == self.me.incarnation && self.is_new(asker) {
-                    self.execute(asker, &request, now);
+                if life == self.me.incarnation {
+                    self.asked(asker, &request, now);
                 }
             }
             Message::Answer { attempt, life, reply } => {

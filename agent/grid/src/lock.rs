@@ -18,6 +18,8 @@ pub struct Lock {
     pub fence: Fence,
     /// Whose it is.
     pub holder: MemberId,
+    /// The number of the attempt by which it was asked for.
+    pub attempt: u64,
     /// When it ends by itself.
     pub ends: Moment,
 }
@@ -61,10 +63,15 @@ impl Locks {
     }
 
     /// Gives a checkout of a group that nobody has.
-    pub fn give(&mut self, place: Place, holder: MemberId, ends: Moment) -> Fence {
+    pub fn give(
+        &mut self,
+        place: Place,
+        (holder, attempt): (MemberId, u64),
+        ends: Moment,
+    ) -> Fence {
         self.number += 1;
         let fence = Fence { epoch: self.epoch, number: self.number };
-        self.held.insert(place, Lock { fence, holder, ends });
+        self.held.insert(place, Lock { fence, holder, attempt, ends });
         if self.given.len() <= MOST_REMEMBERED {
             self.given.insert(place);
         }
@@ -113,7 +120,7 @@ mod tests {
         assert!(locks.allows(group, (old, rev), rev, now));
         assert!(!locks.allows(group, (old, Rev { epoch: 3, seq: 8 }), rev, now));
         assert!(!locks.allows(group, (Fence { epoch: 5, number: 1 }, rev), rev, now));
-        let fence = locks.give(group, MemberId::default(), Moment::from_secs(1));
+        let fence = locks.give(group, (MemberId::default(), 1), Moment::from_secs(1));
         assert!(fence > old);
         assert!(locks.release(group, fence, now) && !locks.release(group, fence, now));
         assert!(!locks.allows(group, (old, rev), rev, now));

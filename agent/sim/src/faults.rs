@@ -28,7 +28,7 @@ pub fn fault(world: &mut World) {
 
 /// Everything is well again.
 pub fn heal_all(world: &mut World) {
-    world.cut.clear();
+    world.mend();
     world.weather = Weather { loss: 0, doubled: 0, delay: 2 * MS };
     for slot in 0..world.slots.len() {
         world.slots[slot].frozen_until = 0;
@@ -77,7 +77,7 @@ fn cut(world: &mut World) {
 pub fn heal(world: &mut World) {
     if !world.cut.is_empty() {
         world.tell(|| "the network is whole".into());
-        world.cut.clear();
+        world.mend();
     }
 }
 

@@ -24,6 +24,15 @@ pub enum Happening {
         /// Whose.
         id: MemberId,
     },
+    /// There is a connection again after a cut.
+    Linked {
+        /// Where.
+        slot: usize,
+        /// For whom.
+        boot: u32,
+        /// With whom.
+        node: NodeId,
+    },
     /// A redial ends.
     Redial {
         /// Where.

@@ -64,6 +64,17 @@ impl World {
         }
     }
 
+    /// A cut ends: members whose connections it broke have others soon.
+    pub(crate) fn mend(&mut self) {
+        let (cut, soon) = (std::mem::take(&mut self.cut), self.now + 2 * MS);
+        for (from, to) in cut {
+            for (slot, other) in [(from, to), (to, from)] {
+                let (boot, node) = (self.slots[slot].boot, self.slots[other].node);
+                self.at(soon, Happening::Linked { slot, boot, node });
+            }
+        }
+    }
+
     /// Members speak in bytes, as they do outside.
     fn frame(&mut self, wire: &Wire) -> Arc<[u8]> {
         let mut frame = Vec::new();

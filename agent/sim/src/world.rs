@@ -390,6 +390,11 @@ impl World {
                     self.give(slot, Event::Cluster(muster_cluster::Event::Closed(id)));
                 }
             }
+            Happening::Linked { slot, boot, node } => {
+                if self.is_life(slot, boot) {
+                    self.give(slot, Event::Linked(node));
+                }
+            }
             Happening::Redial { slot, boot, id } => {
                 if self.is_life(slot, boot) {
                     let event = self.redialed(slot, id);

@@ -47,7 +47,7 @@ fn no_schedule_of_1500_breaks_a_promise() {
         ("leaves", counts.leaves),
         ("lives renewed", counts.renewals),
     ] {
-        assert!(count >= 1_000, "only {count} {what}: {}", verdict.line());
+        assert!(count >= 900, "only {count} {what}: {}", verdict.line());
     }
 }
 

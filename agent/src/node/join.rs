@@ -216,6 +216,7 @@ impl Shared {
             book.found(&hello.address, Some(node), self.now());
         }
         self.with(Flush::Now, |inner, now| {
+            let is_first = lane == Lane::Calls && !self.links.has(node, lane);
             self.links.add(&conn, hello);
             let me = self.state.borrow().me;
             if me != said {
@@ -233,6 +234,9 @@ impl Shared {
             }
             let hint = muster_cluster::Event::Hint(node);
             inner.core.handle(Event::Cluster(hint), now);
+            if is_first {
+                inner.core.handle(Event::Linked(node), now);
+            }
         });
         let stalled = limits.stalled;
         let writing = conn.clone();

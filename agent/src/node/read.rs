@@ -160,6 +160,9 @@ impl Shared {
             if let Some(life) = self.links.remove(conn) {
                 let closed = muster_cluster::Event::Closed(life);
                 inner.core.handle(Event::Cluster(closed), now);
+            } else if conn.lane == Lane::Calls && self.links.has(conn.peer, Lane::Calls) {
+                // What was said on it goes on by another one.
+                inner.core.handle(Event::Linked(conn.peer), now);
             }
         });
         self.dial.notify_one();

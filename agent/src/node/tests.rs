@@ -1,5 +1,6 @@
 //! Several nodes in one process, over real sockets.
 
+mod breaks;
 mod refusals;
 mod secrets;
 mod silence;

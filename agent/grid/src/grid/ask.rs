@@ -15,19 +15,21 @@ pub(super) enum Caller {
     Client(u64),
     /// The grid itself, giving its data to the other side of a split.
     Merge,
+    /// The grid itself: nobody waits for it any more, but a checkout must be given back.
+    GiveBack,
 }
 
 /// A request of this member under way.
 pub(super) struct Ask {
     pub(super) caller: Caller,
     pub(super) request: Arc<Request>,
-    deadline: Moment,
+    pub(super) deadline: Moment,
     /// When it was asked.
     asked: Moment,
     /// When the attempt that is under way was begun.
     begun: Moment,
     /// Where it is; none: it waits, until when.
-    sent: Option<MemberId>,
+    pub(super) sent: Option<MemberId>,
     again_at: Moment,
     /// It waits because another has the group.
     is_locked: bool,
@@ -125,7 +127,7 @@ impl Grid {
     }
 
     /// Sends a request to its primary, under a number that is used once.
-    fn dispatch(&mut self, mut ask: Ask, now: Moment) {
+    pub(super) fn dispatch(&mut self, mut ask: Ask, now: Moment) {
         let attempt = self.next_attempt;
         self.next_attempt += 1;
         ask.begun = now;
@@ -135,8 +137,9 @@ impl Grid {
             self.asks.insert(attempt, ask);
             return;
         };
-        if !self.is_quorate && ask.caller != Caller::Merge {
-            return self.finish(&ask, Reply::NotQuorate);
+        if !self.is_quorate && ask.is_clients() {
+            self.finish(&ask, Reply::NotQuorate);
+            return self.outlive(attempt, ask, now);
         }
         let row = ask.request.row(view);
         if ask.only.is_some() && ask.only != self.reign(row) {
@@ -190,6 +193,7 @@ impl Grid {
         let Some(ask) = self.asks.remove(&attempt) else { return };
         let reply = if reply == Reply::Retry { Reply::Unavailable } else { reply };
         self.note_lease(&ask, &reply);
+        self.give_back_late(&ask, &reply, now);
         self.finish(&ask, reply);
     }
 
@@ -215,6 +219,7 @@ impl Grid {
         match ask.caller {
             Caller::Client(id) => self.out.push_back(Out::Reply { id, reply }),
             Caller::Merge => self.offered_one(&ask.request, &reply),
+            Caller::GiveBack => {}
         }
     }
 
@@ -223,7 +228,7 @@ impl Grid {
         let lost = self.quorum_lost.map(|since| since + self.limits.without_quorum);
         let is_alone = lost.is_some_and(|patience| now >= patience);
         let is_over = |ask: &Ask| {
-            let is_hopeless = is_alone && ask.sent.is_some() && ask.caller != Caller::Merge;
+            let is_hopeless = is_alone && ask.sent.is_some() && ask.is_clients();
             now >= ask.deadline || is_hopeless
         };
         let is_due =
@@ -235,12 +240,13 @@ impl Grid {
             } else {
                 let reply = ask.reply_at_the_end(self.is_quorate);
                 self.finish(&ask, reply);
+                self.outlive(attempt, ask, now);
             }
         }
     }
 
     /// Attempts under way of a kind, in order.
-    fn attempts(&self, of: impl Fn(&Ask) -> bool) -> Vec<u64> {
+    pub(super) fn attempts(&self, of: impl Fn(&Ask) -> bool) -> Vec<u64> {
         let mut attempts: Vec<u64> =
             self.asks.iter().filter(|(_, ask)| of(ask)).map(|(attempt, _)| *attempt).collect();
         attempts.sort_unstable();
@@ -254,7 +260,7 @@ impl Grid {
             |ask: &Ask| ask.sent.is_some_and(|to| view.as_ref().is_none_or(|view| !view.has(to)));
         for attempt in self.attempts(is_lost) {
             let Some(mut ask) = self.asks.remove(&attempt) else { continue };
-            if ask.request.is_repeatable() {
+            if ask.request.is_repeatable() && !ask.is_late_checkout() {
                 ask.sent = None;
                 self.asks.insert(attempt, ask);
             } else {
@@ -289,6 +295,7 @@ impl Ask {
     /// Whether an answer says that it did not happen, or that it may be done once more.
     fn is_tried_again_after(&self, reply: &Reply) -> bool {
         match reply {
+            _ if self.is_late_checkout() => false,
             Reply::Retry => true,
             // A checkout has waited in its queue.
             Reply::Locked => matches!(*self.request, Request::Write(_)),

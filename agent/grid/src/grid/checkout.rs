@@ -42,7 +42,7 @@ impl Grid {
         store.touch(&group, now);
         let entries = store.entries(&group);
         let ends = now.saturating_add(hold);
-        let fence = primary.locks.give(group.place(), asker.member, ends);
+        let fence = primary.locks.give(group.place(), (asker.member, asker.attempt), ends);
         let reply = Reply::Checkout { entries, fence };
         if confirm {
             // Where this member stops being the primary, the checkout is gone with it.

@@ -9,12 +9,9 @@ use crate::store::{Effect, Puts, Store};
 use muster_cluster::{Moment, RowId};
 
 impl Grid {
-    /// Whether an attempt comes for the first time. One that fell out of memory counts as seen: it
-    /// is then not done, and its asker does not learn that.
+    /// Whether an attempt of a member comes for the first time. One that fell out of memory counts
+    /// as seen: it is then not done.
     pub(super) fn is_new(&mut self, asker: Asker) -> bool {
-        if !self.view.as_ref().is_some_and(|view| view.has(asker.member)) {
-            return false;
-        }
         let most = self.limits.most_seen;
         let seen = self.seen.entry(asker.member).or_insert_with(|| Seen::new(most));
         seen.is_new(asker.attempt)

@@ -19,7 +19,7 @@ impl Grid {
             self.install_row(row, kept, view, before.as_deref(), now);
             self.active.insert(row);
         }
-        self.seen.retain(|id, _| view.has(*id));
+        self.forget_askers(view);
         self.count_complete();
         if !self.shelves.is_empty() {
             let Self { rows, shelves, .. } = self;
@@ -130,6 +130,7 @@ impl Grid {
             self.answer(asker, Reply::Unknown, now);
         }
         self.seen.clear();
+        self.met = super::again::Met::default();
         self.count_complete();
         if view.is_some() {
             self.after_view(now);

@@ -115,6 +115,14 @@ impl Primary {
         }
     }
 
+    /// Whether an attempt is under way here: it waits for the other owners, or for its turn.
+    pub(super) fn is_at(&self, asker: Asker) -> bool {
+        let waits =
+            |waiter: &Waiter| matches!(waiter.told, Told::Asker { asker: of, .. } if of == asker);
+        self.waiters.iter().any(waits)
+            || self.queues.values().flatten().any(|queued| queued.asker == asker)
+    }
+
     pub(super) fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|peer| peer.node == node)
     }

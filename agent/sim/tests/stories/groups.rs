@@ -56,6 +56,25 @@ fn the_higher_token_of_two_sides_of_a_split_counts() {
 }
 
 #[test]
+fn what_a_short_cut_has_swallowed_is_asked_again_once_it_is_over() {
+    for is_answer_lost in [false, true] {
+        let mut calm = Calm::new(3, Some(2));
+        calm.wait(5_000);
+        let primary = calm.primary(&group());
+        let asker = (primary + 1) % 3;
+        let lost = if is_answer_lost { (primary, asker) } else { (asker, primary) };
+        calm.world.cut.insert(lost);
+        let asked = calm.begin(asker, checkout(0));
+        calm.wait(200);
+        assert_eq!(calm.answer(asked), None);
+        faults::heal_all(&mut calm.world);
+        calm.wait(100);
+        let (given, _) = fence(calm.answer(asked));
+        assert_eq!(calm.ask(asker, Request::Release(group(), given)), Reply::Released);
+    }
+}
+
+#[test]
 fn checkouts_wait_in_the_order_of_asking() {
     let mut calm = Calm::new(3, None);
     calm.wait(5_000);

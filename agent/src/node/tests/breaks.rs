@@ -1,0 +1,26 @@
+//! Connections that end while something is under way on them.
+
+use tokio::time::timeout;
+
+use muster_grid::Reply;
+
+use super::{PATIENCE, cluster, get, group, put};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_an_answer_that_was_lost_with_its_link() {
+    let nodes = cluster(&["one", "two"]).await;
+    let view = nodes[0].state().borrow().view.clone().expect("a view");
+    let other = nodes[1].me();
+    let is_led_there = |name: &String| view.primary(group(name).row(&view)) == Some(other);
+    let name = (0..).map(|n| format!("k{n}")).find(is_led_there).expect("a row of the other's");
+    for number in 0..100_u8 {
+        let (asker, name) = (nodes[0].clone(), name.clone());
+        let asked = tokio::spawn(async move { put(&asker, &name, &[number]).await });
+        nodes[0].shared.links.give_up(other);
+        // Far less than the request's own deadline, which is as long for each.
+        let reply =
+            timeout(PATIENCE / 2, asked).await.expect("it is asked again").expect("it ends");
+        assert!(matches!(reply, Reply::Written(_) | Reply::Unknown), "{reply:?}");
+    }
+    assert!(get(&nodes[0], &name).await.is_some());
+}
