@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `words` | what a test asks a member, and the answers |
 //! | `asker` | one client of a member |
-//! | `entries`, `bulk`, `singleton`, `single`, `serve` | the member's side |
+//! | `entries`, `bulk`, `singleton`, `single`, `queue`, `serve` | the member's side |
 //! | `member`, `herd` | a member, and several, as a test has them |
 //! | `worker` | clients that work through all members |
 //! | `clock` | the one clock of a machine, for all of its processes |
@@ -27,6 +27,7 @@ pub mod herd;
 pub mod history;
 pub mod lincheck;
 pub mod member;
+pub mod queue;
 pub mod serve;
 pub mod single;
 pub mod singleton;
@@ -39,5 +40,6 @@ pub use herd::{Herd, Meeting, PATIENCE, Plan};
 pub use history::{Entry, History, Outcome};
 pub use lincheck::{Judge, Model, Verdict};
 pub use member::{Member, MemberOptions};
+pub use queue::QueueWork;
 pub use single::Single;
 pub use words::{Answer, Ask, ViewTold};

@@ -10,7 +10,7 @@ use muster_agent::Cluster;
 use muster_agent::engine::{MapSpec, Mode};
 use muster_agent::finding::Multicast;
 use muster_loadtests::cluster::serve::{Served, serve, tell_views};
-use muster_loadtests::cluster::{Single, single, singleton};
+use muster_loadtests::cluster::{QueueWork, Single, queue, single, singleton};
 
 /// The allocator that the balancer has too: a value of 1 KiB is just beyond what glibc's is quick at.
 #[global_allocator]
@@ -68,6 +68,24 @@ struct Options {
     /// Where it is noted when the singleton ran
     #[arg(long)]
     runs: Option<PathBuf>,
+    /// A queue to work with
+    #[arg(long)]
+    queue: Option<String>,
+    /// How many messages it publishes, in all of its lives
+    #[arg(long, default_value_t = 0)]
+    publishes: u64,
+    /// How many a second, 0 for as fast as it goes
+    #[arg(long, default_value_t = 0)]
+    rate: u64,
+    /// How many consumers it has
+    #[arg(long, default_value_t = 0)]
+    consumers: usize,
+    /// The bytes of a message
+    #[arg(long, default_value_t = 1024)]
+    size: usize,
+    /// Where it is noted what was published and handled
+    #[arg(long)]
+    parcels: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -116,8 +134,26 @@ impl Options {
             let single = Single { name, position, prefers, quorum };
             single::offer(&cluster, &single, map.clone(), runs)?;
         }
+        let working = self.queue.as_ref().map(|name| {
+            let (publishes, rate) = (self.publishes, self.rate);
+            let (consumers, size) = (self.consumers, self.size);
+            let work = QueueWork {
+                name: name.clone(),
+                publishes,
+                rate,
+                consumers,
+                size,
+                has_journal: self.parcels.is_some(),
+            };
+            queue::offer(&cluster, &self.name, &work, self.parcels.as_deref())
+        });
+        let working = working.transpose()?;
+        let mut served = Served::new(engine, map).of(&cluster);
+        if let Some(working) = &working {
+            served = served.counting(working.handled.clone());
+        }
         println!("listening socket={}", self.socket.display());
-        serve(Served::new(engine, map).of(&cluster), &self.socket).await.context("the socket")?;
+        serve(served, &self.socket).await.context("the socket")?;
         cluster.leave().await;
         Ok(())
     }

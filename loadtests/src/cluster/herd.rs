@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::member::{Member, MemberOptions};
+use super::queue::QueueWork;
 use super::single::Single;
 use super::words::{Ask, ViewTold};
 use crate::testkit::farm::FarmError;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub lease: Option<String>,
     /// The singleton that all offer.
     pub single: Option<Single>,
+    /// What each does with a queue, in order; members without an entry do nothing.
+    pub queue: Vec<QueueWork>,
     /// Worker threads of each.
     pub threads: Option<usize>,
 }
@@ -140,6 +143,7 @@ impl Herd {
             quorum: plan.quorum,
             lease: plan.lease.clone(),
             single: plan.single.clone(),
+            queue: plan.queue.get(number).cloned(),
             threads: plan.threads,
         };
         let options = (0..plan.count).map(option).collect();

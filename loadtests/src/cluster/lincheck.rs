@@ -18,6 +18,8 @@ pub enum Model {
     Counter,
     /// At most one holder at a time, and tokens that only rise.
     Lock,
+    /// What was acknowledged is given to somebody, and nothing that was never published.
+    Queue,
 }
 
 /// What the judge said.
@@ -64,6 +66,7 @@ impl Model {
             Model::Durable => "durable",
             Model::Counter => "counter",
             Model::Lock => "lock",
+            Model::Queue => "queue",
         }
     }
 }

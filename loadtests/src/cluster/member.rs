@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::asker::Asker;
 use super::clock::Nanos;
 use super::history::Outcome;
+use super::queue::QueueWork;
 use super::single::Single;
 use super::words::{Answer, Ask, ViewTold};
 use crate::testkit::binaries;
@@ -34,6 +35,8 @@ pub struct MemberOptions {
     pub lease: Option<String>,
     /// The singleton that it offers.
     pub single: Option<Single>,
+    /// What it does with a queue.
+    pub queue: Option<QueueWork>,
     /// Its worker threads.
     pub threads: Option<usize>,
 }
@@ -174,6 +177,16 @@ impl MemberOptions {
                 option("--policy-quorum", quorum.to_string());
             }
             option("--runs", journal.display().to_string());
+        }
+        if let Some(work) = &self.queue {
+            option("--queue", work.name.clone());
+            option("--publishes", work.publishes.to_string());
+            option("--rate", work.rate.to_string());
+            option("--consumers", work.consumers.to_string());
+            option("--size", work.size.to_string());
+            if work.has_journal {
+                option("--parcels", journal.display().to_string());
+            }
         }
         if let Some(threads) = self.threads {
             option("--threads", threads.to_string());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use muster_agent::Cluster;
@@ -18,6 +19,7 @@ use super::bench::figure::Figure;
 use super::bulk;
 use super::clock::now;
 use super::entries::Entries;
+use super::queue;
 use super::words::{Answer, Ask, ViewTold, Work};
 
 /// A member's engine and the map that its test is about.
@@ -29,6 +31,8 @@ pub struct Served {
     pub map: Arc<dyn Map>,
     /// The member, where it is more than an engine.
     cluster: Option<Cluster>,
+    /// Messages of its queue that were handled here.
+    handled: Arc<AtomicU64>,
     /// What is measured again and again is prepared once.
     groups: Arc<Mutex<HashMap<Work, Arc<[Bytes]>>>>,
 }
@@ -36,13 +40,27 @@ pub struct Served {
 impl Served {
     /// An engine and a map of it.
     pub fn new(engine: Arc<dyn Engine>, map: Arc<dyn Map>) -> Served {
-        Served { engine, map, cluster: None, groups: Arc::default() }
+        Served { engine, map, cluster: None, handled: Arc::default(), groups: Arc::default() }
     }
 
     /// The same of a member, which leaves as a whole.
     #[must_use]
     pub fn of(self, cluster: &Cluster) -> Served {
         Served { cluster: Some(cluster.clone()), ..self }
+    }
+
+    /// The same of a member that handles messages of a queue, and counts them.
+    #[must_use]
+    pub fn counting(self, handled: Arc<AtomicU64>) -> Served {
+        Served { handled, ..self }
+    }
+
+    async fn publish(&self, name: &str, count: u64, callers: usize, bytes: usize) -> Answer {
+        let Some(cluster) = &self.cluster else { return Answer::fail("it is an engine alone") };
+        match queue::bench(cluster, name, count, callers, bytes).await {
+            Ok(figure) => Answer::ok(json!(figure)),
+            Err(error) => Answer::fail(error),
+        }
     }
 
     async fn leave(&self) {
@@ -185,6 +203,10 @@ async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
                 Err(error) => Answer::fail(error),
             }
         }
+        Ask::Publish { queue, count, callers, bytes } => {
+            served.publish(&queue, count, callers, bytes).await
+        }
+        Ask::Handled => Answer::ok(served.handled.load(Ordering::Relaxed)),
         Ask::Leave => Answer::fail("it leaves by its own way"),
     }
 }

@@ -101,6 +101,19 @@ pub enum Ask {
         /// How long.
         millis: u64,
     },
+    /// Publishes so many messages as fast as it goes; the answer is a figure without processor time.
+    Publish {
+        /// To which queue.
+        queue: String,
+        /// How many.
+        count: u64,
+        /// How many at a time.
+        callers: usize,
+        /// The bytes of a message.
+        bytes: usize,
+    },
+    /// How many messages of its queue this member has handled in this life.
+    Handled,
     /// Leaves in order and ends.
     Leave,
 }

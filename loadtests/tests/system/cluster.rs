@@ -3,4 +3,5 @@
 mod cuts;
 mod judged;
 mod kills;
+mod queues;
 mod singletons;

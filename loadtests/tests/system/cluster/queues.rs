@@ -1,0 +1,94 @@
+//! A queue of three members of which one after the other is killed: producers, consumers, and whoever
+//! gives the messages out. What was acknowledged is handled, and what comes again says so.
+
+use std::time::Duration;
+
+use muster_loadtests::cluster::queue::{self, Note};
+use muster_loadtests::cluster::{Herd, Judge, Model, PATIENCE, Plan, QueueWork, now};
+use muster_loadtests::testkit::eventually;
+
+use super::judged::Tally;
+use crate::system::support::{quiet_machine, rounds};
+
+/// Messages are published before the kill, while the member is dead, and after it is back.
+const BEFORE: Duration = Duration::from_millis(700);
+const DEAD_FOR: Duration = Duration::from_millis(500);
+/// A round takes some two seconds and a half, of which the members are together for most.
+const A_ROUND: u64 = 3;
+/// Messages a second of each of both producers: 1,700 in a long run.
+const RATE: u64 = 400;
+const SIZE: usize = 1024;
+
+/// Messages of each producer, for so many rounds: `MUSTER_MESSAGES` in a long run.
+fn messages(rounds: u32) -> (u64, u64) {
+    let asked = std::env::var("MUSTER_MESSAGES").ok().and_then(|count| count.parse::<u64>().ok());
+    let time = u64::from(rounds) * A_ROUND;
+    match asked {
+        Some(all) => (all / 2, (all / 2).div_ceil(time)),
+        None => (RATE * time, RATE),
+    }
+}
+
+fn journals(herd: &Herd) -> Vec<(String, Vec<Note>)> {
+    let read = |member: &muster_loadtests::cluster::Member| {
+        (member.name.clone(), queue::read(&member.journal))
+    };
+    herd.members.iter().map(read).collect()
+}
+
+/// Until both producers are through and everything that was acknowledged was handled.
+async fn drained(herd: &Herd, published: u64) {
+    eventually("the queue is empty", PATIENCE * 5, || async {
+        let (_, count) = queue::history(&journals(herd));
+        let is_through = count.begun >= published && count.lost == 0;
+        if is_through { Ok(()) } else { Err(format!("{count:?} of {published}")) }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
+    let _quiet = quiet_machine().await;
+    let rounds = rounds(3);
+    let (publishes, rate) = messages(rounds);
+    let work = |publishes, consumers| QueueWork {
+        name: "/queue/work".into(),
+        publishes,
+        rate,
+        consumers,
+        size: SIZE,
+        has_journal: true,
+    };
+    let queue = vec![work(publishes, 1), work(publishes, 1), work(0, 2)];
+    let mut herd = Herd::gather(Plan { count: 3, queue, ..Plan::default() }).await.unwrap();
+    let began = now();
+    for round in 0..rounds {
+        // The script of the round: not waits for anything, but when things happen.
+        tokio::time::sleep(BEFORE).await;
+        let victim = &mut herd.members[round as usize % 3];
+        victim.process.kill().unwrap();
+        tokio::time::sleep(DEAD_FOR).await;
+        victim.process.restart().await.unwrap();
+        herd.await_together().await.unwrap();
+    }
+    drained(&herd, publishes * 2).await;
+    let journals = journals(&herd);
+    let (history, count) = queue::history(&journals);
+    let last = journals.iter().flat_map(|(_, notes)| notes).filter_map(|note| match note {
+        Note::Sent { at, .. } => Some(*at),
+        _ => None,
+    });
+    let seconds = last.max().unwrap_or(began).saturating_sub(began) as f64 / 1e9;
+    eprintln!(
+        "round messages under {rounds} kills: {} acknowledged in {seconds:.1} s, {} of which nobody \
+         knows, {} lost, {} handled more than once, of which {} without a mark",
+        count.acknowledged, count.unknown, count.lost, count.repeated, count.unmarked
+    );
+    assert_eq!((count.lost, count.unmarked), (0, 0), "{count:?}");
+    let at_least = usize::try_from(publishes * 2).unwrap_or(usize::MAX);
+    let judge = Judge::new(herd.folder()).unwrap();
+    let mut tally = Tally::default();
+    tally.one(&judge, Model::Queue, &history, at_least);
+    tally.tell("messages of a queue under kills");
+}
