@@ -1,11 +1,15 @@
 //! `muster-cluster-bench`: the figures of docs/performance.md, each by one command.
 
 use std::net::TcpListener;
+#[cfg(feature = "nats")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use muster_loadtests::cluster::bench::failover::{self, Happens};
-use muster_loadtests::cluster::bench::{VALUE, calm, echo, join, puts};
+#[cfg(feature = "nats")]
+use muster_loadtests::cluster::bench::nats;
+use muster_loadtests::cluster::bench::{Table, VALUE, calm, echo, join, puts, queue};
 
 /// Measures clusters of real processes, beside a TCP echo and Redis.
 #[derive(Debug, Parser)]
@@ -49,6 +53,19 @@ enum What {
         #[arg(long, default_value_t = 100_000)]
         entries: u32,
     },
+    /// Messages of 1 KiB through a queue of three members, beside NATS JetStream with three replicas
+    Queue {
+        /// How many messages a turn has
+        #[arg(long, default_value_t = 200_000)]
+        messages: u64,
+        /// Turns; a figure is their median
+        #[arg(long, default_value_t = 3)]
+        turns: u32,
+        /// The program nats-server to compare with
+        #[cfg(feature = "nats")]
+        #[arg(long)]
+        nats: Option<PathBuf>,
+    },
     /// Three members on a busy machine: fails when one is taken for dead
     Calm {
         /// How long
@@ -80,6 +97,22 @@ async fn run(what: What) -> anyhow::Result<()> {
             let joined = join::run(entries, VALUE).await?;
             println!("{joined}");
             anyhow::ensure!(joined.lost == 0, "{} entries are lost", joined.lost);
+        }
+        #[cfg(not(feature = "nats"))]
+        What::Queue { messages, turns } => {
+            let mut table = Table::default();
+            queue::run(&mut table, messages, VALUE, turns).await?;
+            println!("{table}");
+        }
+        #[cfg(feature = "nats")]
+        What::Queue { messages, turns, nats: program } => {
+            let mut table = Table::default();
+            // Ours is gone when the other begins: each has the machine.
+            queue::run(&mut table, messages, VALUE, turns).await?;
+            if let Some(program) = program {
+                nats::run(&mut table, &program, (messages, VALUE, turns)).await?;
+            }
+            println!("{table}");
         }
         What::Calm { lasts, load } => {
             let views = calm::run(lasts, load).await?;

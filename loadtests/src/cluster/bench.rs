@@ -11,6 +11,7 @@
 //! | `puts` | writes to two processes: ours beside both |
 //! | `failover` | until the rest goes on when one dies or freezes |
 //! | `join` | until a newcomer has its share, and what memory data takes |
+//! | `queue`, `nats` | messages through a queue, beside NATS JetStream |
 //! | `calm` | nobody is taken for dead on a busy machine |
 
 pub mod calm;
@@ -18,7 +19,10 @@ pub mod echo;
 pub mod failover;
 pub mod figure;
 pub mod join;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod puts;
+pub mod queue;
 pub mod redis;
 
 pub use figure::{Figure, Table};
