@@ -49,7 +49,7 @@ use crate::events::{self, Events};
 use crate::finding::Finding;
 use crate::job::JobsHere;
 use crate::manage::{Counted, Management, Tallies};
-use crate::queue::{Listeners, Message, QueueBuilder, Topic, Waiting};
+use crate::queue::{self, Listeners, Message, QueueBuilder, Topic, Waiting};
 use crate::session::{self, CreateSessionsError, Sessions};
 use crate::settings::Settings;
 use crate::singleton;
@@ -151,6 +151,7 @@ impl Cluster {
         }
         let events = Events::default();
         events::tell_views(&events, &engine.group(), closed.clone());
+        queue::tell_dead(&events, &engine, closed.clone());
         let settings = Settings::start(&*engine, data_dir, events.clone(), closed.clone());
         let tallies = management.as_ref().map(Management::tallies).unwrap_or_default();
         singletons.follow(&settings);

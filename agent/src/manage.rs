@@ -17,6 +17,7 @@
 //! | `lives` | what deployments count beside their maps |
 //! | `warn` | what is wrong, in words |
 //! | `settings`, `events`, `jobs` | the cluster's settings, what has happened, and jobs |
+//! | `queues` | queues and their dead letters |
 //! | `history` | the last changes of the view |
 //! | `singletons` | from what all said of their singletons to one report; moves |
 //! | `act` | what operators may want |
@@ -30,6 +31,7 @@ mod inside;
 mod jobs;
 mod lives;
 mod lock;
+mod queues;
 mod routes;
 mod server;
 mod settings;

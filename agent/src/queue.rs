@@ -26,6 +26,7 @@
 //! | `topic` | messages to whoever listens at the moment |
 //! | `envelope` | messages as bytes |
 //! | `error` | what can go wrong, in the user's words |
+//! | `watch` | tells of dead letters |
 
 mod builder;
 mod envelope;
@@ -37,6 +38,7 @@ mod sending;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod watch;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -55,6 +57,7 @@ pub use received::Received;
 pub(crate) use request::Waiting;
 pub use sending::Sending;
 pub use topic::{Heard, Topic, TopicSubscription};
+pub(crate) use watch::tell_dead;
 
 /// What a message can be. As postcard it has nearly 8 MiB at most.
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {}

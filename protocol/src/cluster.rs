@@ -9,13 +9,14 @@
 //! | `seat` | what a member tells a balancer of its cluster, and is told of the others |
 //! | `report` | what the management of a member answers |
 //! | `singletons` | what it answers about singletons |
-//! | `settings`, `events`, `jobs` | the same on the cluster's settings, what has happened, and jobs |
+//! | `settings`, `events`, `jobs`, `queues` | the same on the cluster's settings, what has happened, jobs and queues |
 
 mod address;
 mod datagram;
 pub mod events;
 pub mod jobs;
 mod members;
+pub mod queues;
 pub mod report;
 mod seat;
 pub mod settings;

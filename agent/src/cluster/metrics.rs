@@ -1,6 +1,6 @@
 //! A member in numbers, as OpenMetrics text: for its management, and for a back end's own `/metrics`.
-//! Names begin with `muster_`; caches, applications, kinds of components and single sign-ons are
-//! labels, keys and groups never are.
+//! Names begin with `muster_`; caches, applications, kinds of components, single sign-ons, singletons,
+//! jobs and queues are labels, keys and groups never are.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::component::ComponentStats;
-use crate::engine::{Engine, MapStats, View};
+use crate::engine::{Engine, MapStats, QueueStats, View};
 use crate::job::RunCounts;
 use crate::manage::{Counted, Tallies};
 use crate::session::SessionStats;
@@ -31,6 +31,8 @@ struct Shown {
     identities: Vec<(String, SsoStats)>,
     singletons: Vec<(String, Singleton)>,
     jobs: Vec<(String, RunCounts)>,
+    /// Those whose home this is.
+    queues: Vec<(String, QueueStats)>,
 }
 
 /// What is counted of a singleton here, and whether it runs here.
@@ -121,6 +123,27 @@ const OF_JOBS: [Number<RunCounts>; 2] = [
     ("job_runs_failed", "Runs of a job here that failed", |counts| counts.failed),
 ];
 
+/// What only rises, of each queue whose home this is.
+const OF_QUEUES: [Number<QueueStats>; 7] = [
+    ("queue_published", "Messages published", |stats| stats.published),
+    ("queue_duplicates", "Publications that were there already", |stats| stats.duplicates),
+    ("queue_delivered", "Messages delivered", |stats| stats.delivered),
+    ("queue_redelivered", "Messages delivered that may have been before", |s| s.redelivered),
+    ("queue_done", "Messages that a consumer has done", |stats| stats.done),
+    ("queue_expired", "Messages whose time was over", |stats| stats.expired),
+    ("queue_buried", "Messages that became dead letters", |stats| stats.buried),
+];
+
+/// What there is of each.
+const QUEUES: [Number<QueueStats>; 4] = [
+    ("queue_ready", "Messages that wait to be delivered", |stats| stats.ready),
+    ("queue_in_flight", "Messages delivered and not done", |stats| stats.out),
+    ("queue_dead", "Dead letters", |stats| stats.dead),
+    ("queue_consumers", "Consumers on all members", |stats| {
+        stats.consumers.iter().map(|(_, consumers, _)| u64::from(*consumers)).sum()
+    }),
+];
+
 /// How many there are whose primary this is.
 const SESSIONS: [Number<SessionStats>; 2] = [
     ("session_active", "Sessions whose primary this is", |stats| stats.active),
@@ -139,7 +162,7 @@ const SINGLETONS: [Number<Singleton>; 1] =
         u64::from(*is_running)
     })];
 
-/// The text, of this member, its caches, its deployments, its singletons and its jobs.
+/// The text, of this member, its caches, its deployments, its singletons, its jobs and its queues.
 pub(crate) fn text(
     engine: &dyn Engine,
     deployments: &Tallies,
@@ -161,6 +184,9 @@ pub(crate) fn text(
             .map(|(name, counts, is_running)| (name, (counts, is_running)))
             .collect(),
         jobs,
+        queues: (engine.queues().iter())
+            .filter_map(|queue| Some((queue.spec().name.clone(), queue.led()?)))
+            .collect(),
     };
     for (name, counted) in deployments.all() {
         match counted {
@@ -196,7 +222,8 @@ impl Collector for Shown {
         all(encoder, ("component", &self.components), &OF_COMPONENTS, &COMPONENTS)?;
         all(encoder, ("sso", &self.identities), &OF_IDENTITIES, &IDENTITIES)?;
         all(encoder, ("singleton", &self.singletons), &OF_SINGLETONS, &SINGLETONS)?;
-        all(encoder, ("job", &self.jobs), &OF_JOBS, &[])
+        all(encoder, ("job", &self.jobs), &OF_JOBS, &[])?;
+        all(encoder, ("queue", &self.queues), &OF_QUEUES, &QUEUES)
     }
 }
 

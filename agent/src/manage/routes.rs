@@ -21,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::lock::Lock;
-use super::{Ground, act, events, jobs, lock, settings};
+use super::{Ground, act, events, jobs, lock, queues, settings};
 
 pub(super) type Shared = State<Arc<Ground>>;
 
@@ -72,6 +72,7 @@ fn parts() -> (Router<Arc<Ground>>, utoipa::openapi::OpenApi) {
         .merge(settings::routes())
         .merge(events::routes())
         .merge(jobs::routes())
+        .merge(queues::routes())
         .split_for_parts()
 }
 
@@ -335,7 +336,7 @@ pub(super) fn shown<T: Serialize>(value: &T) -> Response {
 }
 
 /// One of them, or that there is none.
-fn found<T: Serialize>(one: Option<&T>, what: std::fmt::Arguments<'_>) -> Response {
+pub(super) fn found<T: Serialize>(one: Option<&T>, what: std::fmt::Arguments<'_>) -> Response {
     match one {
         Some(one) => shown(one),
         None => refused(StatusCode::NOT_FOUND, format!("there is no {what}")),

@@ -12,6 +12,7 @@ use muster_protocol::cluster::report::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::queues::{self, QueueTold};
 use super::{Ground, view_name};
 use crate::engine::{Handler, Map, MapStats, Mode};
 use crate::singleton::SingletonTold;
@@ -52,6 +53,8 @@ pub(super) struct Told {
     pub(super) caches: Vec<CacheTold>,
     /// The singletons that it offers.
     pub(super) singletons: Vec<SingletonTold>,
+    /// The queues that it uses or keeps for others.
+    pub(super) queues: Vec<QueueTold>,
     /// The changes that it saw, the latest first.
     pub(super) history: Vec<ViewChange>,
 }
@@ -123,6 +126,7 @@ impl Ground {
             merges: view.merges,
             caches: self.caches_told(),
             singletons: self.table().map(|table| table.told()).unwrap_or_default(),
+            queues: queues::told(&self.engine.queues(), &view),
             history: self.history.lock().latest_first(),
         }
     }

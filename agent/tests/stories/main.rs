@@ -10,8 +10,10 @@ mod lives;
 mod loads;
 mod manages;
 mod protects;
+mod queues;
 mod signs;
 mod stands_by;
+mod works;
 
 use std::future::Future;
 use std::net::SocketAddr;

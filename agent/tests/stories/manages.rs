@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_agent::engine::local::Local;
-use muster_agent::engine::{Batch, Engine, MapSpec, Mode, Read};
+use muster_agent::engine::{Batch, Engine, MapSpec, Mode, QueueSpec, Read};
 use muster_agent::manage::{self, Management, Settings};
 use muster_agent::session::{Finished, ReadSession, SessionListener};
 use muster_agent::{Cluster, Components, Sessions, Sso};
@@ -217,7 +217,7 @@ async fn a_cache_is_shown_with_what_was_asked_of_it_and_can_be_cleared() {
 }
 
 /// What is asked for each operation of the document, and the status of the answer.
-const OPERATIONS: [(&str, &str, &str, u16); 25] = [
+const OPERATIONS: [(&str, &str, &str, u16); 30] = [
     ("get", "/v1/cluster", "", 200),
     ("get", "/v1/cluster/segments", "", 200),
     ("get", "/v1/cluster/caches", "", 200),
@@ -229,6 +229,11 @@ const OPERATIONS: [(&str, &str, &str, u16); 25] = [
     ("post", "/v1/cluster/forget", "{\"node\":\"two\"}", 409),
     ("post", "/v1/cluster/leave", "{\"node\":\"two\"}", 409),
     ("post", "/v1/cluster/caches/{name}/clear", "", 200),
+    ("get", "/v1/cluster/queues", "", 200),
+    ("get", "/v1/cluster/queues/{name}", "", 200),
+    ("get", "/v1/cluster/queues/{name}/dead", "", 200),
+    ("post", "/v1/cluster/queues/{name}/dead/requeue", "{}", 200),
+    ("post", "/v1/cluster/queues/{name}/dead/drop", "{\"ids\":[\"1.2.3\"]}", 200),
     // Of a member that is in no cluster yet.
     ("get", "/v1/cluster/singletons", "", 200),
     ("get", "/v1/cluster/singletons/{name}", "", 404),
@@ -252,6 +257,7 @@ async fn the_document_has_every_route_and_each_answers_as_it_says() {
     for map in ["counters", "web/counters"] {
         world.engine.map(MapSpec::new(map, Mode::Distributed)).unwrap();
     }
+    world.engine.queue(QueueSpec::new("counters")).unwrap();
     let document = world.get("/v1/openapi.json").await;
     let document: serde_json::Value = serde_json::from_str(&document.body).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));

@@ -1,6 +1,7 @@
 //! `muster cluster`: asks the management of a member, which answers for its whole cluster.
 
 mod jobs;
+mod queues;
 mod settings;
 mod singletons;
 
@@ -118,6 +119,13 @@ enum Verb {
         /// The cache
         cache: String,
     },
+    /// Show queues, one of them with its consumers; or look after dead letters
+    Queues {
+        /// Which
+        queue: Option<String>,
+        #[command(subcommand)]
+        verb: Option<queues::Verb>,
+    },
     #[command(flatten)]
     Settings(settings::Verb),
     /// Show what has happened, the latest first
@@ -214,6 +222,7 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
             done(member.post(&path, &json!({})).await?, json, out)
         }
         Verb::Jobs { verb } => jobs::run(verb, &member, json, out).await,
+        Verb::Queues { queue, verb } => queues::run(queue, verb, &member, json, out).await,
         Verb::Settings(verb) => settings::run(verb, &member, json, out).await,
         Verb::Events => {
             let report: EventsReport = member.get("/v1/cluster/events").await?;
