@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_protocol::cluster::events::EventsReport;
 use muster_protocol::cluster::jobs::JobsReport;
+use muster_protocol::cluster::queues::QueuesReport;
 use muster_protocol::cluster::report::{CachesReport, ClusterReport, DeploymentsReport};
 use muster_protocol::cluster::settings::{SettingsHistory, SettingsReport};
 use muster_protocol::cluster::singletons::SingletonsReport;
@@ -61,6 +62,9 @@ pub(crate) struct Cluster {
     /// Its jobs, likewise.
     #[schema(value_type = Option<JobsReport>)]
     pub(crate) jobs: Option<Arc<JobsReport>>,
+    /// Its queues, likewise.
+    #[schema(value_type = Option<QueuesReport>)]
+    pub(crate) queues: Option<Arc<QueuesReport>>,
     /// What is set for all of its members, likewise.
     #[schema(value_type = Option<SettingsReport>)]
     pub(crate) settings: Option<Arc<SettingsReport>>,

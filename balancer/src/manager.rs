@@ -12,7 +12,7 @@
 //! | `cluster` | the same of clusters of back ends |
 //! | `history`, `sample` | rings of counts, and who reads the counters for them |
 //! | `act`, `verbs`, `overrides` | what a form asks for, and its consequences |
-//! | `wishes`; `moves`, `jobs`, `settings` | the same of clusters of back ends |
+//! | `wishes`; `moves`, `jobs`, `queues`, `settings` | the same of clusters of back ends |
 //! | `live` | parts of a page, as they change |
 //! | `export` | the same for tools |
 
@@ -28,6 +28,7 @@ mod login;
 mod moves;
 mod overrides;
 pub(crate) mod password;
+mod queues;
 mod sample;
 mod sessions;
 mod settings;
@@ -180,6 +181,9 @@ pub(crate) fn router(state: ManagerState) -> Router {
         .route("/jobs", get(view_of))
         .route("/jobs/{cluster}/{job}", get(view_of))
         .route("/jobs/act", post(jobs::act))
+        .route("/queues", get(view_of))
+        .route("/queues/{cluster}/{queue}", get(view_of))
+        .route("/queues/requeue", post(queues::requeue))
         .route("/settings", get(view_of))
         .route("/settings/change", post(settings::change))
         .route("/settings/confirm", get(settings::confirm))
@@ -334,6 +338,8 @@ impl ManagerState {
             | View::Singleton { .. }
             | View::Jobs
             | View::Job { .. }
+            | View::Queues
+            | View::Queue { .. }
             | View::Settings
             | View::Deployment { .. }
             | View::Cache { .. } => render::view(page, &viewer, of, look),

@@ -10,6 +10,7 @@ mod event;
 mod jobs;
 mod load;
 mod node;
+mod queues;
 #[cfg(test)]
 pub(crate) mod samples;
 mod series;
@@ -27,6 +28,7 @@ pub use event::{Event, Level};
 pub use jobs::{Firing, Job, OpenFiring};
 pub use load::Load;
 pub use node::{Context, ContextState, Node, NodeState, Property, VirtualHost};
+pub use queues::{Consumers, Queue};
 pub use series::{Pace, Series, Window};
 pub use settings::{KnownSetting, Setting, SettingChange, Settings};
 

@@ -122,6 +122,8 @@ pub fn view(page: &Page, viewer: &Viewer<'_>, view: &View, look: &Look) -> Optio
         | View::Singleton { .. }
         | View::Jobs
         | View::Job { .. }
+        | View::Queues
+        | View::Queue { .. }
         | View::Settings => return tabs::view(frame),
         View::Events => return Some(events(page, viewer, look, &[])),
         View::Config => return Some(config(page, viewer, "")),

@@ -26,6 +26,9 @@ pub const SINGLETONS_PER_PAGE: usize = 100;
 /// Jobs of one page.
 pub const JOBS_PER_PAGE: usize = 100;
 
+/// Queues of one page.
+pub const QUEUES_PER_PAGE: usize = 100;
+
 /// Settings of one page.
 pub const SETTINGS_PER_PAGE: usize = 100;
 
@@ -87,6 +90,15 @@ pub enum View {
         /// Its name.
         job: String,
     },
+    /// The queues of all clusters.
+    Queues,
+    /// One of them.
+    Queue {
+        /// Its cluster.
+        cluster: String,
+        /// Its name.
+        queue: String,
+    },
     /// What is set for all members of a cluster, of all clusters.
     Settings,
     /// What happened.
@@ -124,7 +136,7 @@ pub enum Only {
 
 impl View {
     /// The tabs.
-    pub const TABS: [View; 10] = [
+    pub const TABS: [View; 11] = [
         View::Nodes,
         View::Contexts,
         View::Topology,
@@ -132,6 +144,7 @@ impl View {
         View::Sessions,
         View::Singletons,
         View::Jobs,
+        View::Queues,
         View::Settings,
         View::Events,
         View::Config,
@@ -160,6 +173,10 @@ impl View {
             View::Job { cluster, job } => {
                 format!("/jobs/{}/{}", text::encoded(cluster), text::encoded(job))
             }
+            View::Queues => "/queues".to_owned(),
+            View::Queue { cluster, queue } => {
+                format!("/queues/{}/{}", text::encoded(cluster), text::encoded(queue))
+            }
             View::Settings => "/settings".to_owned(),
             View::Events => "/events".to_owned(),
             View::Config => "/config".to_owned(),
@@ -186,6 +203,9 @@ impl View {
         if let Some(of) = path.strip_prefix("/jobs/") {
             return of_cluster(of).map(|(cluster, job)| View::Job { cluster, job });
         }
+        if let Some(of) = path.strip_prefix("/queues/") {
+            return of_cluster(of).map(|(cluster, queue)| View::Queue { cluster, queue });
+        }
         View::TABS.into_iter().find(|view| view.path() == path)
     }
 
@@ -204,6 +224,8 @@ impl View {
             View::Singleton { .. } => "Singleton",
             View::Jobs => "Jobs",
             View::Job { .. } => "Job",
+            View::Queues => "Queues",
+            View::Queue { .. } => "Queue",
             View::Settings => "Settings",
             View::Events => "Events",
             View::Config => "Config",
@@ -225,6 +247,7 @@ impl View {
                     | (View::Deployment { .. }, View::Sessions)
                     | (View::Singleton { .. }, View::Singletons)
                     | (View::Job { .. }, View::Jobs)
+                    | (View::Queue { .. }, View::Queues)
             )
     }
 }
@@ -362,7 +385,8 @@ mod tests {
             View::Deployment { cluster: "a/b".to_owned(), deployment: "web/c d".to_owned() };
         let singleton = View::Singleton { cluster: "a/b".to_owned(), singleton: "c d".to_owned() };
         let job = View::Job { cluster: "a/b".to_owned(), job: "c d@e".to_owned() };
-        let ones = [View::Node("a/b c".to_owned()), cache, sessions, singleton, job];
+        let queue = View::Queue { cluster: "a/b".to_owned(), queue: "/queue/c d".to_owned() };
+        let ones = [View::Node("a/b c".to_owned()), cache, sessions, singleton, job, queue];
         for view in View::TABS.into_iter().chain(ones) {
             assert_eq!(View::from_path(&view.path()), Some(view));
         }

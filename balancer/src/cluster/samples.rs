@@ -86,6 +86,20 @@ pub(crate) fn cluster() -> Cluster {
             }]
         }]
     });
+    let queues = json!({
+        "queues": [{
+            "name": "/queue/msg", "home": "one", "members": ["one"],
+            "settings": {
+                "most": 1000, "visibility_ms": 30_000, "most_tries": 10, "dedup_window_ms": 120_000
+            },
+            "numbers": {
+                "ready": 3, "in_flight": 2, "dead": 1, "published": 60, "duplicates": 4,
+                "delivered": 61, "redelivered": 7, "done": 54, "expired": 0, "buried": 1
+            },
+            "consumers": [{"member": "one", "consumers": 2, "in_flight": 2}]
+        }],
+        "silent": []
+    });
     let settings = json!({
         "version": 7,
         "settings": [{
@@ -122,6 +136,7 @@ pub(crate) fn cluster() -> Cluster {
         deployments: Some(Arc::new(serde_json::from_value(deployments).unwrap())),
         singletons: Some(Arc::new(serde_json::from_value(singletons).unwrap())),
         jobs: Some(Arc::new(serde_json::from_value(jobs).unwrap())),
+        queues: Some(Arc::new(serde_json::from_value(queues).unwrap())),
         settings: Some(Arc::new(serde_json::from_value(settings).unwrap())),
         settings_history: Some(Arc::new(serde_json::from_value(history).unwrap())),
         events: Some(Arc::new(serde_json::from_value(events).unwrap())),

@@ -141,10 +141,11 @@ impl Watch {
             Member::new(url, papers, timeout.max(Duration::from_millis(1)), self.secrets.clone())?;
         let report: ClusterReport = member.get("/v1/cluster").await?;
         let caches = member.get("/v1/cluster/caches").await?;
-        let (deployments, singletons, jobs, settings, settings_history, events) = tokio::join!(
+        let (deployments, singletons, jobs, queues, settings, settings_history, events) = tokio::join!(
             told(&member, "/v1/cluster/deployments"),
             told(&member, "/v1/cluster/singletons"),
             told(&member, "/v1/cluster/jobs"),
+            told(&member, "/v1/cluster/queues"),
             told(&member, "/v1/cluster/settings"),
             told(&member, "/v1/cluster/settings/history"),
             told(&member, "/v1/cluster/events"),
@@ -159,6 +160,7 @@ impl Watch {
             deployments,
             singletons,
             jobs,
+            queues,
             settings,
             settings_history,
             events,

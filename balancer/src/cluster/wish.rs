@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use muster_protocol::cluster::queues::DeadWish;
 use muster_protocol::cluster::report::Done;
 use muster_protocol::cluster::settings::{SettingWish, UnsetWish};
 use muster_protocol::cluster::singletons::MoveWish;
@@ -72,6 +73,15 @@ impl Clusters {
     ) -> Result<String, String> {
         let path = format!("/v1/cluster/jobs/{}/{}", encoded(job), verb.word());
         self.ask(cluster, &path, &json!({})).await
+    }
+
+    /// Asks a cluster to have a queue's dead letters delivered again. What was done, in words.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) async fn requeue(&self, cluster: &str, queue: &str) -> Result<String, String> {
+        let path = format!("/v1/cluster/queues/{}/dead/requeue", encoded(queue));
+        self.ask(cluster, &path, &DeadWish::default()).await
     }
 
     /// Asks a cluster to set something for all of its members. What was done, in words.

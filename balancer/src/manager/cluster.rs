@@ -20,6 +20,7 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
     let deployments = cluster.deployments.iter().flat_map(|told| &told.deployments);
     let singletons = cluster.singletons.iter().flat_map(|told| &told.singletons);
     let jobs = cluster.jobs.iter().flat_map(|told| &told.jobs);
+    let queues = cluster.queues.iter().flat_map(|told| &told.queues);
     let events = cluster.events.iter().flat_map(|told| &told.events);
     page::Cluster {
         name: cluster.name.clone(),
@@ -44,6 +45,7 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
         deployments: deployments.map(deployment).collect(),
         singletons: singletons.map(|one| singleton(one, wall)).collect(),
         jobs: jobs.map(|job| operated::job(job, wall)).collect(),
+        queues: queues.map(operated::queue).collect(),
         settings: cluster
             .settings
             .as_deref()

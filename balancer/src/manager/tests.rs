@@ -133,6 +133,7 @@ async fn every_tab_is_there_and_a_node_has_a_page_of_its_own() {
         ("/sessions", "Sessions"),
         ("/singletons", "Singletons"),
         ("/jobs", "Jobs"),
+        ("/queues", "Queues"),
         ("/settings", "Settings"),
         ("/events", "Events"),
         ("/config", "max_connections = 256"),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Event, Job, Level, Settings};
+use super::{Event, Job, Level, Queue, Settings};
 
 /// A cluster, as one of its members answered last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +39,8 @@ pub struct Cluster {
     pub singletons: Vec<Singleton>,
     /// Its jobs, by name.
     pub jobs: Vec<Job>,
+    /// Its queues, by name.
+    pub queues: Vec<Queue>,
     /// What is set for all members; `None` where none has told.
     pub settings: Option<Settings>,
     /// What its members tell that has happened, the latest first.

@@ -129,6 +129,19 @@ pub(crate) fn cluster(name: &str) -> Cluster {
             }],
             ..Job::default()
         }],
+        queues: vec![Queue {
+            name: name(),
+            home: Some(name()),
+            members: vec![name()],
+            ready: 7_654,
+            in_flight: 3,
+            dead: 2,
+            consumers: vec![Consumers { member: name(), consumers: 4, in_flight: 3 }],
+            most: 1_000_000,
+            visibility_ms: 30_000,
+            most_tries: 10,
+            ..Queue::default()
+        }],
         settings: Some(Settings {
             version: 7,
             set: vec![Setting {

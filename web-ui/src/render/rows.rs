@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 
 use crate::page::{
-    Balancer, Cache, Cluster, Coverage, Deployment, Event, Job, Level, Node, Page, Setting,
+    Balancer, Cache, Cluster, Coverage, Deployment, Event, Job, Level, Node, Page, Queue, Setting,
     SettingChange, Settings, Singleton,
 };
 use crate::view::{
     CACHES_PER_PAGE, CLUSTER_EVENTS_SHOWN, CONTEXTS_PER_PAGE, DEPLOYMENTS_PER_PAGE, JOBS_PER_PAGE,
-    Look, NODES_PER_PAGE, Only, SETTINGS_PER_PAGE, SINGLETONS_PER_PAGE,
+    Look, NODES_PER_PAGE, Only, QUEUES_PER_PAGE, SETTINGS_PER_PAGE, SINGLETONS_PER_PAGE,
 };
 
 /// Rows by the name of their group; `None` for the nodes without one.
@@ -128,6 +128,20 @@ pub(super) fn jobs_of<'p>(page: &'p Page, look: &Look) -> (Vec<(&'p Cluster, &'p
     };
     let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
     let (cut, skip, left) = Cut::of(all.len(), look.page, JOBS_PER_PAGE);
+    (all.into_iter().skip(skip).take(left).collect(), cut)
+}
+
+/// The queues of a page, with their clusters.
+pub(super) fn queues_of<'p>(page: &'p Page, look: &Look) -> (Vec<(&'p Cluster, &'p Queue)>, Cut) {
+    let of = |cluster: &'p Cluster| cluster.queues.iter().map(move |queue| (cluster, queue));
+    let shows = |(cluster, queue): &(&Cluster, &Queue)| {
+        let home = queue.home.as_deref().unwrap_or_default();
+        let names = [&*queue.name, home, &*cluster.name];
+        let consumers = queue.consumers.iter().map(|of| &*of.member);
+        names.into_iter().chain(consumers).any(|text| look.is_in(text))
+    };
+    let all: Vec<_> = page.clusters.iter().flat_map(of).filter(shows).collect();
+    let (cut, skip, left) = Cut::of(all.len(), look.page, QUEUES_PER_PAGE);
     (all.into_iter().skip(skip).take(left).collect(), cut)
 }
 

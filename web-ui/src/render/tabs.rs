@@ -3,9 +3,9 @@
 use askama::Template;
 
 use super::rows::{Cut, Set};
-use super::rows::{caches_of, deployments_of, jobs_of, settings_of, singletons_of};
+use super::rows::{caches_of, deployments_of, jobs_of, queues_of, settings_of, singletons_of};
 use super::{Frame, Theme, Viewer, written};
-use crate::page::{Cache, Cluster, Deployment, Job, KnownSetting, Page, Setting, Singleton};
+use crate::page::{Cache, Cluster, Deployment, Job, KnownSetting, Page, Queue, Setting, Singleton};
 use crate::text;
 use crate::view::{Look, View};
 
@@ -60,6 +60,15 @@ pub(super) fn view(frame: Frame<'_>) -> Option<String> {
             let cluster = cluster(of)?;
             let job = cluster.jobs.iter().find(|known| known.name == *job)?;
             written(&JobHtml { cluster, job, frame })
+        }
+        View::Queues => {
+            let (queues, cut) = queues_of(page, look);
+            written(&QueuesHtml { queues, cut, frame })
+        }
+        View::Queue { cluster: of, queue } => {
+            let cluster = cluster(of)?;
+            let queue = cluster.queues.iter().find(|known| known.name == *queue)?;
+            written(&QueueHtml { cluster, queue, frame })
         }
         View::Settings => {
             let (sets, cut) = settings_of(page, look);
@@ -154,6 +163,22 @@ struct JobHtml<'a> {
     frame: Frame<'a>,
     cluster: &'a Cluster,
     job: &'a Job,
+}
+
+#[derive(Template)]
+#[template(path = "queues.html", whitespace = "minimize")]
+struct QueuesHtml<'a> {
+    frame: Frame<'a>,
+    queues: Vec<(&'a Cluster, &'a Queue)>,
+    cut: Cut,
+}
+
+#[derive(Template)]
+#[template(path = "queue.html", whitespace = "minimize")]
+struct QueueHtml<'a> {
+    frame: Frame<'a>,
+    cluster: &'a Cluster,
+    queue: &'a Queue,
 }
 
 #[derive(Template)]

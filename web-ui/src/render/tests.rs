@@ -9,7 +9,7 @@ use crate::curl::Login;
 use crate::page::samples::{cluster, event, node, page};
 use crate::page::{
     Cache, Cluster, Context, Deployment, Drain, Firing, Job, Load, Member, MemberState, Pace,
-    PastDrain, Property, Series, Singleton, VirtualHost,
+    PastDrain, Property, Queue, Series, Singleton, VirtualHost,
 };
 
 fn csrf() -> Csrf {
@@ -131,6 +131,11 @@ fn every_view(page: &Page) -> Vec<String> {
     let told = event(&first);
     let mut views = vec![View::Nodes, View::Node(first), View::Contexts, View::Topology];
     views.extend([View::Caches, View::Sessions, View::Singletons, View::Jobs, View::Settings]);
+    views.push(View::Queues);
+    views.extend(page.clusters.iter().flat_map(|cluster| {
+        let of = |one: &Queue| (cluster.name.clone(), one.name.clone());
+        cluster.queues.iter().map(of).map(|(cluster, queue)| View::Queue { cluster, queue })
+    }));
     views.extend(page.clusters.iter().flat_map(|cluster| {
         let of = |one: &Job| View::Job { cluster: cluster.name.clone(), job: one.name.clone() };
         cluster.jobs.iter().map(of)
@@ -291,6 +296,31 @@ fn sessions_are_found_and_shown_in_counts_one_deployment_by_one() {
     assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
     page.clusters.clear();
     assert!(seen(&page, View::Sessions, "").contains("No cluster is known"));
+}
+
+#[test]
+fn queues_are_found_and_shown_with_their_consumers_and_dead_letters() {
+    let mut page = page(Vec::new());
+    page.clusters = vec![cluster("shop"), cluster("a/b c")];
+    let all = seen(&page, View::Queues, "");
+    assert!(all.contains("href=\"/queues/a%2Fb%20c/a%2Fb%20c\""), "{all}");
+    assert!(all.contains("7\u{202f}654") && all.contains("class=\"s warning\">2<"), "{all}");
+    assert!(!seen(&page, View::Queues, "q=shop").contains("a/b c"), "it is not looked for");
+    let of = || View::Queue { cluster: "shop".to_owned(), queue: "shop".to_owned() };
+    let html = seen(&page, of(), "");
+    for part in ["its home is", "2 dead", "30.0 s", ">Deliver again<", "on 1 of 1 members"] {
+        assert!(html.contains(part), "{part} is missing in {html}");
+    }
+    let csrf = csrf();
+    let looked = view(&page, &viewer(csrf.token(), false), &of(), &Look::default()).unwrap();
+    assert!(!looked.contains("/queues/requeue"), "a viewer has no verbs");
+    let queue = &mut page.clusters[0].queues[0];
+    (queue.dead, queue.home) = (0, None);
+    let html = seen(&page, of(), "");
+    assert!(html.contains("nobody says") && html.contains("none dead"), "{html}");
+    assert!(!html.contains("/queues/requeue"), "there is nothing to deliver again");
+    let gone = View::Queue { cluster: "shop".to_owned(), queue: "none".to_owned() };
+    assert!(view(&page, &viewer(csrf.token(), true), &gone, &Look::default()).is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What operators set and watch in a cluster, as the page's model: jobs and settings.
+//! What operators set and watch in a cluster, as the page's model: jobs, queues and settings.
 
 use muster_protocol::cluster::jobs::{JobReport, OpenFiring, Settled};
+use muster_protocol::cluster::queues::{QueueConsumers, QueueReport};
 use muster_protocol::cluster::settings::{
     KnownSetting, SettingChange, SettingReport, SettingsHistory, SettingsReport,
 };
@@ -109,19 +110,51 @@ fn change(told: &SettingChange, wall: u64) -> page::SettingChange {
     }
 }
 
+pub(super) fn queue(told: &QueueReport) -> page::Queue {
+    let (settings, numbers) = (&told.settings, &told.numbers);
+    let consumers = |of: &QueueConsumers| page::Consumers {
+        member: of.member.clone(),
+        consumers: of.consumers,
+        in_flight: of.in_flight,
+    };
+    page::Queue {
+        name: told.name.clone(),
+        home: told.home.clone(),
+        members: told.members.clone(),
+        ready: numbers.ready,
+        in_flight: numbers.in_flight,
+        dead: numbers.dead,
+        published: numbers.published,
+        duplicates: numbers.duplicates,
+        delivered: numbers.delivered,
+        redelivered: numbers.redelivered,
+        done: numbers.done,
+        expired: numbers.expired,
+        buried: numbers.buried,
+        consumers: told.consumers.iter().map(consumers).collect(),
+        most: settings.most,
+        visibility_ms: settings.visibility_ms,
+        most_tries: settings.most_tries,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::cluster::samples::cluster;
     use crate::manager::cluster::shown;
 
     #[test]
-    fn jobs_settings_and_events_are_shown_with_their_times() {
+    fn jobs_queues_settings_and_events_are_shown_with_their_times() {
         let page = shown(&cluster(), 1_796_000_005_500);
         let job = &page.jobs[0];
         assert_eq!(job.next.as_deref(), Some("2026-11-30T00:53:30Z"));
         assert_eq!((job.seconds_to_next, job.open[0].is_wished), (Some(4), true));
         let last = &job.history[0];
         assert_eq!((last.outcome.as_str(), last.seconds_ago), ("done", 5));
+        let queue = &page.queues[0];
+        assert_eq!((queue.name.as_str(), queue.home.as_deref()), ("/queue/msg", Some("one")));
+        assert_eq!((queue.ready, queue.in_flight, queue.dead), (3, 2, 1));
+        assert_eq!((queue.consumers[0].consumers, queue.most_tries), (2, 10));
         let settings = page.settings.unwrap();
         assert_eq!((settings.version, settings.set[0].value.as_str()), (7, "250"));
         assert_eq!((settings.history[0].old.as_deref(), settings.known.len()), (None, 1));
