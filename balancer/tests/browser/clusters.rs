@@ -29,6 +29,10 @@ impl Management {
                     json!({"done": "timer moves to where its policy puts it"}).to_string()
                 }
                 "/v1/cluster/jobs" => jobs().to_string(),
+                "/v1/cluster/queues" => queues().to_string(),
+                "/v1/cluster/queues/%2Fqueue%2Fmsg/dead/requeue" => {
+                    json!({"done": "4 dead letters of /queue/msg are delivered again"}).to_string()
+                }
                 "/v1/cluster/settings" => settings().to_string(),
                 "/v1/cluster/settings/history" => history().to_string(),
                 "/v1/cluster/events" => events().to_string(),
@@ -225,6 +229,46 @@ fn jobs() -> Value {
         "history": [{"at_ms": at, "ended_ms": at + 500, "outcome": "done", "tries": 1, "lost": 0,
             "member": "one", "token": "4.18", "took_ms": 12, "error": null}]
     }]})
+}
+
+fn queues() -> Value {
+    json!({"queues": [{
+        "name": "/queue/msg", "home": "two", "members": ["one", "two"],
+        "settings": {"most": 1_000_000, "visibility_ms": 30_000, "most_tries": 10,
+            "dedup_window_ms": 120_000},
+        "numbers": {"ready": 7_654, "in_flight": 3, "dead": 4, "published": 9_876, "duplicates": 1,
+            "delivered": 2_229, "redelivered": 11, "done": 2_215, "expired": 0, "buried": 4},
+        "consumers": [{"member": "one", "consumers": 2, "in_flight": 3}]
+    }], "silent": []})
+}
+
+#[test]
+fn queues_are_shown_with_their_consumers_and_dead_letters_come_again() {
+    let muster = Muster::with(&section(&Management::start()));
+    let browser = Browser::start(Scripts::Run);
+    let shows = |parts: &[&str]| {
+        eventually(&parts.join(", "), || {
+            let text = browser.text("//main")?;
+            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+        });
+    };
+    browser.open(&muster.page());
+    browser.click("//header//nav//a[.='Queues']");
+    shows(&["/queue/msg", "two", "7\u{202f}654", "9\u{202f}876"]);
+    browser.click("//main//a[.='/queue/msg']");
+    let is_there = || {
+        eventually("its address", || match browser.url() {
+            url if url == muster.at("/queues/shop/%2Fqueue%2Fmsg") => Ok(()),
+            url => Err(url),
+        });
+    };
+    is_there();
+    shows(&["its home is two", "4 dead", "on 1 of 2 members", "11 of them again"]);
+    browser.click("//main//button[.='Deliver again']");
+    is_there();
+    browser.open(&muster.at("/events"));
+    shows(&["queue /queue/msg of shop", "4 dead letters of /queue/msg are delivered again"]);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 fn settings() -> Value {

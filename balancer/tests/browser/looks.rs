@@ -38,7 +38,7 @@ fn busy() -> Muster {
     muster
 }
 
-const VIEWS: [&str; 18] = [
+const VIEWS: [&str; 20] = [
     "/",
     "/nodes/node1",
     "/nodes/node2?window=1h",
@@ -52,6 +52,8 @@ const VIEWS: [&str; 18] = [
     "/singletons/shop/timer",
     "/jobs",
     "/jobs/shop/report",
+    "/queues",
+    "/queues/shop/%2Fqueue%2Fmsg",
     "/settings",
     "/settings/confirm?cluster=shop&key=shop.limits.carts&value=300",
     "/events",
