@@ -5,6 +5,7 @@ mod cluster;
 mod counter;
 mod counters;
 mod demo;
+mod tutorial;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
