@@ -25,8 +25,8 @@ fn run_all(first: u64, count: u64, case: fn(u64) -> Case) -> Verdict {
 }
 
 #[test]
-fn no_schedule_of_1500_breaks_a_promise() {
-    let verdict = run_all(1, 1_500, |seed| Case::of(seed, None, None));
+fn no_schedule_of_1700_breaks_a_promise() {
+    let verdict = run_all(1, 1_700, |seed| Case::of(seed, None, None));
     println!("{}", verdict.line());
     assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
     let (counts, grid) = (verdict.counts, verdict.counts.grid);
@@ -47,7 +47,7 @@ fn no_schedule_of_1500_breaks_a_promise() {
         ("leaves", counts.leaves),
         ("lives renewed", counts.renewals),
     ] {
-        assert!(count >= 900, "only {count} {what}: {}", verdict.line());
+        assert!(count >= 1_000, "only {count} {what}: {}", verdict.line());
     }
 }
 
