@@ -4,15 +4,20 @@ use tokio::time::timeout;
 
 use muster_grid::Reply;
 
-use super::{PATIENCE, cluster, get, group, put};
+use super::{NodeState, PATIENCE, cluster, get, group, put, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_for_an_answer_that_was_lost_with_its_link() {
     let nodes = cluster(&["one", "two"]).await;
-    let view = nodes[0].state().borrow().view.clone().expect("a view");
     let other = nodes[1].me();
-    let is_led_there = |name: &String| view.primary(group(name).row(&view)) == Some(other);
-    let name = (0..).map(|n| format!("k{n}")).find(is_led_there).expect("a row of the other's");
+    let led_there = |state: &NodeState| {
+        let view = state.view.as_ref()?;
+        let is_led_there = |name: &String| view.primary(group(name).row(view)) == Some(other);
+        (0..1_000).map(|n| format!("k{n}")).find(is_led_there)
+    };
+    // A newcomer leads rows one view later than it has them.
+    until(&nodes[0], "a row of the other's", |state| led_there(state).is_some()).await;
+    let name = led_there(&nodes[0].state().borrow()).expect("a row of the other's");
     for number in 0..20_u8 {
         let (asker, name) = (nodes[0].clone(), name.clone());
         let asked = tokio::spawn(async move { put(&asker, &name, &[number]).await });
