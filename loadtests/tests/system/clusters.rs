@@ -81,7 +81,8 @@ async fn back_ends_meet_at_their_balancer_which_shows_their_cluster() {
     let page = client.get("/caches/shop/counters").await.unwrap().text();
     assert!(page.contains("distributed") && page.contains("two"), "{page}");
     let topology = client.get("/topology").await.unwrap().text();
-    assert!(topology.contains("coordinator") && topology.contains("two came"), "{topology}");
+    // On a busy machine each may have founded its own before they met: then one came to the other.
+    assert!(topology.contains("coordinator") && topology.contains(" came</bdi>"), "{topology}");
     // Whoever is left answers for what is left.
     two.cluster.leave().await;
     shows(&balancer, |clusters| up(clusters) == ["one"] && clusters[0]["error"].is_null()).await;
