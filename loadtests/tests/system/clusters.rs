@@ -83,7 +83,7 @@ async fn back_ends_meet_at_their_balancer_which_shows_their_cluster() {
     let topology = client.get("/topology").await.unwrap().text();
     // The balancer tries a node before it answers its STATUS, and these never answer. Where CONFIG went
     // before the member knew its place, each has founded its own by then, and one came to the other.
-    assert!(topology.contains("coordinator") && topology.contains(" came</bdi>"), "{topology}");
+    assert!(topology.contains("coordinator") && topology.contains(" came"), "{topology}");
     // Whoever is left answers for what is left.
     two.cluster.leave().await;
     shows(&balancer, |clusters| up(clusters) == ["one"] && clusters[0]["error"].is_null()).await;
