@@ -8,7 +8,7 @@ use muster_protocol::cluster::report::{Done, NotDone};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::routes::{Shared, done, refused, shown};
+use super::routes::{Refusals, Shared, done, refused, shown};
 use super::{Ground, act};
 use crate::job::JobError;
 
@@ -65,14 +65,7 @@ async fn job(State(ground): Shared, Path(name): Path<String>) -> Response {
     post,
     path = "/v1/cluster/jobs/{name}/run",
     params(("name" = String, Path, description = "The job's name")),
-    responses(
-        (status = 200, body = Done),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), Refusals)
 )]
 async fn run(State(ground): Shared, Path(name): Path<String>) -> Response {
     let ran = async {
@@ -87,14 +80,7 @@ async fn run(State(ground): Shared, Path(name): Path<String>) -> Response {
     post,
     path = "/v1/cluster/jobs/{name}/pause",
     params(("name" = String, Path, description = "The job's name")),
-    responses(
-        (status = 200, body = Done),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), Refusals)
 )]
 async fn pause(State(ground): Shared, Path(name): Path<String>) -> Response {
     let paused = async {
@@ -109,14 +95,7 @@ async fn pause(State(ground): Shared, Path(name): Path<String>) -> Response {
     post,
     path = "/v1/cluster/jobs/{name}/resume",
     params(("name" = String, Path, description = "The job's name")),
-    responses(
-        (status = 200, body = Done),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), Refusals)
 )]
 async fn resume(State(ground): Shared, Path(name): Path<String>) -> Response {
     let resumed = async {

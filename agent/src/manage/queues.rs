@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::Ground;
 use super::act::NotDone as Refusal;
 use super::gather::Gathered;
-use super::routes::{Shared, done, found, read, refused, shown};
+use super::routes::{Refusals, Shared, done, found, read, refused, shown};
 use crate::engine::{Queue, QueueSpec, QueueStats, View};
 
 /// A queue of a member.
@@ -102,15 +102,7 @@ async fn dead(State(ground): Shared, Path(name): Path<String>) -> Response {
     path = "/v1/cluster/queues/{name}/dead/requeue",
     request_body = DeadWish,
     params(("name" = String, Path, description = "The queue's name")),
-    responses(
-        (status = 200, body = Done),
-        (status = 400, body = NotDone),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), (status = 400, body = NotDone), Refusals)
 )]
 async fn requeue(State(ground): Shared, Path(name): Path<String>, body: Bytes) -> Response {
     match read::<DeadWish>(&body) {
@@ -125,15 +117,7 @@ async fn requeue(State(ground): Shared, Path(name): Path<String>, body: Bytes) -
     path = "/v1/cluster/queues/{name}/dead/drop",
     request_body = DeadWish,
     params(("name" = String, Path, description = "The queue's name")),
-    responses(
-        (status = 200, body = Done),
-        (status = 400, body = NotDone),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), (status = 400, body = NotDone), Refusals)
 )]
 async fn drop_dead(State(ground): Shared, Path(name): Path<String>, body: Bytes) -> Response {
     match read::<DeadWish>(&body) {

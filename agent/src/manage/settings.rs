@@ -11,7 +11,7 @@ use muster_protocol::cluster::settings::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::routes::{Shared, done, read, refused, shown};
+use super::routes::{Refusals, Shared, done, read, refused, shown};
 use super::{Ground, act};
 use crate::cluster::Cluster;
 use crate::settings::{How, Refused, SettingsError};
@@ -77,15 +77,7 @@ async fn setting(State(ground): Shared, Path(key): Path<String>) -> Response {
     path = "/v1/cluster/settings/{key}",
     params(("key" = String, Path, description = "The setting's name")),
     request_body = SettingWish,
-    responses(
-        (status = 200, body = Done),
-        (status = 400, body = NotDone),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), (status = 400, body = NotDone), Refusals)
 )]
 async fn set(State(ground): Shared, Path(key): Path<String>, body: Bytes) -> Response {
     match read::<SettingWish>(&body) {
@@ -100,15 +92,7 @@ async fn set(State(ground): Shared, Path(key): Path<String>, body: Bytes) -> Res
     path = "/v1/cluster/settings/{key}/unset",
     params(("key" = String, Path, description = "The setting's name")),
     request_body = UnsetWish,
-    responses(
-        (status = 200, body = Done),
-        (status = 400, body = NotDone),
-        (status = 403, body = NotDone),
-        (status = 404, body = NotDone),
-        (status = 409, body = NotDone),
-        (status = 413, body = NotDone),
-        (status = 415, body = NotDone)
-    )
+    responses((status = 200, body = Done), (status = 400, body = NotDone), Refusals)
 )]
 async fn unset(State(ground): Shared, Path(key): Path<String>, body: Bytes) -> Response {
     match read::<UnsetWish>(&body) {
