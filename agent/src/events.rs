@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Group, View};
+use crate::watching::changed;
 
 /// Bytes of an event's text at most.
 const MOST_TEXT: usize = 512;
@@ -65,11 +66,7 @@ pub(crate) fn tell_views(events: &Events, group: &Arc<dyn Group>, closed: Cancel
     let (events, mut views) = (events.clone(), group.watch());
     tokio::spawn(async move {
         let mut last = views.borrow_and_update().clone();
-        loop {
-            tokio::select! {
-                () = closed.cancelled() => return,
-                changed = views.changed() => if changed.is_err() { return },
-            }
+        while changed(&mut views, &closed).await {
             let view = views.borrow_and_update().clone();
             for (kind, text) in told(&last, &view) {
                 events.tell(kind, text);

@@ -64,6 +64,7 @@ mod status;
 mod tls;
 mod wall;
 mod wanted;
+mod watching;
 
 pub use agent::{Agent, DeployError};
 pub use builder::{Builder, Fault, StartError};

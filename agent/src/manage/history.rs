@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Ground, view_name};
 use crate::engine::View;
 use crate::wall;
+use crate::watching::changed;
 
 /// What a member has seen.
 #[derive(Debug, Default)]
@@ -108,9 +109,8 @@ pub(super) async fn keep(ground: Arc<Ground>, stop: CancellationToken) {
         let is_settled = inside.map(|inside| inside.is_settled());
         ground.history.lock().seen(&view, is_settled, Instant::now(), wall::ms());
         ground.tell_lost(&mut lost);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = views.changed() => if changed.is_err() { return },
+        if !changed(&mut views, &stop).await {
+            return;
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::Cluster;
 use crate::cluster::ServiceRegistry;
 use crate::engine::Engine;
 use crate::settings::{Settings, SettingsView};
+use crate::watching::changed;
 
 /// The singletons of a process, by name. When it is dropped they end.
 pub(crate) struct Table {
@@ -79,11 +80,7 @@ impl Table {
         self.tune(view.borrow_and_update().clone());
         let (table, closed) = (Arc::downgrade(self), self.closed.clone());
         tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    changed = view.changed() => if changed.is_err() { return },
-                    () = closed.cancelled() => return,
-                }
+            while changed(&mut view, &closed).await {
                 let Some(table) = table.upgrade() else { return };
                 table.tune(view.borrow_and_update().clone());
             }

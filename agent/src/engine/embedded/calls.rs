@@ -19,6 +19,7 @@ use crate::engine::MOST_NAME;
 use crate::engine::dispatch::{Answers, CallError, Dispatch, Handler, Targets};
 use crate::engine::local::Services;
 use crate::node::{FrameHandler, Node};
+use crate::watching::changed;
 
 /// Calls of this member under way, at most.
 const MOST_CALLS: usize = 65_536;
@@ -255,11 +256,7 @@ async fn answer_for_who_left(
     mut state: tokio::sync::watch::Receiver<crate::node::NodeState>,
     closed: CancellationToken,
 ) {
-    loop {
-        tokio::select! {
-            () = closed.cancelled() => return,
-            changed = state.changed() => if changed.is_err() { return },
-        }
+    while changed(&mut state, &closed).await {
         let view = state.borrow_and_update().view.clone();
         let Some(calls) = calls.upgrade() else { return };
         let has = |id| view.as_ref().is_some_and(|view| view.has(id));

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::group::{Group, Member, View};
 use crate::node::{Node, NodeState};
+use crate::watching::changed;
 
 /// Who is there, as the node sees it.
 pub(super) struct Seen {
@@ -26,11 +27,7 @@ impl Seen {
         // Not the node itself: its last clone stops it.
         let (mut state, weak) = (node.state(), Arc::downgrade(&seen));
         tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = closed.cancelled() => return,
-                    changed = state.changed() => if changed.is_err() { return },
-                }
+            while changed(&mut state, &closed).await {
                 let Some(seen) = weak.upgrade() else { return };
                 let next = view(&seen.node, &state.borrow_and_update());
                 seen.views.send_if_modified(|present| {

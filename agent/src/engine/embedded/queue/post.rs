@@ -20,6 +20,7 @@ use crate::channel::service;
 use crate::engine::EngineError;
 use crate::engine::queue::{Queue, QueueSpec};
 use crate::node::{FrameHandler, Node};
+use crate::watching::changed;
 
 /// The table of the distributed mode, as `NodeSettings::tables` has it.
 const TABLE: u8 = 0;
@@ -172,11 +173,7 @@ async fn keep_views(
     mut state: tokio::sync::watch::Receiver<crate::node::NodeState>,
     closed: CancellationToken,
 ) {
-    loop {
-        tokio::select! {
-            () = closed.cancelled() => return,
-            changed = state.changed() => if changed.is_err() { return },
-        }
+    while changed(&mut state, &closed).await {
         let Some(post) = post.upgrade() else { return };
         post.lines().iter().for_each(|line| line.view());
     }
