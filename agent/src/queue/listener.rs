@@ -111,16 +111,9 @@ impl<T: Message> ListenerBuilder<T> {
         R: Send + 'static,
         E: std::fmt::Display + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        self.run(move |received| {
-            let handled = AssertUnwindSafe(handler(received)).catch_unwind();
-            async move {
-                match handled.await {
-                    Ok(Ok(_)) => Outcome::Done(None),
-                    Ok(Err(error)) => Outcome::Failed(error.to_string()),
-                    Err(_) => Outcome::Failed("its handler panicked".to_owned()),
-                }
-            }
+        self.handle(handler, |handled| match handled {
+            Ok(_) => Outcome::Done(None),
+            Err(error) => Outcome::Failed(error.to_string()),
         })
     }
 
@@ -134,16 +127,29 @@ impl<T: Message> ListenerBuilder<T> {
         R: Message,
         E: std::fmt::Display + Send + 'static,
     {
+        self.handle(handler, |handled| {
+            let answer = match handled {
+                Ok(answer) => envelope::plain(&answer).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            Outcome::Done(Some(answer))
+        })
+    }
+
+    /// With what becomes of a message whose handler came to its end.
+    fn handle<H, F, R, E>(self, handler: H, outcome: fn(Result<R, E>) -> Outcome) -> Listener
+    where
+        H: Fn(Received<T>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<R, E>> + Send + 'static,
+        R: 'static,
+        E: 'static,
+    {
         let handler = Arc::new(handler);
         self.run(move |received| {
             let handled = AssertUnwindSafe(handler(received)).catch_unwind();
             async move {
                 match handled.await {
-                    Ok(Ok(answer)) => match envelope::plain(&answer) {
-                        Ok(answer) => Outcome::Done(Some(Ok(answer))),
-                        Err(error) => Outcome::Done(Some(Err(error.to_string()))),
-                    },
-                    Ok(Err(error)) => Outcome::Done(Some(Err(error.to_string()))),
+                    Ok(handled) => outcome(handled),
                     Err(_) => Outcome::Failed("its handler panicked".to_owned()),
                 }
             }
