@@ -150,7 +150,7 @@ pub struct DeadLetter {
     pub value: Bytes,
 }
 
-/// A queue in numbers, as its home counts since it is that.
+/// A queue in numbers. What only rises counts since its home is that.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// Waiting to be given, delayed ones too.
@@ -161,11 +161,11 @@ pub struct Stats {
     pub dead: u64,
     /// Published.
     pub published: u64,
-    /// Publications that were there already.
+    /// Not published, as one with their de-duplication id was there already.
     pub duplicates: u64,
     /// Given.
     pub delivered: u64,
-    /// Of those, with a mark.
+    /// Of those, with a mark: they may have been given before.
     pub redelivered: u64,
     /// Done.
     pub done: u64,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use muster_cluster::MemberId;
 use thiserror::Error;
 
 use super::EngineError;
+
+pub use muster_grid::queue::Stats as QueueStats;
 
 /// What a queue is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -156,34 +157,6 @@ pub enum QueueError {
     /// The engine was shut down.
     #[error("the engine is closed")]
     Closed,
-}
-
-/// Messages in numbers. What only rises counts from when the member that keeps the order of the
-/// queue began to.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct QueueStats {
-    /// Waiting to be delivered, delayed ones too.
-    pub ready: u64,
-    /// Delivered and not acknowledged.
-    pub out: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Published.
-    pub published: u64,
-    /// Not published, for their de-duplication id.
-    pub duplicates: u64,
-    /// Delivered.
-    pub delivered: u64,
-    /// Of those, which may have been delivered before.
-    pub redelivered: u64,
-    /// Acknowledged.
-    pub done: u64,
-    /// Gone because their time was over.
-    pub expired: u64,
-    /// Become dead letters.
-    pub buried: u64,
-    /// Members with consumers: how many, and how many messages they have.
-    pub consumers: Vec<(MemberId, u32, u64)>,
 }
 
 /// A message that was delivered too often.

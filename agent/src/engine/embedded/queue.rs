@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use muster_grid::queue::{
     Answer, DeadLetter as Letter, MOST_GROUP, MOST_ID, MOST_MESSAGE, Message, Number, Publication,
-    Question, Stats,
+    Question,
 };
 
 use crate::engine::queue::{Consumer, DeadLetter, Msg, Queue, QueueError, QueueSpec, QueueStats};
@@ -77,13 +77,13 @@ impl Queue for SharedQueue {
 
     async fn stats(&self) -> QueueStats {
         match self.ask(Question::Stats).await {
-            Ok(Answer::Stats(stats)) => seams(*stats),
+            Ok(Answer::Stats(stats)) => *stats,
             _ => QueueStats::default(),
         }
     }
 
     fn led(&self) -> Option<QueueStats> {
-        self.line.led().map(seams)
+        self.line.led()
     }
 
     async fn dead_letters(&self, most: usize) -> Vec<Bytes> {
@@ -152,24 +152,6 @@ fn read_id(id: &str) -> Option<Number> {
     let epoch = parts.next()?.parse().ok()?;
     let seq = parts.next()?.parse().ok()?;
     Some(Number { epoch, seq, salt: parts.next()?.parse().ok()? })
-}
-
-fn seams(stats: Stats) -> QueueStats {
-    let Stats { ready, out, dead, published, duplicates, .. } = stats;
-    let Stats { delivered, redelivered, done, expired, buried, consumers, .. } = stats;
-    QueueStats {
-        ready,
-        out,
-        dead,
-        published,
-        duplicates,
-        delivered,
-        redelivered,
-        done,
-        expired,
-        buried,
-        consumers,
-    }
 }
 
 /// An answer, in the seam's words.
