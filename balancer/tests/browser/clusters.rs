@@ -94,17 +94,20 @@ fn caches() -> Value {
     })
 }
 
+/// Waits until the page's main part has all of these; nobody reloads.
+fn main_has(browser: &Browser, parts: &[&str]) {
+    eventually(&parts.join(", "), || {
+        let text = browser.text("//main")?;
+        if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
+    });
+}
+
 #[test]
 fn a_cluster_and_its_caches_are_shown_and_change_by_themselves() {
     let management = Management::start();
     let muster = Muster::with(&section(&management));
     let browser = Browser::start(Scripts::Run);
-    let shows = |parts: &[&str]| {
-        eventually(&parts.join(", "), || {
-            let text = browser.text("//main")?;
-            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
-        });
-    };
+    let shows = |parts: &[&str]| main_has(&browser, parts);
     browser.open(&muster.at("/topology"));
     shows(&["Cluster shop", "quorum 2 of 3 known nodes", "coordinator", "two came", "12 ms"]);
     shows(&["two sides of a split met once"]);
@@ -156,12 +159,7 @@ fn deployments() -> Value {
 fn sessions_and_components_are_shown_in_counts() {
     let muster = Muster::with(&section(&Management::start()));
     let browser = Browser::start(Scripts::Run);
-    let shows = |parts: &[&str]| {
-        eventually(&parts.join(", "), || {
-            let text = browser.text("//main")?;
-            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
-        });
-    };
+    let shows = |parts: &[&str]| main_has(&browser, parts);
     browser.open(&muster.page());
     browser.click("//header//nav//a[.='Sessions']");
     shows(&["web/shop", "bean/Cart", "8\u{202f}889", "2.00 kB"]);
@@ -193,12 +191,7 @@ fn singletons() -> Value {
 fn singletons_are_shown_with_their_provider_and_history() {
     let muster = Muster::with(&section(&Management::start()));
     let browser = Browser::start(Scripts::Run);
-    let shows = |parts: &[&str]| {
-        eventually(&parts.join(", "), || {
-            let text = browser.text("//main")?;
-            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
-        });
-    };
+    let shows = |parts: &[&str]| main_has(&browser, parts);
     browser.open(&muster.page());
     browser.click("//header//nav//a[.='Singletons']");
     shows(&["timer", "daemon", "simple(0), prefers one", "4.17"]);
@@ -246,12 +239,7 @@ fn queues() -> Value {
 fn queues_are_shown_with_their_consumers_and_dead_letters_come_again() {
     let muster = Muster::with(&section(&Management::start()));
     let browser = Browser::start(Scripts::Run);
-    let shows = |parts: &[&str]| {
-        eventually(&parts.join(", "), || {
-            let text = browser.text("//main")?;
-            if parts.iter().all(|part| text.contains(part)) { Ok(()) } else { Err(text) }
-        });
-    };
+    let shows = |parts: &[&str]| main_has(&browser, parts);
     browser.open(&muster.page());
     browser.click("//header//nav//a[.='Queues']");
     shows(&["/queue/msg", "two", "7\u{202f}654", "9\u{202f}876"]);

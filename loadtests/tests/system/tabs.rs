@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use muster_agent::session::Finished;
 use muster_agent::{Cache, Cluster, Components, Mode, Sessions, Sso};
-use muster_loadtests::testkit::Farm;
+use muster_loadtests::testkit::{Balancer, Farm};
 use tokio::runtime::Runtime;
 use webdriver::{Browser, Scripts, eventually};
 
@@ -38,6 +38,16 @@ async fn count(caches: &[&Counters], numbers: std::ops::Range<u64>) {
     for (number, cache) in numbers.zip(caches.iter().cycle()) {
         cache.put(&format!("key{number}"), &number).await.unwrap();
     }
+}
+
+/// A balancer that asks this member what its cluster is.
+async fn asks(member: &Cluster) -> (Farm, Balancer) {
+    let management = member.management().unwrap();
+    let settings =
+        format!("[cluster]\nmembers = [\"http://{management}\"]\ninterval = \"100ms\"\n");
+    let farm = Farm::new().unwrap();
+    let balancer = farm.balancer(&settings).await.unwrap();
+    (farm, balancer)
 }
 
 /// The page, as who looks at it reads it.
@@ -77,11 +87,7 @@ fn the_tabs_show_two_real_members_with_balanced_segments_and_counts_that_rise() 
     let runtime = Runtime::new().unwrap();
     let (one, ones) = runtime.block_on(join("one", None));
     let (two, twos) = runtime.block_on(join("two", Some(&one)));
-    let management = one.management().unwrap();
-    let settings =
-        format!("[cluster]\nmembers = [\"http://{management}\"]\ninterval = \"100ms\"\n");
-    let farm = Farm::new().unwrap();
-    let balancer = runtime.block_on(farm.balancer(&settings)).unwrap();
+    let (_farm, balancer) = runtime.block_on(asks(&one));
     let page = Page(Browser::start(Scripts::Run));
     let at = |path: &str| format!("http://{}{path}", balancer.manager);
 
@@ -146,11 +152,7 @@ fn the_sessions_tab_shows_what_two_real_members_count_and_never_an_id() {
     let (at_one, at_two) = (shop(&one).start().unwrap(), shop(&two).start().unwrap());
     let carts = Components::<u32>::builder("Cart").cluster(&two).start().unwrap();
     let _hosts = Sso::builder("hosts").cluster(&one).start().unwrap();
-    let management = one.management().unwrap();
-    let settings =
-        format!("[cluster]\nmembers = [\"http://{management}\"]\ninterval = \"100ms\"\n");
-    let farm = Farm::new().unwrap();
-    let balancer = runtime.block_on(farm.balancer(&settings)).unwrap();
+    let (_farm, balancer) = runtime.block_on(asks(&one));
     let page = Page(Browser::start(Scripts::Run));
 
     page.0.open(&format!("http://{}/sessions", balancer.manager));

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::webdriver::{Browser, Scripts, eventually};
-use super::{Page, join};
+use super::{Page, asks, join};
 
 /// Two members, and a browser before a balancer that asks the first one.
 struct World {
@@ -28,11 +28,7 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let (one, _) = runtime.block_on(join("one", None));
         let (two, _) = runtime.block_on(join("two", Some(&one)));
-        let management = one.management().unwrap();
-        let settings =
-            format!("[cluster]\nmembers = [\"http://{management}\"]\ninterval = \"100ms\"\n");
-        let farm = Farm::new().unwrap();
-        let balancer = runtime.block_on(farm.balancer(&settings)).unwrap();
+        let (farm, balancer) = runtime.block_on(asks(&one));
         let page = Page(Browser::start(Scripts::Run));
         World { page, balancer, _farm: farm, one, two, runtime }
     }
