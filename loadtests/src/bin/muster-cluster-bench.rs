@@ -98,17 +98,16 @@ async fn run(what: What) -> anyhow::Result<()> {
             println!("{joined}");
             anyhow::ensure!(joined.lost == 0, "{} entries are lost", joined.lost);
         }
-        #[cfg(not(feature = "nats"))]
-        What::Queue { messages, turns } => {
-            let mut table = Table::default();
-            queue::run(&mut table, messages, VALUE, turns).await?;
-            println!("{table}");
-        }
-        #[cfg(feature = "nats")]
-        What::Queue { messages, turns, nats: program } => {
+        What::Queue {
+            messages,
+            turns,
+            #[cfg(feature = "nats")]
+                nats: program,
+        } => {
             let mut table = Table::default();
             // Ours is gone when the other begins: each has the machine.
             queue::run(&mut table, messages, VALUE, turns).await?;
+            #[cfg(feature = "nats")]
             if let Some(program) = program {
                 nats::run(&mut table, &program, (messages, VALUE, turns)).await?;
             }

@@ -1,7 +1,7 @@
 //! NATS JetStream: three servers, a stream in memory with three replicas, a pull consumer.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,7 +99,7 @@ impl Drop for Servers {
 /// When something does not start or does not answer.
 pub async fn run(
     table: &mut Table,
-    program: &PathBuf,
+    program: &Path,
     (messages, size, turns): (u64, usize, u32),
 ) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
