@@ -183,7 +183,11 @@ impl Published {
         checked: Option<SocketAddr>,
     ) -> Result<Outcome, ApplyError> {
         let questions = match by {
-            Some(sender) => self.lock().questions_from(sender, command),
+            Some(sender) => {
+                let mut registry = self.lock();
+                registry.seat(sender, command);
+                registry.questions_from(sender, command)
+            }
             None => self.lock().questions(command),
         };
         let answers = questions.iter().map(async |question| {

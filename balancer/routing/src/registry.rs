@@ -323,6 +323,7 @@ impl Registry {
         heard: &Heard,
         now: Moment,
     ) -> Result<Outcome, ApplyError> {
+        self.seat(sender, command);
         self.apply_of(command, Some(sender), heard, now)
     }
 

@@ -413,6 +413,30 @@ async fn members_of_one_cluster_are_told_of_each_other_and_of_no_other_cluster()
 }
 
 #[tokio::test]
+async fn a_place_counts_before_its_node_has_answered() {
+    let world = World::new(config::Mcmp::default()).await;
+    // Connections are taken, and nothing is ever answered.
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = node.local_addr().unwrap().port();
+    let registered =
+        world.unsigned(&format!("CONFIG / JVMRoute=a&Host=127.0.0.1&Port={port}&Type=http")).await;
+    assert_eq!(registered.status, 200, "{registered:?}");
+    let place = [("X-Muster-Cluster", format!("shop {NODE} 127.0.0.1:7701"))];
+    let status = world.send("STATUS / JVMRoute=a&Load=50", &place, Nonce([0; 16]));
+    let other = async {
+        let _probe = node.accept().await.unwrap();
+        let place = format!("shop {NODE} 127.0.0.1:7702");
+        let config = "CONFIG / JVMRoute=b&Host=127.0.0.1&Port=8082&Type=http";
+        seated(&world, config, &[("X-Muster-Cluster", &place)]).await
+    };
+    tokio::select! {
+        early = status => panic!("answered although the node does not: {early:?}"),
+        other = other => assert_eq!(peers(&other), "127.0.0.1:7701"),
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn only_addresses_that_a_node_may_register_are_passed_on_or_asked() {
     let world = World::new(config::Mcmp::default()).await;
     let config = "CONFIG / JVMRoute=a&Host=127.0.0.1&Port=8081&Type=http";

@@ -1,6 +1,6 @@
 //! How nodes stand: STATUS, probes, failed connects, and the passing of time.
 
-use muster_protocol::mcmp::{Address, Load, Status};
+use muster_protocol::mcmp::{Address, Command, Load, Status};
 use muster_protocol::names::Route;
 
 use super::{ApplyError, Heard, Member, Outcome, Registry};
@@ -35,6 +35,16 @@ pub(crate) struct LastHeard {
 }
 
 impl Registry {
+    /// Notes what a STATUS says of its node's place in a cluster. Call it before the node is asked
+    /// whether it answers: others that wait for word of it do not depend on that.
+    pub fn seat(&mut self, sender: &Sender, command: &Command) {
+        let Command::Status(Status { route: Some(route), .. }) = command else { return };
+        let Some(id) = self.id(route).filter(|id| !self.members[id].is_static) else { return };
+        if self.check_owner(route, Some(sender)).is_ok() {
+            self.clusters.put(id, sender.seated.clone());
+        }
+    }
+
     pub(super) fn status(
         &mut self,
         status: &Status,
@@ -50,7 +60,6 @@ impl Registry {
             member.last_status = Some(now);
             member.sessions = by.and_then(|sender| sender.sessions);
             member.bound_sessions = by.and_then(|sender| sender.bound_sessions);
-            self.clusters.put(id, by.and_then(|sender| sender.seated.clone()));
         }
         let probed = heard.of(id);
         if let Some(probed) = probed {
