@@ -25,6 +25,8 @@ pub(crate) struct Registrar {
     pub(crate) client: Client,
     pub(crate) wanted: watch::Receiver<Wanted>,
     pub(crate) load: watch::Receiver<Load>,
+    /// Changes with what the cluster's member has to say.
+    pub(crate) news: Option<watch::Receiver<u64>>,
     /// Where the status of all balancers stands.
     pub(crate) status: Arc<watch::Sender<Status>>,
     /// Whether the last message was answered, with whatever answer.
@@ -85,6 +87,15 @@ impl Registrar {
                 None => std::future::pending().await,
             }
         };
+        let news = async {
+            let is_there = match &mut self.news {
+                Some(news) => news.changed().await.is_ok(),
+                None => false,
+            };
+            if !is_there {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             changed = self.wanted.changed() => {
                 changed.ok()?;
@@ -94,6 +105,8 @@ impl Registrar {
                 changed.ok()?;
                 Some(Some(Event::Tick(*self.load.borrow_and_update())))
             }
+            // Whoever waits for word of the others should not wait for a tick.
+            () = news => Some(Some(Event::Tick(*self.load.borrow()))),
             () = self.client.closed() => Some(Some(Event::Closed)),
             () = alarm => Some(None),
         }

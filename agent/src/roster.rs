@@ -94,7 +94,8 @@ impl Roster {
         let first_load = *load.borrow_and_update();
         let life = Life::new(Arc::clone(&self.plan), first, first_load, rand::random(), now());
         let status = Arc::clone(&self.core.status);
-        Registrar { life, client, wanted, load, status, answers: false, last_logged: None }
+        let news = client.news();
+        Registrar { life, client, wanted, load, news, status, answers: false, last_logged: None }
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use muster_protocol::cluster::{
     CLUSTER_HEADER, MANAGEMENT_HEADER, PeerAddress, Seat, read_management, read_peers,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Ground;
 
@@ -23,6 +23,8 @@ pub struct Rendezvous(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     said: Mutex<Said>,
+    /// Rises with what is said: balancers are told at once.
+    news: watch::Sender<u64>,
     answers: mpsc::Sender<Vec<PeerAddress>>,
     /// Held by the member that reads them.
     reader: tokio::sync::Mutex<mpsc::Receiver<Vec<PeerAddress>>>,
@@ -48,19 +50,35 @@ impl Rendezvous {
     pub fn new() -> Rendezvous {
         let (answers, reader) = mpsc::channel(MOST_WAITING);
         let reader = tokio::sync::Mutex::new(reader);
-        Rendezvous(Arc::new(Shared { said: Mutex::default(), answers, reader }))
+        Rendezvous(Arc::new(Shared {
+            said: Mutex::default(),
+            news: watch::Sender::new(0),
+            answers,
+            reader,
+        }))
     }
 
     /// Where the member's management answers, such as `http://10.0.0.1:7790`; balancers are told
-    /// from the next message on.
+    /// at once.
     pub fn manage_at(&self, url: impl Into<String>) {
         self.said().management = Some(url.into());
+        self.tell();
+    }
+
+    /// Changes with what balancers are to be told.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.0.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.0.news.send_modify(|news| *news += 1);
     }
 
     pub(super) async fn run(self, ground: Ground) {
         let me = &ground.me;
         let (cluster, node, address) = (me.cluster.clone(), me.node, me.address.clone());
         self.said().seat = Some(Seat { cluster, node, address });
+        self.tell();
         let mut answers = self.0.reader.lock().await;
         loop {
             tokio::select! {
@@ -72,6 +90,7 @@ impl Rendezvous {
             }
         }
         *self.said() = Said::default();
+        self.tell();
     }
 
     /// The headers of a message to a balancer that is spoken to from this address of ours.

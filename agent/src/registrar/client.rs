@@ -18,6 +18,7 @@ use muster_protocol::mcmp::{Message, RefusedKind};
 use muster_protocol::signature::{Nonce, Reason};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -96,6 +97,11 @@ impl Client {
     /// A client that connects when it is first needed.
     pub(crate) fn new(target: Target, manner: Manner) -> Client {
         Client { target, manner, connection: None }
+    }
+
+    /// Changes with what the cluster's member has to say; `None` where there is none.
+    pub(crate) fn news(&self) -> Option<watch::Receiver<u64>> {
+        self.manner.rendezvous.as_ref().map(Rendezvous::news)
     }
 
     /// `host:port`, as configured.

@@ -175,6 +175,26 @@ async fn a_balancer_is_told_of_the_member_and_tells_of_the_others() {
 }
 
 #[tokio::test]
+async fn a_balancer_is_told_at_once_of_a_member_that_comes_and_leaves_between_two_status() {
+    let fake = Fake::start(7).await;
+    let rendezvous = Rendezvous::new();
+    let builder = agent("node1").balancer(fake.address().to_string()).context("/a");
+    let builder = builder.status_interval(Duration::from_secs(3600)).rendezvous(&rendezvous);
+    let agent = builder.start().await.unwrap();
+    registered(&agent).await;
+    let last_has_place = |has_place: bool| {
+        let said = fake.state().bytes.last().cloned().unwrap_or_default();
+        said.starts_with("STATUS") && said.contains("X-Muster-Cluster") == has_place
+    };
+    eventually("a STATUS without a place", || last_has_place(false)).await;
+    let seeker = Seeker::start(me("shop", 7001), None, Finder::Balancers(rendezvous.clone()));
+    eventually("a STATUS with the place", || last_has_place(true)).await;
+    seeker.finding.stop().await;
+    eventually("a STATUS without it again", || last_has_place(false)).await;
+    drop(agent);
+}
+
+#[tokio::test]
 async fn settings_that_cannot_work_name_their_value() {
     let refused =
         |finder| finding::start(me("shop", 1), None, vec![finder], |_| {}).unwrap_err().to_string();
