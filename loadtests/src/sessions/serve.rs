@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
@@ -143,12 +144,18 @@ impl Server {
     }
 }
 
+/// How long a commit waits for its store: what that has not taken by then is lost with all members, and
+/// a disk may stand still for seconds.
+const STORE_WAIT: Duration = Duration::from_secs(15);
+
 /// Every commit in the store of this URL too.
 fn saved_in(url: &str) -> anyhow::Result<Storing> {
-    if url.starts_with("postgres") {
-        return Ok(Storing::write_through(PostgresStore::builder(url).open()?));
-    }
-    Ok(Storing::write_through(RedisStore::builder(url).open()?))
+    let storing = if url.starts_with("postgres") {
+        Storing::write_through(PostgresStore::builder(url).statement_time(STORE_WAIT).open()?)
+    } else {
+        Storing::write_through(RedisStore::builder(url).command_wait(STORE_WAIT).open()?)
+    };
+    Ok(storing.deadline(STORE_WAIT))
 }
 
 async fn end(session: Session) -> Result<&'static str, SessionError> {

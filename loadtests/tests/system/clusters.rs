@@ -17,7 +17,7 @@ const SECRET: &str = "the secret of the cluster";
 
 /// A node whose process is a member of a cluster.
 struct Node {
-    _agent: Agent,
+    agent: Agent,
     cluster: Cluster,
     cache: Cache<String, u64>,
     _http: AbortOnDropHandle<()>,
@@ -43,7 +43,7 @@ impl Node {
         };
         let cluster = cluster.join().await.unwrap();
         let cache = cluster.cache("counters").mode(Mode::Distributed).create().unwrap();
-        Node { _agent: agent, cluster, cache, _http }
+        Node { agent, cluster, cache, _http }
     }
 }
 
@@ -90,7 +90,9 @@ async fn back_ends_meet_at_their_balancer_which_shows_their_cluster() {
     // Whoever is left answers for what is left.
     two.cluster.leave().await;
     shows(&balancer, |clusters| up(clusters) == ["one"] && clusters[0]["error"].is_null()).await;
-    // When nobody answers any more, what was said last stays, with the reason.
+    // When nobody answers any more and nobody has said that he leaves, what was said last stays, with
+    // the reason.
+    drop(one.agent);
     one.cluster.leave().await;
     shows(&balancer, |clusters| {
         clusters[0]["error"].is_string() && clusters[0]["report"]["me"] == "one"

@@ -17,17 +17,22 @@ use tokio::process::Command;
 use super::suite;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A disk may stand still for seconds.
+const STORE_WAIT: Duration = Duration::from_secs(15);
+
 const BOTH: [Kind; 2] = [Kind::Postgres, Kind::Redis];
 
 fn open(kind: Kind, url: &str) -> Arc<dyn SessionStore> {
     match kind {
-        Kind::Postgres => Arc::new(PostgresStore::builder(url).open().unwrap()),
-        Kind::Redis => Arc::new(RedisStore::builder(url).open().unwrap()),
+        Kind::Postgres => {
+            Arc::new(PostgresStore::builder(url).statement_time(STORE_WAIT).open().unwrap())
+        }
+        Kind::Redis => Arc::new(RedisStore::builder(url).command_wait(STORE_WAIT).open().unwrap()),
     }
 }
 
 fn patient(storing: Storing) -> Storing {
-    storing.deadline(PATIENCE / 4).rest(Duration::from_millis(50))
+    storing.deadline(STORE_WAIT).rest(Duration::from_millis(50))
 }
 
 fn through(kind: Kind, url: &str) -> Sessions {
