@@ -43,7 +43,10 @@ impl Stamps {
 
     /// How far a row's records follow it: to the view in force, or as far as they did.
     pub(crate) fn last(&self, row: RowId, before: Option<u64>) -> u64 {
-        let view = self.view.as_ref().filter(|_| self.whole.contains(row));
+        // A row whose owners are all away may be whole here, as it was before they went on with it.
+        let keeps =
+            |view: &&Arc<View>| view.rows.get(usize::from(row)).is_some_and(|row| row.has(self.me));
+        let view = self.view.as_ref().filter(|_| self.whole.contains(row)).filter(keeps);
         view.map_or(before.unwrap_or(0), |view| view.epoch.counter)
     }
 
