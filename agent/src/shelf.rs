@@ -170,12 +170,18 @@ impl FileShelf {
         whole.extend_from_slice(record);
         let written = self.file.write_all_at(&whole, offset(unit)).map_err(|why| self.failed(why));
         if let Err(error) = written.and_then(|()| self.synced(syncs)) {
-            // An earlier record of the key stands; of this one its checksum says that it is torn.
+            // An earlier record of the key stands. This one is torn, which its checksum says, or all of
+            // it is there although it does not count: then nobody shall find it.
+            if self.keeps {
+                let gone = Head::free(key, bytes).encode(self.seed);
+                let _ = self.file.write_all_at(&gone, offset(unit));
+            }
             inner.room.give_back(unit, taken);
             return Err(error);
         }
         match inner.records.insert(key, Place { unit, bytes, is_left: false }) {
-            Some(old) => self.free(&mut inner, key, old, syncs),
+            // Where that does not stand on the disk yet, the later of the two counts.
+            Some(old) => self.free(&mut inner, key, old, false),
             None => Ok(()),
         }
     }
@@ -192,8 +198,7 @@ impl FileShelf {
         if !self.keeps {
             return Ok(());
         }
-        let gone = Head { is_free: true, bytes: place.bytes, key, number: 0, put_ms: 0, sum: 0 };
-        let gone = gone.encode(self.seed);
+        let gone = Head::free(key, place.bytes).encode(self.seed);
         self.file.write_all_at(&gone, offset(place.unit)).map_err(|why| self.failed(why))?;
         self.synced(syncs)
     }

@@ -70,6 +70,11 @@ impl Head {
         Self { is_free: false, bytes, key, number, put_ms, sum }
     }
 
+    /// Where a record of so many bytes was removed.
+    pub(super) fn free(key: Key, bytes: u32) -> Self {
+        Self { is_free: true, bytes, key, number: 0, put_ms: 0, sum: 0 }
+    }
+
     pub(super) fn encode(&self, seed: u64) -> [u8; HEAD] {
         let mut head = [0; HEAD];
         head[..4].copy_from_slice(if self.is_free { FREE } else { RECORD });
