@@ -91,11 +91,22 @@ impl Membership {
         }
         let in_sight = |heard: Moment| heard + self.config.detection > now;
         let mut peers = self.peers.iter().filter(|(_, peer)| in_sight(peer.heard));
-        if self.durable.accepted.is_some() {
-            return self.is_acting(now);
+        if let Some(accepted) = &self.durable.accepted {
+            return self.is_acting(now) || self.has_been_out_enough(accepted, since, now);
         }
         let before_me = peers.any(|(node, peer)| peer.accepted.is_some() || *node < self.me.node);
         !before_me && self.enough_to_found(now)
+    }
+
+    /// After all have started anew each may take it for another's turn: they have accepted different
+    /// views, and in some a later life of the oldest one is the youngest, or has accepted none. Who has
+    /// heard of no view for four detection times and more no longer asks whose turn it is.
+    fn has_been_out_enough(&self, accepted: &View, since: Moment, now: Moment) -> bool {
+        let mut members = accepted.members.iter();
+        let position = members.position(|member| member.id.node == self.me.node);
+        let turns = u32::try_from(position.unwrap_or(accepted.members.len())).unwrap_or(u32::MAX);
+        let patience = (self.config.detection / 2).saturating_mul(turns.saturating_add(8));
+        now.saturating_sub(since) > patience
     }
 
     fn sees_a_view(&self, now: Moment) -> bool {
