@@ -38,7 +38,9 @@ pub use map::{
     Batch, Changes, Checkout, Ending, Map, MapError, MapSpec, MapStats, Memory, MemoryChange,
     Merging, Mode, Read, Shelf, ShelfError,
 };
-pub use queue::{DeadLetter, Delivery, Queue, QueueError, QueueSpec, QueueStats};
+pub use queue::{
+    DeadLetter, Delivery, Journal, JournalStats, Queue, QueueError, QueueSpec, QueueStats,
+};
 pub use sites::{SiteStatus, Sites};
 pub use topics::{Subscription, Topics};
 

@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_cluster::membership::Standing as CoreStanding;
 use muster_cluster::{Config, Epoch, MemberId, Moment, NodeId};
-use muster_grid::{Core, Event, Grid, Memory, Reply, Request, Rev, Rules, Space, Watched};
+use muster_grid::{Core, Event, Grid, Memory, Reply, Request, Rev, Rules, Shelf, Space, Watched};
 use parking_lot::{Mutex, RwLock};
 use rand::Rng as _;
 use slab::Slab;
@@ -287,6 +287,13 @@ impl Node {
     pub(crate) fn set_memory(&self, space: Space, memory: Memory, handler: ShelfHandler) {
         self.shared.changed.set_shelf(space, handler);
         self.with_grid_mut(|grid, now| grid.set_memory(space, memory, now));
+    }
+
+    /// From now on a cache has a journal ([`Grid::set_journal`]), and what its shelf does goes to this
+    /// handler, as with [`Node::set_memory`].
+    pub(crate) fn set_journal(&self, space: Space, shelf: Arc<dyn Shelf>, handler: ShelfHandler) {
+        self.shared.changed.set_shelf(space, handler);
+        self.with_grid_mut(|grid, now| grid.set_journal(space, shelf, now));
     }
 
     /// Leases that could not be renewed in time: name and token.

@@ -344,6 +344,9 @@ pub enum Reply {
         /// Whether the row has no more.
         is_last: bool,
     },
+    /// It stands with all owners, the group's new revision, but the journal of one of them has not taken
+    /// it: see [`crate::Grid::set_journal`].
+    Unkept(Rev),
 }
 
 #[cfg(test)]

@@ -56,6 +56,12 @@ fn message(message: &Message) -> Result<(), OutOfBounds> {
             answers.iter().try_for_each(|with| reply(&with.reply))?;
             items.iter().flatten().try_for_each(|item| effect(item))
         }
+        Message::Unkept { epoch, upto, seqs, .. } => {
+            bounds::epoch(epoch)?;
+            within("a write's number", *upto, 0, MOST_NUMBER)?;
+            length("writes", seqs.len(), 0, MOST_ITEMS)?;
+            seqs.iter().try_for_each(|seq| within("a write's number", *seq, 0, MOST_NUMBER))
+        }
         Message::Appended { epoch, upto: seq, .. } | Message::Check { epoch, seq, .. } => {
             bounds::epoch(epoch)?;
             within("a write's number", *seq, 0, MOST_NUMBER)

@@ -272,6 +272,12 @@ impl Grid {
                     self.synced(from, row, now);
                 }
             }
+            Message::Unkept { epoch, row, upto, seqs } => {
+                if self.is_epoch(epoch) {
+                    self.unkept(row, &seqs);
+                    self.appended(from, row, upto, now);
+                }
+            }
             Message::Appended { epoch, row, upto } => {
                 if self.is_epoch(epoch) {
                     self.appended(from, row, upto, now);

@@ -160,6 +160,18 @@ pub enum Message {
         /// The group.
         whole: Box<WholeGroup>,
     },
+    /// I have all up to this one, but my journal has not taken some: in the place of
+    /// [`Message::Appended`], so that nobody hears one without the other.
+    Unkept {
+        /// The epoch.
+        epoch: Epoch,
+        /// The row.
+        row: RowId,
+        /// The last one.
+        upto: u64,
+        /// The last of those that it has not taken.
+        seqs: Vec<u64>,
+    },
 }
 
 impl Message {

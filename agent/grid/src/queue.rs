@@ -11,6 +11,15 @@
 //!   publication makes it: one that found the message in the row marks it as perhaps given before.
 //!   A home gives only while it is certain that no other has taken over (`LEASE`).
 //!
+//! With a **journal** ([`Station::keeping`], [`crate::Grid::set_journal`]) a publication counts once it
+//! is on the shelf of every owner as well. Three rules more:
+//!
+//! - Messages that are written together have a group of their own, to which nothing is added later: of
+//!   two records of it, the older one has all that the later one has.
+//! - A home takes publications while every owner of the row has said that it has a journal, and takes
+//!   back what one of them has not taken.
+//! - A home begins when its member has given back what an earlier process left.
+//!
 //! | file | idea |
 //! |---|---|
 //! | `entries` | messages as entries of the grid |
@@ -39,6 +48,10 @@ use std::time::Duration;
 /// Bytes of a message with its group's name at most.
 pub const MOST_MESSAGE: usize = (8 << 20) - 4096;
 
+/// How long an owner may be without a journal, as one is that has just come, before publications are
+/// refused for it.
+const UNKEPT: Duration = Duration::from_secs(3);
+
 /// What a queue is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Settings {
@@ -65,6 +78,8 @@ pub struct QueueRules {
     pub gives_under_lease: bool,
     /// Of a group only the first message is given.
     pub keeps_order: bool,
+    /// A publication that a journal has not taken is not acknowledged.
+    pub minds_journals: bool,
 }
 
 impl Default for QueueRules {
@@ -74,6 +89,7 @@ impl Default for QueueRules {
             marks_found: true,
             gives_under_lease: true,
             keeps_order: true,
+            minds_journals: true,
         }
     }
 }
@@ -113,6 +129,15 @@ pub struct Publication {
     pub ttl: Option<Duration>,
 }
 
+/// Under whose lease something is published: of two of one name the later one has the greater token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FencedBy {
+    /// Of what, [`MOST_ID`] bytes at most.
+    pub name: Bytes,
+    /// The token.
+    pub token: u128,
+}
+
 /// How a delivery ends, or goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Ending {
@@ -137,6 +162,8 @@ pub enum Question {
     Requeue(Vec<Number>),
     /// These dead letters shall go.
     Drop(Vec<Number>),
+    /// The asker has a journal of the queue: what its copy takes is on its shelf.
+    Keep,
 }
 
 /// A message that was given too often.
@@ -204,4 +231,8 @@ pub enum Answer {
     Changed(u64),
     /// Not in time: it did not happen. Only a client says so.
     Unavailable,
+    /// The journal of an owner has not taken it, or an owner has none: nothing was changed.
+    NotKept,
+    /// The queue has seen a greater token of that name: nothing was changed.
+    Fenced,
 }

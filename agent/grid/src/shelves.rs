@@ -2,12 +2,14 @@
 //! ago, and what their shelves have done.
 
 mod bounded;
+mod journal;
 
 use crate::life;
 use crate::segment::{Bytes, Group, Place, Space};
 use crate::shelf::{Memory, Shelf, ShelfError, ShelfStats, Shelved};
 use crate::stamps::Stamps;
 use crate::store::{Effect, Key, RecordKey, Store, WholeGroup};
+use journal::Journal;
 use muster_cluster::{Moment, RowId};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub struct Shelves {
     /// Records of stores that went.
     waste: VecDeque<(u32, RecordKey)>,
     told: Vec<Shelved>,
+    /// A journal has not taken something since it was asked last.
+    missed: bool,
     pub(crate) stamps: Stamps,
 }
 
@@ -46,6 +50,7 @@ pub(crate) struct Bounded {
     is_watched: bool,
     /// How far the stamps say that records follow their rows, by the stores' numbers.
     stamped: BTreeMap<u64, u64>,
+    journal: Journal,
     stats: ShelfStats,
 }
 
@@ -72,6 +77,7 @@ struct With<'s> {
 pub(crate) struct Shelving<'s> {
     stores: &'s mut u64,
     told: &'s mut Vec<Shelved>,
+    missed: &'s mut bool,
     stamps: &'s Stamps,
 }
 
@@ -98,6 +104,7 @@ impl Shelves {
             quiet_until: Moment::ZERO,
             is_watched: false,
             stamped: BTreeMap::new(),
+            journal: Journal::default(),
             stats: ShelfStats::default(),
         });
     }
@@ -127,8 +134,8 @@ impl Shelves {
 
     /// The bounded caches, and what passivation needs beside them.
     pub(crate) fn each(&mut self) -> (&mut Vec<Bounded>, Shelving<'_>) {
-        let Self { all, stores, told, stamps, .. } = self;
-        (all, Shelving { stores, told, stamps })
+        let Self { all, stores, told, missed, stamps, .. } = self;
+        (all, Shelving { stores, told, missed, stamps })
     }
 
     /// A row's records follow it to the view in force. That is said of a row without records too: whoever
@@ -162,6 +169,10 @@ impl Shelves {
         if let Some(With { bounded, .. }) = self.with(key.place.cache) {
             bounded.in_memory += 1;
             bounded.note(row, store, &Group::at(bounded.space.table, key.place, key.name.clone()));
+            if bounded.memory.write_through {
+                // Written before this member had the shelf.
+                bounded.journal.lacks(row, key.place, key.name.clone());
+            }
         }
     }
 
@@ -402,7 +413,8 @@ impl With<'_> {
         Ok(())
     }
 
-    /// What cannot be put stays in memory, and an older record goes where that is possible.
+    /// What cannot be put stays in memory, and an older record goes where that is possible; but for a
+    /// journal's, which has what was acknowledged.
     fn write_through(&mut self, row: RowId, store: &mut Store, group: &Group, now: Moment) {
         if !self.bounded.memory.write_through {
             return;
@@ -415,16 +427,24 @@ impl With<'_> {
         if let Err(error) = &written {
             self.bounded.failed(Some(&group.name), error, self.shelving.told, now);
         }
-        if (!is_there || written.is_err())
+        let is_stale = written.is_err() && !self.bounded.journal.is_one;
+        let mut is_kept = written.is_ok();
+        if (!is_there || is_stale)
             && let Some(record) = store.record_key(group.place())
         {
-            self.remove(&record, Some(&group.name), now);
+            is_kept &= self.remove(&record, Some(&group.name), now);
+        }
+        if self.bounded.journal.note(row, group, is_kept) {
+            *self.shelving.missed = true;
         }
     }
 
-    fn remove(&mut self, record: &RecordKey, group: Option<&Bytes>, now: Moment) {
-        if let Err(error) = self.bounded.memory.shelf.remove(record) {
-            self.bounded.failed(group, &error, self.shelving.told, now);
+    /// Whether it could be.
+    fn remove(&mut self, record: &RecordKey, group: Option<&Bytes>, now: Moment) -> bool {
+        let removed = self.bounded.memory.shelf.remove(record);
+        if let Err(error) = &removed {
+            self.bounded.failed(group, error, self.shelving.told, now);
         }
+        removed.is_ok()
     }
 }

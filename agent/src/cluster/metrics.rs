@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::component::ComponentStats;
-use crate::engine::{Engine, MapStats, QueueStats, View};
+use crate::engine::{Engine, JournalStats, MapStats, QueueStats, View};
 use crate::job::RunCounts;
 use crate::manage::{Counted, Tallies};
 use crate::session::SessionStats;
@@ -33,6 +33,7 @@ struct Shown {
     jobs: Vec<(String, RunCounts)>,
     /// Those whose home this is.
     queues: Vec<(String, QueueStats)>,
+    journals: Vec<(String, JournalStats)>,
 }
 
 /// What is counted of a singleton here, and whether it runs here.
@@ -144,6 +145,14 @@ const QUEUES: [Number<QueueStats>; 4] = [
     }),
 ];
 
+/// Of each queue that this member writes down.
+const OF_JOURNALS: [Number<JournalStats>; 1] =
+    [("queue_journal_errors", "What a queue's journal did not do", |stats| stats.errors)];
+const JOURNALS: [Number<JournalStats>; 1] =
+    [("queue_journal_lacking", "Groups of messages that the journal still lacks", |stats| {
+        stats.lacking
+    })];
+
 /// How many there are whose primary this is.
 const SESSIONS: [Number<SessionStats>; 2] = [
     ("session_active", "Sessions whose primary this is", |stats| stats.active),
@@ -187,6 +196,9 @@ pub(crate) fn text(
         queues: (engine.queues().iter())
             .filter_map(|queue| Some((queue.spec().name.clone(), queue.led()?)))
             .collect(),
+        journals: (engine.queues().iter())
+            .filter_map(|queue| Some((queue.spec().name.clone(), queue.journal()?)))
+            .collect(),
     };
     for (name, counted) in deployments.all() {
         match counted {
@@ -223,7 +235,8 @@ impl Collector for Shown {
         all(encoder, ("sso", &self.identities), &OF_IDENTITIES, &IDENTITIES)?;
         all(encoder, ("singleton", &self.singletons), &OF_SINGLETONS, &SINGLETONS)?;
         all(encoder, ("job", &self.jobs), &OF_JOBS, &[])?;
-        all(encoder, ("queue", &self.queues), &OF_QUEUES, &QUEUES)
+        all(encoder, ("queue", &self.queues), &OF_QUEUES, &QUEUES)?;
+        all(encoder, ("queue", &self.journals), &OF_JOURNALS, &JOURNALS)
     }
 }
 

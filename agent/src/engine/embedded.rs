@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::local;
 use super::map::{Map, MapSpec, Mode, Shelf};
-use super::queue::{Queue, QueueSpec};
+use super::queue::{Journal, Queue, QueueSpec};
 use super::{Dispatch, Engine, EngineError, Group, Guarantees, Leases, Sites, Topics};
 use crate::node::{Node, Standing};
 pub(crate) use rows::Rows;
@@ -151,29 +151,60 @@ impl Embedded {
         Ok(SharedMap::start(spec, node, cache, self.group.clone(), restored, closed))
     }
 
-    /// A map whose shelf keeps what is on it: what an earlier process left there is given back.
-    fn keeping(&self, spec: MapSpec, shelf: Arc<dyn Shelf>) -> Result<Arc<dyn Map>, EngineError> {
+    /// Where members tell each other what they have kept.
+    ///
+    /// # Errors
+    /// When this member keeps nothing of its own.
+    fn told(&self, field: &'static str, name: &str) -> Result<Arc<dyn Map>, EngineError> {
         if !self.node.is_on_disk() {
             let why = "a shelf that keeps what is on it needs the cluster's data directory, so \
                        that no epoch and no token is given twice";
-            return Err(EngineError::bad("memory", &spec.name, why));
+            return Err(EngineError::bad(field, name, why));
         }
-        let told = match self.kept.get() {
+        Ok(match self.kept.get() {
             Some(told) => told.clone(),
             None => {
                 let spec = MapSpec::new(kept::MAP, Mode::Replicated);
                 let told = self.share(spec, watch::channel(true).1)?;
                 self.kept.get_or_init(|| told).clone()
             }
-        };
+        })
+    }
+
+    /// A map whose shelf keeps what is on it: what an earlier process left there is given back.
+    fn keeping(&self, spec: MapSpec, shelf: Arc<dyn Shelf>) -> Result<Arc<dyn Map>, EngineError> {
+        let told = self.told("memory", &spec.name)?;
         let (sender, restored) = watch::channel(false);
         let name = spec.name.clone();
         let map: Arc<SharedMap<Node>> = self.share(spec, restored)?;
         let (node, space) = (self.node.clone(), map.space());
         let map: Arc<dyn Map> = map;
-        let giving = kept::Giving { node, space, shelf, map: Arc::downgrade(&map), name, told };
+        let taker = kept::Taker::Map(Arc::downgrade(&map));
+        let giving = kept::Giving { node, space, shelf, taker, name, told };
         self.runtime.spawn(giving.run(sender));
         Ok(map)
+    }
+
+    /// A queue that this member writes down: what an earlier process left is given back.
+    fn journaled(&self, spec: QueueSpec, journal: Journal) -> Result<Arc<dyn Queue>, EngineError> {
+        let told = self.told("journal", &spec.name)?;
+        let name = spaces::queue_name(&spec.name);
+        let (queue, line) = self.queues.open(spec)?;
+        let Some(line) = line else { return Ok(queue) };
+        let (sender, mut restored) = watch::channel(false);
+        let (node, space, line) = (self.node.clone(), line.space, Arc::downgrade(&line));
+        let taker = kept::Taker::Queue(line.clone());
+        let giving = kept::Giving { node, space, shelf: journal.0, taker, name, told };
+        self.runtime.spawn(giving.run(sender));
+        self.runtime.spawn(async move {
+            // It fails when this member ends first.
+            if restored.wait_for(|is_done| *is_done).await.is_ok()
+                && let Some(line) = line.upgrade()
+            {
+                line.restored();
+            }
+        });
+        Ok(queue)
     }
 }
 
@@ -236,7 +267,10 @@ impl Engine for Embedded {
     fn queue(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
         self.open()?;
         spec.check()?;
-        self.queues.open(spec)
+        match spec.journal.clone() {
+            Some(journal) => self.journaled(spec, journal),
+            None => self.queues.open(spec).map(|(queue, _)| queue),
+        }
     }
 
     fn queues(&self) -> Vec<Arc<dyn Queue>> {

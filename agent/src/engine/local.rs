@@ -133,6 +133,14 @@ impl Engine for Local {
             spec.same_as(queue.spec())?;
             return Ok(queue.clone());
         }
+        if spec.journal.is_some() {
+            let (engine, what) = (
+                "local",
+                "journal of a queue: a process without a cluster keeps \
+                queues in memory; a member that is alone in its cluster writes one",
+            );
+            return Err(EngineError::Unsupported { engine, what });
+        }
         let name = spec.name.clone();
         let queue = queue::LocalQueue::start(
             spec,

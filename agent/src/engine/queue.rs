@@ -1,5 +1,7 @@
 //! Messages that are delivered at least once.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +9,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::EngineError;
+use super::leases::Token;
+use super::map::Shelf;
 
 pub use muster_grid::queue::Stats as QueueStats;
 
@@ -23,6 +27,36 @@ pub struct QueueSpec {
     pub most_tries: u32,
     /// How long a de-duplication id is remembered. Default: 2 minutes.
     pub dedup_window: Duration,
+    /// Where this member writes down what it keeps of the queue, before that counts. Every member that
+    /// may own it needs one of its own. Default: nowhere, and a restart of all members empties it.
+    pub journal: Option<Journal>,
+}
+
+/// Where a member writes a queue down: a shelf that [keeps](Shelf::keeps) what is on it.
+#[derive(Clone)]
+pub struct Journal(pub Arc<dyn Shelf>);
+
+impl PartialEq for Journal {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Journal {}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Journal")
+    }
+}
+
+/// What a member's journal of a queue has not done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct JournalStats {
+    /// What it did not take or remove, since the process began. Each was told or tried again.
+    pub errors: u64,
+    /// Groups of messages that it does not have as they are now.
+    pub lacking: u64,
 }
 
 impl QueueSpec {
@@ -35,17 +69,20 @@ impl QueueSpec {
             visibility: Duration::from_secs(30),
             most_tries: 10,
             dedup_window: Duration::from_secs(120),
+            journal: None,
         }
     }
 }
 
 impl QueueSpec {
-    /// Whether it is what a present queue of its name is.
+    /// Whether it is what a present queue of its name is. A journal is not what it is, but where one
+    /// member writes it down.
     ///
     /// # Errors
     /// Says what is there.
     pub(crate) fn same_as(&self, present: &Self) -> Result<(), EngineError> {
-        if self == present {
+        let without = |spec: &Self| Self { journal: None, ..spec.clone() };
+        if without(self) == without(present) {
             return Ok(());
         }
         let present = format!("{present:?}");
@@ -68,6 +105,10 @@ impl QueueSpec {
         if self.most_tries == 0 {
             return Err(EngineError::bad("most_tries", "0", none));
         }
+        if self.journal.as_ref().is_some_and(|journal| !journal.0.keeps()) {
+            let why = "it must keep what is on it, as FileShelf::keep does";
+            return Err(EngineError::bad("journal", &self.name, why));
+        }
         Ok(())
     }
 }
@@ -85,6 +126,8 @@ pub struct Msg {
     pub ttl: Option<Duration>,
     /// Messages of one group are delivered in order, one at a time.
     pub group: Option<String>,
+    /// Refused when the queue has seen a greater token of that lease, by its name.
+    pub by: Option<(String, Token)>,
 }
 
 /// A message that was delivered: to be acknowledged, or it comes again.
@@ -139,9 +182,12 @@ pub enum QueueError {
     /// The message is too large.
     #[error("the message has {0} bytes: at most {1} are possible")]
     TooLarge(usize, usize),
-    /// Its group or its de-duplication id is too long.
-    #[error("a group or de-duplication id has {0} bytes: at most {1} are possible")]
+    /// Its group, its de-duplication id or its lease's name is too long.
+    #[error("a group, de-duplication id or lease's name has {0} bytes: at most {1} are possible")]
     NameTooLong(usize, usize),
+    /// The queue has seen a greater token of the lease under which it is published: nothing was changed.
+    #[error("fenced off: a later holder has published")]
+    Fenced,
     /// The delivery is another's by now.
     #[error("the message was given to another consumer")]
     Expired,
@@ -154,6 +200,9 @@ pub enum QueueError {
     /// It may have happened or not.
     #[error("it may have happened or not")]
     Unknown,
+    /// The journal of an owner could not be written, or an owner has none: nothing was changed.
+    #[error("an owner cannot write it to its journal of the queue: see its log")]
+    NotKept,
     /// The engine was shut down.
     #[error("the engine is closed")]
     Closed,
@@ -200,6 +249,11 @@ pub trait Queue: Send + Sync {
 
     /// What is in it, where this member keeps the order of the queue: for monitoring, at once.
     fn led(&self) -> Option<QueueStats>;
+
+    /// What this member's journal has not done; none where it has no journal.
+    fn journal(&self) -> Option<JournalStats> {
+        None
+    }
 
     /// Takes the dead letters out, oldest first, at most so many and about 1 MiB.
     async fn dead_letters(&self, most: usize) -> Vec<Bytes>;

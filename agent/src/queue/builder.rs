@@ -1,11 +1,13 @@
 //! Settings, and a queue by its name.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Message, Queue};
 use crate::cluster::Cluster;
-use crate::engine::{EngineError, QueueSpec};
+use crate::engine::map::Shelf;
+use crate::engine::{EngineError, Journal, QueueSpec};
 
 /// Settings of a queue: the same wherever it is started. Each has a default.
 #[derive(Debug)]
@@ -49,10 +51,21 @@ impl<T: Message> QueueBuilder<T> {
         self
     }
 
+    /// Writes down what this member keeps of the queue, before that counts, so that it outlives a
+    /// restart of all members: with [`FileShelf::keep`](crate::FileShelf::keep), a file of this queue
+    /// alone. The member needs a data directory, and every member of the cluster a journal of its own: a
+    /// publication counts once the journals of all owners have it, and is refused
+    /// ([`super::QueueError::NotKept`]) while one has not taken it or an owner has none. Default: none.
+    pub fn journal(mut self, shelf: impl Shelf + 'static) -> Self {
+        self.spec.journal = Some(Journal(Arc::new(shelf)));
+        self
+    }
+
     /// The queue, created by whoever starts it first.
     ///
     /// # Errors
-    /// When a setting is out of bounds, or this process has a queue of that name with others.
+    /// When a setting is out of bounds, this process has a queue of that name with others, or a journal is
+    /// wished for by a member without a data directory.
     pub fn start(self) -> Result<Queue<T>, EngineError> {
         let below = self.cluster.engine().queue(self.spec)?;
         Ok(Queue::new(self.cluster, below))

@@ -31,6 +31,13 @@ pub enum QueueError {
     /// A member was lost on the way: it may have happened or not.
     #[error("a member was lost on the way: it may have happened or not")]
     Unknown,
+    /// An owner cannot write it to its journal of the queue, or has none: nothing was changed.
+    #[error("an owner cannot write it to its journal of the queue: see its log")]
+    NotKept,
+    /// The queue has seen a greater token of the lease under which it was published
+    /// ([`Sending::fenced_by`](super::Sending::fenced_by)): nothing was changed.
+    #[error("fenced off: a later holder has published")]
+    Fenced,
     /// Nobody answered the request in time. It may be under way somewhere.
     #[error("nobody answered within {0:?}")]
     NoAnswer(Duration),
@@ -55,6 +62,8 @@ impl From<EngineQueueError> for QueueError {
             EngineQueueError::NotQuorate => Self::NotQuorate,
             EngineQueueError::Unavailable => Self::Unavailable,
             EngineQueueError::Unknown => Self::Unknown,
+            EngineQueueError::NotKept => Self::NotKept,
+            EngineQueueError::Fenced => Self::Fenced,
             EngineQueueError::Closed => Self::Closed,
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::engine::Token;
 use crate::engine::queue::Msg;
 
 /// What a message says of itself. By default nothing.
@@ -13,6 +14,7 @@ pub struct Sending {
     ttl: Option<Duration>,
     group: Option<String>,
     id: Option<String>,
+    by: Option<(String, Token)>,
 }
 
 // === impl Sending ===
@@ -54,8 +56,19 @@ impl Sending {
         self
     }
 
+    /// It is published under a lease: refused ([`QueueError::Fenced`](super::QueueError::Fenced)), and
+    /// never delivered, when the queue has seen a greater token of that name. For what a singleton or a
+    /// job publishes: give its name and the token of its start, and one that was frozen and followed by
+    /// another publishes nothing any more. A name of at most 1,000 bytes; the token lives as long as the
+    /// queue, of 10,000 names at most.
+    #[must_use]
+    pub fn fenced_by(mut self, name: impl Into<String>, token: Token) -> Self {
+        self.by = Some((name.into(), token));
+        self
+    }
+
     pub(super) fn with(self, body: Bytes) -> Msg {
-        let Self { delay, ttl, group, id } = self;
-        Msg { body, dedup: id, delay, ttl, group }
+        let Self { delay, ttl, group, id, by } = self;
+        Msg { body, dedup: id, delay, ttl, group, by }
     }
 }

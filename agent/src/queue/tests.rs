@@ -1,5 +1,7 @@
 //! Stories of queues on one process; those of members are in tests/conformance/messaging.rs.
 
+mod journals;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -96,6 +96,7 @@ macro_rules! every {
                     what_fails_too_often_becomes_a_dead_letter,
                     a_full_queue_refuses,
                     who_stops_waiting_takes_nothing_along,
+                    an_older_token_than_the_queue_has_seen_publishes_nothing,
                 ];
                 clusters: [
                     a_command_is_done_by_one_some_or_all,

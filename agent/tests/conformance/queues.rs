@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_agent::engine::queue::{Consumer, Delivery, Msg};
-use muster_agent::engine::{EngineError, Queue, QueueError, QueueSpec};
+use muster_agent::engine::{EngineError, Queue, QueueError, QueueSpec, Token};
 
 use crate::fixture::{Cluster, PATIENCE, eventually, soon};
 
@@ -199,4 +199,20 @@ pub(crate) async fn who_stops_waiting_takes_nothing_along(cluster: &Cluster) {
     }
     let delivery = next(&mut consumer).await;
     assert_eq!((&delivery.body[..], delivery.tries), (&b"one"[..], 1));
+}
+
+pub(crate) async fn an_older_token_than_the_queue_has_seen_publishes_nothing(cluster: &Cluster) {
+    let Some((queue, other)) = queue(cluster, &QueueSpec::new("/q12")) else { return };
+    let by = |name: &str, token, text| Msg { by: Some((name.into(), Token(token))), ..body(text) };
+    assert_eq!(queue.publish(by("daemon", 5, "five")).await, Ok(true));
+    assert_eq!(other.publish(by("daemon", 7, "seven")).await, Ok(true));
+    assert_eq!(queue.publish(by("daemon", 6, "six")).await, Err(QueueError::Fenced));
+    assert_eq!(queue.publish(by("another", 1, "other")).await, Ok(true));
+    let mut consumer = other.consume(5).await;
+    for text in ["five", "seven", "other"] {
+        assert_eq!(&next(&mut consumer).await.body[..], text.as_bytes());
+    }
+    assert!(is_quiet(&mut consumer).await);
+    let long = by(&"n".repeat(1_001), 1, "long");
+    assert!(matches!(queue.publish(long).await, Err(QueueError::NameTooLong(1_001, 1_000))));
 }

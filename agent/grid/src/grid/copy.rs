@@ -19,23 +19,25 @@ impl Grid {
         if copy.is_synced {
             return self.send(from.node, Message::Synced { epoch, row });
         }
-        let upto = copy.applied;
         if copy.is_started {
             // It waits for its turn to be filled, or for writes: it is here.
-            return self.send(from.node, Message::Appended { epoch, row, upto });
+            let message = copy.has_all(epoch, row);
+            return self.send(from.node, message);
         }
         copy.is_started = true;
         copy.floor = told.seq;
         let follows = copy.reign == Some(told.reign) && copy.applied >= told.base;
         if follows && !matches!(copy.content, Content::Unknown) {
+            let message = copy.has_all(epoch, row);
             if let Content::Filling(filling) = &mut copy.content {
                 filling.resume();
                 self.stats.resumed += 1;
             }
-            self.send(from.node, Message::Appended { epoch, row, upto });
+            self.send(from.node, message);
         } else {
             copy.reign = Some(told.reign);
             copy.applied = told.seq;
+            copy.unkept.clear();
             copy.content = if store.digest() == told.digest {
                 Content::Whole
             } else {
@@ -64,6 +66,7 @@ impl Grid {
             return;
         }
         let mut is_unread = false;
+        let _ = shelves.have_missed();
         for (seq, item) in (first..).zip(items) {
             if seq != copy.applied + 1 {
                 continue;
@@ -94,6 +97,9 @@ impl Grid {
                     }
                 }
             }
+            if shelves.have_missed() {
+                copy.lacks(seq);
+            }
             copy.applied = seq;
         }
         if is_unread {
@@ -101,9 +107,9 @@ impl Grid {
             copy.content = Content::Filling(Box::new(Filling::new(true, now)));
             self.stats.refills += 1;
         }
-        let (upto, is_synced) = (copy.applied, copy.is_synced);
+        let is_synced = copy.is_synced;
         let is_filling = matches!(copy.content, Content::Filling(_));
-        out.push_back(Out::Send { to: from.node, message: Message::Appended { epoch, row, upto } });
+        out.push_back(Out::Send { to: from.node, message: copy.has_all(epoch, row) });
         if is_unread {
             self.go_on_filling(row, now);
         }

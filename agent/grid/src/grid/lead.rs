@@ -7,7 +7,7 @@ use crate::lock::Locks;
 use crate::message::{Begun, Message};
 use crate::store::Store;
 use muster_cluster::{Moment, Row, RowId, View};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Grid {
     /// The primary's side of a row in a new view. What waits for an answer goes on waiting, now for
@@ -39,6 +39,7 @@ impl Grid {
                 queues: BTreeMap::new(),
                 renewed: BTreeMap::new(),
                 since: now,
+                unkept: BTreeSet::new(),
             },
         };
         (primary.first, primary.first_digest) = (primary.last, store.digest());

@@ -4,10 +4,11 @@
 use super::state::Role;
 use super::{Grid, Out, RowState};
 use crate::segment::{Group, Space};
-use crate::shelf::{Memory, ShelfError, ShelfStats};
+use crate::shelf::{Memory, Shelf, ShelfError, ShelfStats};
 use crate::shelves::Use;
 use crate::store::Key;
 use muster_cluster::{Moment, RowId};
+use std::sync::Arc;
 
 impl Grid {
     /// Bounds how many groups of a cache are in memory here. What is more goes to the shelf: the
@@ -22,6 +23,39 @@ impl Grid {
             shelves.stamp(row, &mut state.store, now);
         }
         self.make_room(now);
+    }
+
+    /// Gives a cache a journal: all of it stays in memory, and each change is on the shelf of every
+    /// owner before it counts. Where one shelf does not take it the answer is [`Reply::Unkept`]; what
+    /// the shelf had stays there, and the group is put again until it is taken. Each member says this
+    /// for itself. Once for each cache.
+    ///
+    /// [`Reply::Unkept`]: crate::Reply::Unkept
+    pub fn set_journal(&mut self, space: Space, shelf: Arc<dyn Shelf>, now: Moment) {
+        let memory = Memory { most_groups: usize::MAX, shelf, write_through: true };
+        self.set_memory(space, memory, now);
+        self.shelves.journal(space);
+    }
+
+    /// Groups of a cache of which the shelf does not have what is in memory; 0 for a cache without one.
+    #[must_use]
+    pub fn lacking(&self, space: Space) -> u64 {
+        self.shelves.lacking(space.cache)
+    }
+
+    /// What shelves that are written through have not taken yet, or not in time, is put again.
+    pub(super) fn put_again(&mut self, now: Moment) {
+        if self.shelves.is_empty() {
+            return;
+        }
+        for (row, group) in self.shelves.again(now) {
+            let Self { rows, shelves, .. } = self;
+            if let Some(state) = rows.get_mut(usize::from(row)) {
+                shelves.put_again(row, &mut state.store, &group, now);
+            }
+        }
+        let _ = self.shelves.have_missed();
+        self.tell_shelved();
     }
 
     /// Whether it is told ([`Out::Shelved`]) which copies of a bounded cache go to the shelf and come
@@ -127,5 +161,7 @@ fn is_checked_out(state: &mut RowState, key: &Key, now: Moment) -> bool {
     }
 }
 
+#[cfg(test)]
+mod journals;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,10 @@ impl Grid {
             let told = changes.map(|changes| Waiter { point: seq, told: Told::Listeners(changes) });
             primary.waiters.extend(told);
             // Whatever was asked has brought the group into memory: it cannot fail.
-            let _ = shelves.apply(row, &mut state.store, effect, now);
+            let _ = (shelves.have_missed(), shelves.apply(row, &mut state.store, effect, now));
+            if shelves.have_missed() {
+                primary.unkept.insert(seq);
+            }
         }
         if primary.peers.is_empty() {
             return seq;
@@ -75,12 +78,17 @@ impl Grid {
             [peer] => peer.node == asker.member.node && peer.is_owner && peer.is_synced,
             _ => false,
         };
+        let Self { out, shelves, .. } = self;
         let Some(Out::Send { to, message: Message::Append { row: of, first, items, answers, .. } }) =
-            self.out.back_mut().filter(|_| is_only)
+            out.back_mut().filter(|_| is_only)
         else {
             return false;
         };
         let is_its = *to == asker.member.node && *of == row && *first == point && items.len() == 1;
+        let mut effects = items.iter().flatten();
+        // Whether a journal has taken it is known when the other says so.
+        let has_journal = |effect: &Arc<Effect>| shelves.has_journal(effect.group.space.cache);
+        let is_its = is_its && !effects.any(has_journal);
         if is_its {
             let (attempt, life) = (asker.attempt, asker.member.incarnation);
             answers.push(AnswerWith { attempt, life, point, reply: reply.clone() });
@@ -103,12 +111,33 @@ impl Grid {
                 Told::Listeners(changes) => self.out.push_back(Out::Changed(changes)),
             }
         }
+        if let Some((primary, _)) = self.primary_of(row)
+            && !primary.unkept.is_empty()
+        {
+            primary.unkept = primary.unkept.split_off(&(upto + 1));
+        }
     }
 
     fn next_told(&mut self, row: RowId, upto: u64) -> Option<Told> {
         let (primary, _) = self.primary_of(row)?;
         let is_due = primary.waiters.front().is_some_and(|waiter| waiter.point <= upto);
-        if is_due { primary.waiters.pop_front().map(|waiter| waiter.told) } else { None }
+        let mut waiter = if is_due { primary.waiters.pop_front()? } else { return None };
+        if let Told::Asker { reply, .. } = &mut waiter.told
+            && let Reply::Written(rev) = *reply
+            && primary.unkept.contains(&waiter.point)
+        {
+            *reply = Reply::Unkept(rev);
+        }
+        Some(waiter.told)
+    }
+
+    /// The journal of another owner has not taken these.
+    pub(super) fn unkept(&mut self, row: RowId, seqs: &[u64]) {
+        let Some((primary, _)) = self.primary_of(row) else { return };
+        let everywhere = primary.everywhere();
+        let last = primary.last;
+        // What everybody has said to have is answered already.
+        primary.unkept.extend(seqs.iter().filter(|seq| (everywhere + 1..=last).contains(*seq)));
     }
 
     pub(super) fn appended(&mut self, from: MemberId, row: RowId, upto: u64, now: Moment) {

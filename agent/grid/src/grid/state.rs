@@ -3,11 +3,12 @@
 use super::fill::Filling;
 use crate::batch::Reply;
 use crate::lock::Locks;
+use crate::message::Message;
 use crate::segment::{Bytes, Group, Place};
 use crate::store::{Effect, Store};
 use crate::watch::Changes;
-use muster_cluster::{Epoch, MemberId, Moment, NodeId};
-use std::collections::{BTreeMap, VecDeque};
+use muster_cluster::{Epoch, MemberId, Moment, NodeId, RowId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub(super) struct Primary {
     pub(super) queues: BTreeMap<Place, VecDeque<Queued>>,
     pub(super) renewed: BTreeMap<Bytes, Moment>,
     pub(super) since: Moment,
+    /// Writes that somebody's journal has not taken, of those that are not acknowledged yet.
+    pub(super) unkept: BTreeSet<u64>,
 }
 
 impl Primary {
@@ -151,7 +154,14 @@ pub(super) struct CopyRow {
     pub(super) floor: u64,
     /// The primary was told that it is.
     pub(super) is_synced: bool,
+    /// Writes that the journal has not taken, the last of them.
+    pub(super) unkept: BTreeSet<u64>,
 }
+
+/// Writes that the journal has not taken, remembered at most: more than are under way at a time.
+const MOST_UNKEPT: usize = 256;
+/// So many writes later everybody knows of one.
+const KNOWN_AFTER: u64 = 8192;
 
 impl CopyRow {
     pub(super) fn new(primary: NodeId) -> Self {
@@ -163,6 +173,28 @@ impl CopyRow {
             is_started: false,
             floor: 0,
             is_synced: false,
+            unkept: BTreeSet::new(),
+        }
+    }
+
+    /// What it has, for its primary. What the journal has not taken is said again with every answer: an
+    /// answer may be lost, and any later one says that it has the write.
+    pub(super) fn has_all(&mut self, epoch: Epoch, row: RowId) -> Message {
+        let upto = self.applied;
+        while self.unkept.first().is_some_and(|seq| seq + KNOWN_AFTER < upto) {
+            self.unkept.pop_first();
+        }
+        if self.unkept.is_empty() {
+            return Message::Appended { epoch, row, upto };
+        }
+        Message::Unkept { epoch, row, upto, seqs: self.unkept.iter().copied().collect() }
+    }
+
+    /// The journal has not taken a write.
+    pub(super) fn lacks(&mut self, seq: u64) {
+        self.unkept.insert(seq);
+        if self.unkept.len() > MOST_UNKEPT {
+            self.unkept.pop_first();
         }
     }
 }

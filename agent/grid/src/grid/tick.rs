@@ -33,6 +33,7 @@ impl Grid {
         self.compare_some(now);
         self.offer(now);
         self.shelves.remove_waste(now);
+        self.put_again(now);
         self.make_room(now);
     }
 

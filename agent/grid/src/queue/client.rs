@@ -2,7 +2,7 @@
 //! when that is lost.
 
 use super::frame::{ToClient, ToHome};
-use super::{Answer, Ending, Publication, Question, Settings, Ticket};
+use super::{Answer, Ending, FencedBy, Publication, Question, Settings, Ticket, UNKEPT};
 use crate::segment::Bytes;
 use muster_cluster::{MemberId, Moment};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,9 +31,22 @@ pub(super) enum Out {
 
 #[derive(Clone)]
 enum What {
-    Publish(Publication),
+    Publish(Publication, Option<FencedBy>),
     End(u64, Ticket, Ending),
     Ask(Question),
+}
+
+/// What the home knows of this member's journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Keeping {
+    /// There is none.
+    No,
+    /// It was told by this call; publications wait.
+    Telling(u64),
+    /// It knows.
+    Known,
+    /// The home has none itself. It is told again then.
+    Refused(Moment),
 }
 
 /// A call under way.
@@ -62,6 +75,9 @@ pub(super) struct Client {
     home: Option<MemberId>,
     /// The home that knows what the queue is.
     opened: Option<MemberId>,
+    keeping: Keeping,
+    /// Since when this home has no journal.
+    refused: Option<Moment>,
     calls: BTreeMap<u64, Call>,
     consumers: BTreeMap<u64, Eater>,
     last: u64,
@@ -77,6 +93,8 @@ impl Client {
             settings,
             home: None,
             opened: None,
+            keeping: Keeping::No,
+            refused: None,
             calls: BTreeMap::new(),
             consumers: BTreeMap::new(),
             last: 0,
@@ -89,13 +107,41 @@ impl Client {
         self.out.pop_front()
     }
 
+    /// This member has a journal: every home is told so before anything is published.
+    pub(super) fn keep(&mut self, now: Moment) {
+        if let Keeping::Telling(call) = self.keeping {
+            self.calls.remove(&call);
+        }
+        let call = self.call(What::Ask(Question::Keep), Moment::MAX, now);
+        self.keeping = Keeping::Telling(call);
+    }
+
+    /// What the home says to that.
+    fn kept(&mut self, answer: &Answer, now: Moment) {
+        (self.keeping, self.refused) = match answer {
+            Answer::NotKept => {
+                let since = self.refused.unwrap_or(now);
+                (Keeping::Refused(now.saturating_add(LOOK)), Some(since))
+            }
+            _ => (Keeping::Known, None),
+        };
+        self.look_soon(now);
+        let waits = |call: &Call| call.sent.is_none() && matches!(call.what, What::Publish(..));
+        let waiting: Vec<u64> =
+            self.calls.iter().filter(|(_, call)| waits(call)).map(|(number, _)| *number).collect();
+        for number in waiting {
+            self.send_call(number, now);
+        }
+    }
+
     pub(super) fn publish(
         &mut self,
         publication: Publication,
+        by: Option<FencedBy>,
         deadline: Moment,
         now: Moment,
     ) -> u64 {
-        self.call(What::Publish(publication), deadline, now)
+        self.call(What::Publish(publication, by), deadline, now)
     }
 
     pub(super) fn ask(&mut self, question: Question, deadline: Moment, now: Moment) -> u64 {
@@ -165,7 +211,10 @@ impl Client {
         now: Moment,
     ) {
         if self.home != home {
-            (self.home, self.opened) = (home, None);
+            (self.home, self.opened, self.refused) = (home, None, None);
+            if self.keeping != Keeping::No {
+                self.keep(now);
+            }
         }
         for consumer in self.consumers.keys().copied().collect::<Vec<_>>() {
             self.send_consumer(consumer, now);
@@ -185,7 +234,7 @@ impl Client {
         let was_sent = call.sent.take().is_some();
         match &call.what {
             // With an id it can be published once more without harm.
-            What::Publish(publication) if was_sent && publication.dedup.is_none() => {
+            What::Publish(publication, _) if was_sent && publication.dedup.is_none() => {
                 return self.done(number, Answer::Unknown);
             }
             What::Ask(Question::Take(_)) if was_sent => return self.done(number, Answer::Unknown),
@@ -213,9 +262,25 @@ impl Client {
         let Some(home) = self.home else { return };
         self.open(home);
         let Some(call) = self.calls.get_mut(&number) else { return };
+        if matches!(call.what, What::Publish(..)) {
+            match self.keeping {
+                Keeping::No | Keeping::Known => {}
+                Keeping::Telling(_) | Keeping::Refused(_) => {
+                    call.at = now;
+                    // It may have just come.
+                    if self.refused.is_some_and(|since| now >= since.saturating_add(UNKEPT)) {
+                        self.done(number, Answer::NotKept);
+                    }
+                    return;
+                }
+            }
+        }
         (call.sent, call.at) = (Some(home), now);
         let said = match call.what.clone() {
-            What::Publish(publication) => ToHome::Publish { call: number, publication },
+            What::Publish(publication, None) => ToHome::Publish { call: number, publication },
+            What::Publish(publication, Some(by)) => {
+                ToHome::PublishFenced { call: number, publication, by }
+            }
             What::End(_, ticket, ending) => {
                 ToHome::End { call: number, ticket, ending, is_again: call.is_again }
             }
@@ -280,8 +345,12 @@ impl Client {
         let Some(call) = self.calls.get_mut(&number).filter(|call| call.sent == Some(from)) else {
             return;
         };
+        if self.keeping == Keeping::Telling(number) && answer != Answer::Elsewhere {
+            self.calls.remove(&number);
+            return self.kept(&answer, now);
+        }
         let is_repeatable = match &call.what {
-            What::Publish(publication) => publication.dedup.is_some(),
+            What::Publish(publication, _) => publication.dedup.is_some(),
             What::End(..) => true,
             What::Ask(question) => !matches!(question, Question::Take(_)),
         };
@@ -306,7 +375,10 @@ impl Client {
         self.opened = None;
         self.look_at = self.look_at.min(now + AGAIN);
         match said {
-            ToHome::Publish { call, .. } | ToHome::End { call, .. } | ToHome::Ask { call, .. } => {
+            ToHome::Publish { call, .. }
+            | ToHome::PublishFenced { call, .. }
+            | ToHome::End { call, .. }
+            | ToHome::Ask { call, .. } => {
                 if let Some(call) = self.calls.get_mut(call) {
                     (call.sent, call.at) = (None, now);
                 }
@@ -342,6 +414,9 @@ impl Client {
             }
             self.send_consumer(number, now);
         }
+        if matches!(self.keeping, Keeping::Refused(until) if until <= now) {
+            self.keep(now);
+        }
         let due: Vec<u64> = (self.calls.iter())
             .filter(|(_, call)| now >= call.deadline || call.is_due(now))
             .map(|(number, _)| *number)
@@ -361,7 +436,8 @@ impl Client {
     /// When something is due; none when nothing is under way.
     pub(super) fn next(&self) -> Option<Moment> {
         let is_known = |eater: &Eater| eater.with.is_some_and(|(_, is_known)| is_known);
-        let waits = !self.calls.is_empty() || !self.consumers.values().all(is_known);
+        let is_refused = matches!(self.keeping, Keeping::Refused(_));
+        let waits = is_refused || !self.calls.is_empty() || !self.consumers.values().all(is_known);
         let look = waits.then_some(self.look_at);
         let due = self.consumers.values().filter_map(Eater::due).min();
         // Nothing is looked at earlier.
@@ -383,8 +459,10 @@ impl Call {
         match (&self.what, self.sent) {
             (_, None) => now >= self.at + AGAIN,
             (What::End(..), Some(_)) => now >= self.at + RESEND,
-            (What::Ask(Question::Stats | Question::Look(_)), Some(_)) => now >= self.at + RESEND,
-            (What::Publish(_) | What::Ask(_), Some(_)) => false,
+            (What::Ask(Question::Stats | Question::Look(_) | Question::Keep), Some(_)) => {
+                now >= self.at + RESEND
+            }
+            (What::Publish(..) | What::Ask(_), Some(_)) => false,
         }
     }
 

@@ -8,6 +8,7 @@
 //! | `w` and the sequence | nothing; it goes when the message's delay is over |
 //! | `x` and the sequence | a dead letter |
 //! | `d` and a de-duplication id | the sequence; it goes when the window is over |
+//! | `f` and the name of a lease | the greatest token of it that something was published with; in one group |
 
 use super::Number;
 use crate::batch::{Expect, Op, Put};
@@ -54,6 +55,7 @@ impl Kind {
 pub(super) enum Key {
     Of(Kind, u64),
     Id(Bytes),
+    Fence(Bytes),
 }
 
 pub(super) fn key(kind: Kind, seq: u64) -> Bytes {
@@ -67,11 +69,17 @@ pub(super) fn id_key(id: &[u8]) -> Bytes {
     [b"d", id].concat().into()
 }
 
+pub(super) fn fence_key(name: &[u8]) -> Bytes {
+    [b"f", name].concat().into()
+}
+
 /// None for what no release has written.
 pub(super) fn read_key(key: &[u8]) -> Option<Key> {
     let (letter, rest) = key.split_first()?;
-    if *letter == b'd' {
-        return Some(Key::Id(rest.into()));
+    match *letter {
+        b'd' => return Some(Key::Id(rest.into())),
+        b'f' => return Some(Key::Fence(rest.into())),
+        _ => {}
     }
     let (kind, _) = Kind::ALL.into_iter().find(|(_, of)| of == letter)?;
     Some(Key::Of(kind, u64::from_be_bytes(rest.try_into().ok()?)))
@@ -88,6 +96,11 @@ pub(super) fn remove(key: Bytes) -> Op {
 /// The number in the value of `t` and `d`.
 pub(super) fn number(value: &[u8]) -> u64 {
     value.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The token in the value of `f`.
+pub(super) fn token(value: &[u8]) -> u128 {
+    value.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes))
 }
 
 /// The name of a group of messages, the first of which has this number: one in the row of the
@@ -188,7 +201,7 @@ mod tests {
         #[test]
         fn no_bytes_make_reading_panic(bytes: Vec<u8>) {
             let _ = Message::read(bytes.clone().into()).map(|message| message.group().is_some());
-            let _ = (read_key(&bytes), read_block(&bytes), number(&bytes));
+            let _ = (read_key(&bytes), read_block(&bytes), number(&bytes), token(&bytes));
         }
     }
 
@@ -204,5 +217,6 @@ mod tests {
         }
         assert_eq!(read_key(&key(Kind::Delay, 7)), Some(Key::Of(Kind::Delay, 7)));
         assert_eq!(read_key(&id_key(b"a")), Some(Key::Id(b"a".into())));
+        assert_eq!(read_key(&fence_key(b"a")), Some(Key::Fence(b"a".into())));
     }
 }

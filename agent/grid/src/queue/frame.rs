@@ -2,7 +2,7 @@
 //! Kinds are only added at the end.
 
 use super::entries::MOST_ID;
-use super::{Answer, Ending, MOST_MESSAGE, Publication, Question, Settings, Ticket};
+use super::{Answer, Ending, FencedBy, MOST_MESSAGE, Publication, Question, Settings, Ticket};
 use crate::segment::Bytes;
 use crate::wire::Tail;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,15 @@ pub enum ToHome {
         call: u64,
         /// What.
         question: Question,
+    },
+    /// A message under a lease.
+    PublishFenced {
+        /// Returned with the answer.
+        call: u64,
+        /// What.
+        publication: Publication,
+        /// Whose.
+        by: FencedBy,
     },
 }
 
@@ -156,6 +165,11 @@ impl Frame {
         match self {
             Self::Home(ToHome::Open(settings)) => {
                 within("bytes of a queue's name", settings.name.len(), MOST_NAME)
+            }
+            Self::Home(ToHome::PublishFenced { publication, by, call }) => {
+                within("bytes of a lease's name", by.name.len(), MOST_ID)?;
+                let (call, publication) = (*call, publication.clone());
+                Self::Home(ToHome::Publish { call, publication }).check()
             }
             Self::Home(ToHome::Publish { publication, .. }) => {
                 let id = publication.dedup.as_ref().map_or(0, |id| id.len());

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `publish` | messages come in |
 //! | `give` | and go out to consumers |
+//! | `fences` | the tokens of leases that it was published with |
 //! | `ending` | what becomes of deliveries |
 //! | `dead` | dead letters |
 //! | `writes` | what is written, and what follows once it stands |
@@ -12,6 +13,7 @@
 
 mod dead;
 mod ending;
+mod fences;
 mod found;
 mod give;
 mod publish;
@@ -79,6 +81,8 @@ enum State {
     Recording(Who),
     /// Given, until then.
     Out(Who, Moment),
+    /// A journal has not taken it: it goes, and who has published it hears so then.
+    Refused(Asked),
     /// Done, once that is written; who waits to hear so.
     Leaving(Vec<Asked>),
     /// A dead letter, once that is written.
@@ -94,6 +98,16 @@ enum Timer {
     Ttl,
     /// Its consumer had it for too long.
     Visible,
+}
+
+/// Whether what is published must be in journals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Journal {
+    No,
+    /// Every owner has one.
+    Kept,
+    /// An owner has none, since then.
+    Lacking(Moment),
 }
 
 /// A consumer.
@@ -122,6 +136,7 @@ pub(super) struct Home {
     groups: HashMap<Bytes, VecDeque<Number>, FixedState>,
     timers: BTreeSet<(Moment, Number, Timer)>,
     ids: Ids,
+    fences: fences::Fences,
     dead: BTreeMap<Number, dead::Dead>,
     tasks: BTreeMap<u64, dead::Task>,
     consumers: BTreeMap<Who, Eater>,
@@ -146,6 +161,7 @@ pub(super) struct Home {
     unproven: Vec<(Asked, Answer)>,
     gives_until: Moment,
     settled_at: Moment,
+    journal: Journal,
     is_over: bool,
     counts: Stats,
     outs: u64,
@@ -178,6 +194,7 @@ impl Home {
             groups: HashMap::default(),
             timers: BTreeSet::new(),
             ids: Ids::default(),
+            fences: fences::Fences::default(),
             dead: BTreeMap::new(),
             tasks: BTreeMap::new(),
             consumers: BTreeMap::new(),
@@ -196,12 +213,28 @@ impl Home {
             unproven: Vec::new(),
             gives_until: Moment::ZERO,
             settled_at: Moment::ZERO,
+            journal: Journal::No,
             is_over: false,
             counts: Stats::default(),
             outs: 0,
             unwritten: 0,
             out: VecDeque::new(),
         }
+    }
+
+    /// What is published must be in the journals of all owners: none has said yet that it has one.
+    pub(super) fn keep(&mut self) {
+        self.journal = Journal::Lacking(Moment::MAX);
+    }
+
+    /// Whether every owner has a journal.
+    pub(super) fn are_kept(&mut self, are_kept: bool, now: Moment) {
+        self.journal = match self.journal {
+            Journal::No => Journal::No,
+            _ if are_kept => Journal::Kept,
+            Journal::Lacking(since) => Journal::Lacking(since.min(now)),
+            Journal::Kept => Journal::Lacking(now),
+        };
     }
 
     /// The next thing to be done.
@@ -223,7 +256,12 @@ impl Home {
     pub(super) fn hear(&mut self, from: MemberId, said: ToHome, now: Moment) {
         match said {
             ToHome::Open(_) => {}
-            ToHome::Publish { call, publication } => self.publish((from, call), publication, now),
+            ToHome::Publish { call, publication } => {
+                self.publish((from, call), publication, None, now);
+            }
+            ToHome::PublishFenced { call, publication, by } => {
+                self.publish((from, call), publication, Some(by), now);
+            }
             ToHome::Consume { consumer, credits, held } => {
                 self.come((from, consumer), credits, &held, now);
                 self.answer((from, consumer), Answer::Consuming);
@@ -250,6 +288,8 @@ impl Home {
             Question::Take(most) => self.take(asked, most),
             Question::Requeue(numbers) => self.requeue(asked, &numbers),
             Question::Drop(numbers) => self.drop_dead(asked, &numbers),
+            // The station's.
+            Question::Keep => self.answer(asked, Answer::NotKept),
         }
     }
 
@@ -347,7 +387,7 @@ impl Home {
     pub(super) fn end_all(mut self) -> VecDeque<Out> {
         let failed = std::mem::take(&mut self.failed);
         let writes = failed.into_iter().chain(std::mem::take(&mut self.writes).into_values());
-        for write in writes.chain(std::mem::take(&mut self.again).into_iter().map(|(_, w)| w)) {
+        for write in writes {
             for (asked, number) in write.published() {
                 self.answer(asked, Answer::Unknown);
                 self.ids.failed(number).into_iter().for_each(|follower| {
@@ -355,12 +395,27 @@ impl Home {
                 });
             }
         }
+        // What is to be written again has not happened.
+        let again = std::mem::take(&mut self.again).into_iter();
+        for (asked, _) in again.flat_map(|(_, write)| write.published()) {
+            self.answer(asked, Answer::Elsewhere);
+        }
         for waiting in std::mem::take(&mut self.waiting) {
             self.answer(waiting.asked, Answer::Elsewhere);
         }
         let unproven = std::mem::take(&mut self.unproven).into_iter().map(|(asked, _)| asked);
         for asked in self.ids.followers().into_iter().chain(unproven) {
             self.answer(asked, Answer::Elsewhere);
+        }
+        let refused: Vec<Asked> = (self.messages.values())
+            .filter_map(|stored| match &stored.state {
+                State::Refused(asked) => Some(*asked),
+                _ => None,
+            })
+            .collect();
+        for asked in refused {
+            // Its group is being removed, and nobody knows whether that stands.
+            self.answer(asked, Answer::Unknown);
         }
         let leaving: Vec<Asked> = (self.messages.values())
             .filter_map(|stored| match &stored.state {

@@ -4,11 +4,11 @@
 use super::client::{self, Client};
 use super::frame::{Frame, ToClient, ToHome};
 use super::home::{self, Home};
-use super::{Answer, Ending, Publication, Question, QueueRules, Settings, Stats, Ticket};
+use super::{Answer, Ending, FencedBy, Publication, Question, QueueRules, Settings, Stats, Ticket};
 use crate::batch::{Reply, Request};
 use crate::segment::{Bytes, Group, Place, Space};
 use crate::store::WholeGroup;
-use muster_cluster::{Epoch, MemberId, Moment, View};
+use muster_cluster::{Epoch, MemberId, Moment, NodeId, View};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -85,15 +85,28 @@ pub struct Station {
     me: MemberId,
     /// Who is in the view.
     members: BTreeSet<MemberId>,
+    /// The owners of the queue's row.
+    owners: Vec<NodeId>,
     space: Space,
     settings: Settings,
     rules: QueueRules,
     client: Client,
     reign: Option<Reign>,
+    /// This member's journal of the queue, if it has one.
+    journal: Option<Keepers>,
     segments: u16,
     salt: u32,
     numbers: u64,
     out: VecDeque<Act>,
+}
+
+/// Who keeps the queue, where this member does.
+#[derive(Default)]
+struct Keepers {
+    /// What an earlier process left is given back.
+    is_restored: bool,
+    /// Those in the view who have said that they have a journal.
+    told: BTreeSet<MemberId>,
 }
 
 // === impl Station ===
@@ -105,16 +118,45 @@ impl Station {
         Self {
             me,
             members: BTreeSet::new(),
+            owners: Vec::new(),
             space,
             client: Client::new(settings.clone()),
             settings,
             rules,
             reign: None,
+            journal: None,
             segments: 1,
             salt: 0,
             numbers: 0,
             out: VecDeque::new(),
         }
+    }
+
+    /// This member has a journal of the queue ([`crate::Grid::set_journal`]). As a home it begins once
+    /// what an earlier process left is given back: [`Station::restored`].
+    pub fn keep(&mut self, now: Moment) {
+        if self.journal.is_none() {
+            self.journal = Some(Keepers::default());
+            self.client.keep(now);
+            // A home without a journal may be here already: it begins anew.
+            let since = self.reign.as_ref().map(|reign| reign.since);
+            self.end_reign(now);
+            since.into_iter().for_each(|since| self.begin_reign(since));
+            self.are_kept(now);
+            self.settle(now);
+        }
+    }
+
+    /// What an earlier process of any member left is given back, or was waited for long enough.
+    pub fn restored(&mut self, now: Moment) {
+        let Some(journal) = &mut self.journal else { return };
+        if !std::mem::replace(&mut journal.is_restored, true)
+            && let Some(Reign { since, reading: Some(reading), .. }) = &self.reign
+        {
+            let (reading, reign) = (reading.number, *since);
+            self.out.push_back(Act::Read { reading, reign, after: None });
+        }
+        self.settle(now);
     }
 
     /// Which life of its member it knows of.
@@ -168,17 +210,31 @@ impl Station {
                 self.begin_reign(since);
             }
         }
+        let row = view.map(|view| Group::new(self.space, b"").row(view));
+        let home = view.zip(row).and_then(|(view, row)| view.primary(row));
+        let members = &self.members;
+        let kept = view.zip(row).and_then(|(view, row)| view.rows.get(usize::from(row)));
+        self.owners = kept.map(|row| row.owners.clone()).unwrap_or_default();
+        if let Some(journal) = &mut self.journal {
+            journal.told.retain(|id| members.contains(id));
+        }
+        self.are_kept(now);
         let members = &self.members;
         if let Some(reign) = &mut self.reign {
             reign.home.members(|id| members.contains(&id), now);
         }
-        let row = view.map(|view| Group::new(self.space, b"").row(view));
-        let home = view.zip(row).and_then(|(view, row)| view.primary(row));
         if is_reborn {
             self.client.reborn(now);
         }
         self.client.view(home, |id| members.contains(&id), now);
         self.settle(now);
+    }
+
+    /// Tells the home whether all owners of its row have a journal.
+    fn are_kept(&mut self, now: Moment) {
+        let (Some(journal), Some(reign)) = (&self.journal, &mut self.reign) else { return };
+        let keeps = |owner: &NodeId| journal.told.iter().any(|id| id.node == *owner);
+        reign.home.are_kept(self.owners.iter().all(keeps), now);
     }
 
     fn begin_reign(&mut self, since: Epoch) {
@@ -187,11 +243,16 @@ impl Station {
         self.salt = self.salt.wrapping_add(1);
         let reading = self.numbers;
         let with = (self.salt, self.numbers);
-        let home =
+        let mut home =
             Home::new(self.space, self.segments, self.settings.clone(), self.rules, since, with);
+        if self.journal.is_some() {
+            home.keep();
+        }
         let is_read = Some(Reading { number: reading, again: None });
         self.reign = Some(Reign { since, home, reading: is_read, merged: Vec::new() });
-        self.out.push_back(Act::Read { reading, reign: since, after: None });
+        if self.journal.as_ref().is_none_or(|journal| journal.is_restored) {
+            self.out.push_back(Act::Read { reading, reign: since, after: None });
+        }
     }
 
     fn end_reign(&mut self, now: Moment) {
@@ -222,19 +283,38 @@ impl Station {
 
     /// Something is asked of the home.
     fn asked(&mut self, from: MemberId, said: ToHome, now: Moment) {
+        if let ToHome::Ask { call, question: Question::Keep } = said
+            && self.reign.is_some()
+        {
+            return self.keeps(from, call, now);
+        }
         match self.reign.as_mut().filter(|reign| reign.reading.is_none()) {
             Some(reign) => reign.home.hear(from, said, now),
             None => self.decline(from, &said, now),
         }
     }
 
+    /// A member has a journal of the queue.
+    fn keeps(&mut self, from: MemberId, call: u64, now: Moment) {
+        let answer = match &mut self.journal {
+            Some(journal) => {
+                journal.told.insert(from);
+                Answer::Changed(1)
+            }
+            None => Answer::NotKept,
+        };
+        self.are_kept(now);
+        self.tell(from, ToClient::Answers(vec![(call, answer)]), now);
+    }
+
     fn decline(&mut self, from: MemberId, said: &ToHome, now: Moment) {
         let number = match said {
             ToHome::Open(_) | ToHome::Gone { .. } => return,
             ToHome::Consume { consumer, .. } => *consumer,
-            ToHome::Publish { call, .. } | ToHome::End { call, .. } | ToHome::Ask { call, .. } => {
-                *call
-            }
+            ToHome::Publish { call, .. }
+            | ToHome::PublishFenced { call, .. }
+            | ToHome::End { call, .. }
+            | ToHome::Ask { call, .. } => *call,
         };
         self.tell(from, ToClient::Answers(vec![(number, Answer::Elsewhere)]), now);
     }
@@ -316,7 +396,18 @@ impl Station {
 
     /// Publishes; the call's number.
     pub fn publish(&mut self, publication: Publication, deadline: Moment, now: Moment) -> u64 {
-        let call = self.client.publish(publication, deadline, now);
+        self.publish_by(publication, None, deadline, now)
+    }
+
+    /// The same under a lease: `Fenced` where the queue has seen a greater token of it.
+    pub fn publish_by(
+        &mut self,
+        publication: Publication,
+        by: Option<FencedBy>,
+        deadline: Moment,
+        now: Moment,
+    ) -> u64 {
+        let call = self.client.publish(publication, by, deadline, now);
         self.settle(now);
         call
     }
@@ -399,6 +490,7 @@ impl Station {
                 let since = self.reign.as_ref().map(|reign| reign.since);
                 self.end_reign(now);
                 since.into_iter().for_each(|since| self.begin_reign(since));
+                self.are_kept(now);
             } else {
                 return;
             }

@@ -1,5 +1,7 @@
 //! A world for stories of queues: some members, a row that all of them read, and who leads it.
 
+mod fences;
+mod journals;
 mod stories;
 
 use super::*;
@@ -43,6 +45,10 @@ struct Members {
     holds: bool,
     /// Frames are lost as long as this is set.
     loses: bool,
+    /// Who owns the row beside the one that leads it.
+    backup: Option<usize>,
+    /// The journal of an owner takes nothing as long as this is set.
+    is_broken: bool,
     held: VecDeque<(usize, u64, Epoch, Request)>,
     confirms: usize,
     done: Vec<(usize, u64, Answer)>,
@@ -77,6 +83,8 @@ impl Members {
             now: ms(1_000),
             holds: false,
             loses: false,
+            backup: None,
+            is_broken: false,
             held: VecDeque::new(),
             confirms: 0,
             done: Vec::new(),
@@ -112,7 +120,10 @@ impl Members {
             before: None,
             tables: vec![Copies::Some(1)],
             segments: 1,
-            rows: vec![Row { owners: vec![node(self.lead)], ..Row::default() }],
+            rows: vec![Row {
+                owners: [self.lead].into_iter().chain(self.backup).map(node).collect(),
+                ..Row::default()
+            }],
             merged: false,
         }
     }
@@ -214,7 +225,7 @@ impl Members {
         let puts = batch.ops.into_iter().map(|op| (op.key, op.put)).collect();
         let effect = Effect { group: batch.group, rev, token: 0, is_expiry: false, puts };
         self.row.apply(&effect, self.now);
-        Reply::Written(rev)
+        if self.is_broken { Reply::Unkept(rev) } else { Reply::Written(rev) }
     }
 
     /// Time passes: what is over in the row goes, and the stations hear of it.
@@ -244,6 +255,25 @@ impl Members {
 
     fn publish(&mut self, at: usize, body: &str) -> u64 {
         self.publish_as(at, message(None, body))
+    }
+
+    fn publish_by(&mut self, at: usize, body: &str, token: u128) -> Option<Answer> {
+        let (now, by) = (self.now, FencedBy { name: b"daemon".into(), token });
+        let publication = message(None, body);
+        let call = self.with(at, |station| station.publish_by(publication, Some(by), FAR, now));
+        self.answer(at, call)
+    }
+
+    /// A member gets a journal.
+    fn keep(&mut self, at: usize) {
+        let now = self.now;
+        self.with(at, |station| station.keep(now));
+    }
+
+    /// What its earlier process left is given back.
+    fn restored(&mut self, at: usize) {
+        let now = self.now;
+        self.with(at, |station| station.restored(now));
     }
 
     fn consume(&mut self, at: usize, credits: u32) -> u64 {

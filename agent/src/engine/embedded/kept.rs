@@ -1,5 +1,5 @@
-//! What an earlier process of this member left on a map's shelf is given back to the map, where the
-//! cluster has not gone on without it.
+//! What an earlier process of this member left on a map's shelf, or in its journal of a queue, is given
+//! back, where the cluster has not gone on without it.
 //!
 //! Each row's records say of which life of the row they are ([`Stamp`]). Members tell each other their
 //! stamps in a map of the cluster's own; each gives what is its to give ([`Stamp::fate`]), only where
@@ -14,13 +14,15 @@ use muster_cluster::{Epoch, MemberId, NodeId, RowId, View};
 use muster_grid::batch::{Entries, where_absent};
 use muster_grid::store::Record;
 use muster_grid::{
-    Expect, Fate, Lives, Op, Place, Put, Reply, Request, Shelf, ShelfError, Space, Stamp, life,
+    Bytes, Expect, Fate, Lives, Op, Place, Put, Reply, Request, Shelf, ShelfError, Space, Stamp,
+    life,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use super::queue::Line;
 use crate::cluster::codec;
 use crate::engine::leases::Token;
 use crate::engine::map::{Batch, Cursor, Map, MapError};
@@ -53,11 +55,16 @@ pub(super) struct Giving {
     pub(super) node: Node,
     pub(super) space: Space,
     pub(super) shelf: Arc<dyn Shelf>,
-    /// The map that it is given to.
-    pub(super) map: Weak<dyn Map>,
+    pub(super) taker: Taker,
     pub(super) name: String,
     /// The map named [`MAP`].
     pub(super) told: Arc<dyn Map>,
+}
+
+/// To whom it is given.
+pub(super) enum Taker {
+    Map(Weak<dyn Map>),
+    Queue(Weak<Line>),
 }
 
 /// What was left: per store, its stamp and its records.
@@ -134,8 +141,11 @@ impl Giving {
         let have_given = |found: &Others| {
             let Some(view) = node.state().borrow().view.clone() else { return false };
             let is_told = |id: MemberId| id == me || found.contains_key(&id);
+            // One that has gone in the middle of it is waited for: it may come back.
+            let last: BTreeMap<NodeId, bool> =
+                found.iter().map(|(id, (_, has_given))| (id.node, *has_given)).collect();
             (Instant::now() >= ends || view.members.iter().all(|member| is_told(member.id)))
-                && found.iter().all(|(id, (_, has_given))| *has_given || !view.has(*id))
+                && last.into_values().all(|has_given| has_given)
         };
         if self.others(have_given).await.is_some() {
             // Nobody may be waiting.
@@ -303,7 +313,7 @@ impl Giving {
                     return Ok(born);
                 }
             }
-            if Instant::now() >= ends || self.map.strong_count() == 0 {
+            if Instant::now() >= ends || self.taker.is_gone() {
                 return Err(ShelfError("no owner of its row could be asked".to_owned()));
             }
             sleep(LOOK).await;
@@ -317,20 +327,24 @@ impl Giving {
         if entries.is_empty() {
             return Ok(Done::Over);
         }
+        let map = match &self.taker {
+            Taker::Map(map) => map,
+            Taker::Queue(line) => return give_messages(line, record.name, entries).await,
+        };
         let token = (record.token > 0).then_some(Token(record.token));
         for ops in where_absent(&entries) {
             let batch = Batch { group: record.name.clone(), ops, token };
-            if let Done::Present = self.write(batch).await? {
+            if let Done::Present = self.write(map, batch).await? {
                 return Ok(Done::Present);
             }
         }
         Ok(Done::Given)
     }
 
-    async fn write(&self, batch: Batch) -> Result<Done, ShelfError> {
+    async fn write(&self, map: &Weak<dyn Map>, batch: Batch) -> Result<Done, ShelfError> {
         let ends = Instant::now() + GROUP;
         loop {
-            let Some(map) = self.map.upgrade() else {
+            let Some(map) = map.upgrade() else {
                 return Err(ShelfError("the map is gone".to_owned()));
             };
             match map.write(batch.clone()).await {
@@ -362,6 +376,41 @@ impl Giving {
         info!(map, given, present, stale, late, over, failed, "what was kept is given back");
         if failed > 0 {
             error!(map, failed, "groups could not be given back: they stay on the shelf");
+        }
+    }
+}
+
+impl Taker {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Map(map) => map.strong_count() == 0,
+            Self::Queue(line) => line.strong_count() == 0,
+        }
+    }
+}
+
+/// Gives the messages of one group to their queue.
+async fn give_messages(
+    line: &Weak<Line>,
+    name: Bytes,
+    entries: Vec<(Bytes, Put)>,
+) -> Result<Done, ShelfError> {
+    let ends = Instant::now() + GROUP;
+    loop {
+        let Some(line) = line.upgrade() else {
+            return Err(ShelfError("the queue is gone".to_owned()));
+        };
+        match line.give(name.clone(), entries.clone(), GROUP).await {
+            Reply::Written(_) => return Ok(Done::Given),
+            Reply::Entries(_) | Reply::Released => return Ok(Done::Present),
+            // It is there; but what is here goes only once it is in a journal again.
+            Reply::Unkept(_) => {
+                return Err(ShelfError("the journal of an owner has not taken it".to_owned()));
+            }
+            Reply::TooLarge(why) => return Err(ShelfError(why.to_string())),
+            // Where it did happen, it is present the next time.
+            other if Instant::now() >= ends => return Err(ShelfError(format!("{other:?}"))),
+            _ => sleep(LOOK).await,
         }
     }
 }

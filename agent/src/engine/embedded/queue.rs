@@ -10,19 +10,21 @@ mod delivery;
 mod line;
 mod post;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_grid::queue::{
-    Answer, DeadLetter as Letter, MOST_GROUP, MOST_ID, MOST_MESSAGE, Message, Number, Publication,
-    Question,
+    Answer, DeadLetter as Letter, FencedBy, MOST_GROUP, MOST_ID, MOST_MESSAGE, Message, Number,
+    Publication, Question,
 };
 
-use crate::engine::queue::{Consumer, DeadLetter, Msg, Queue, QueueError, QueueSpec, QueueStats};
+use crate::engine::queue::{
+    Consumer, DeadLetter, Journal, JournalStats, Msg, Queue, QueueError, QueueSpec, QueueStats,
+};
 use delivery::SharedConsumer;
-use line::Line;
+pub(super) use line::Line;
 pub(super) use post::Post;
 
 /// How long a publication or a question may take.
@@ -32,6 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct SharedQueue {
     spec: QueueSpec,
     line: Arc<Line>,
+    /// Another member may have spoken of the queue before this one said where it writes it down.
+    journal: OnceLock<Journal>,
 }
 
 // === impl SharedQueue ===
@@ -62,9 +66,9 @@ impl Queue for SharedQueue {
     }
 
     async fn publish(&self, message: Msg) -> Result<bool, QueueError> {
-        let publication = publication(message)?;
+        let (publication, by) = publication(message)?;
         let asked =
-            self.line.call(|station, now| station.publish(publication, now + DEADLINE, now));
+            self.line.call(|station, now| station.publish_by(publication, by, now + DEADLINE, now));
         match answered(asked.await)? {
             Answer::Published(is_new) => Ok(is_new),
             _ => Err(QueueError::Unknown),
@@ -84,6 +88,10 @@ impl Queue for SharedQueue {
 
     fn led(&self) -> Option<QueueStats> {
         self.line.led()
+    }
+
+    fn journal(&self) -> Option<JournalStats> {
+        self.journal.get().map(|_| self.line.journal())
     }
 
     async fn dead_letters(&self, most: usize) -> Vec<Bytes> {
@@ -115,22 +123,24 @@ impl Queue for SharedQueue {
 ///
 /// # Errors
 /// When it is too large.
-fn publication(message: Msg) -> Result<Publication, QueueError> {
-    let Msg { body, dedup, delay, ttl, group } = message;
+fn publication(message: Msg) -> Result<(Publication, Option<FencedBy>), QueueError> {
+    let Msg { body, dedup, delay, ttl, group, by } = message;
     let len = |name: &Option<String>| name.as_ref().map_or(0, String::len);
     let size = body.len() + len(&group);
     let most = MOST_MESSAGE - 3;
     if size > most {
         return Err(QueueError::TooLarge(size, most));
     }
-    for (len, most) in [(len(&group), MOST_GROUP), (len(&dedup), MOST_ID)] {
+    let lease = by.as_ref().map_or(0, |(name, _)| name.len());
+    for (len, most) in [(len(&group), MOST_GROUP), (len(&dedup), MOST_ID), (lease, MOST_ID)] {
         if len > most {
             return Err(QueueError::NameTooLong(len, most));
         }
     }
     let value = Message::new(group.as_deref(), &body).value().clone();
     let dedup = dedup.map(|id| id.as_bytes().into());
-    Ok(Publication { value, dedup, delay, ttl })
+    let by = by.map(|(name, token)| FencedBy { name: name.as_bytes().into(), token: token.0 });
+    Ok((Publication { value, dedup, delay, ttl }, by))
 }
 
 /// Group and body of a message.
@@ -165,6 +175,8 @@ fn answered(answer: Option<Answer>) -> Result<Answer, QueueError> {
         Some(Answer::Unavailable | Answer::Elsewhere) => Err(QueueError::Unavailable),
         Some(Answer::Unknown) => Err(QueueError::Unknown),
         Some(Answer::Expired) => Err(QueueError::Expired),
+        Some(Answer::NotKept) => Err(QueueError::NotKept),
+        Some(Answer::Fenced) => Err(QueueError::Fenced),
         Some(answer) => Ok(answer),
     }
 }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use muster_grid::queue::MOST_ID;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::shard::later;
+use crate::engine::leases::Token;
 use crate::engine::queue::{DeadLetter, Msg, QueueError, QueueSpec, QueueStats};
 
 /// A message at most.
@@ -17,6 +19,8 @@ pub(super) const MOST_BYTES: usize = 8 << 20;
 const MOST_REMEMBERED: usize = 1_000_000;
 /// Dead letters that are kept, at most: the oldest go first.
 const MOST_DEAD: usize = 10_000;
+/// Leases that it knows of, at most. None is forgotten: what is published under another is refused.
+const MOST_LEASES: usize = 10_000;
 
 /// What a consumer gets.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub(super) struct Backlog {
     counts: QueueStats,
     remembered: HashSet<String>,
     forget_at: VecDeque<(Instant, String)>,
+    /// The greatest token of each lease under which something was published.
+    fences: HashMap<String, Token>,
     consumers: HashMap<u64, Eater>,
     /// Consumers that wait and may have one more, in the order of asking.
     hungry: VecDeque<u64>,
@@ -94,6 +100,7 @@ impl Backlog {
             counts: QueueStats::default(),
             remembered: HashSet::new(),
             forget_at: VecDeque::new(),
+            fences: HashMap::new(),
             consumers: HashMap::new(),
             hungry: VecDeque::new(),
             numbers: 0,
@@ -112,8 +119,23 @@ impl Backlog {
             self.counts.duplicates += 1;
             return Ok(false);
         }
+        if let Some((name, token)) = &message.by {
+            if name.len() > MOST_ID {
+                return Err(QueueError::NameTooLong(name.len(), MOST_ID));
+            }
+            match self.fences.get(name) {
+                Some(seen) if token < seen => return Err(QueueError::Fenced),
+                None if self.fences.len() >= MOST_LEASES => {
+                    return Err(QueueError::Full(MOST_LEASES));
+                }
+                Some(_) | None => {}
+            }
+        }
         if self.messages.len() >= self.spec.most {
             return Err(QueueError::Full(self.messages.len()));
+        }
+        if let Some((name, token)) = message.by {
+            self.fences.insert(name, token);
         }
         if let Some(id) = message.dedup {
             self.forget_at.push_back((later(now, self.spec.dedup_window), id.clone()));

@@ -1,7 +1,7 @@
 //! What an earlier home, or the other side of a split, has left in the row.
 
 use super::super::entries::{self, Key, Kind};
-use super::super::{Message, Number};
+use super::super::{FencedBy, Message, Number};
 use super::dead::Dead;
 use super::writes::Then;
 use super::{Home, SETTLING, State, Stored, Timer};
@@ -24,7 +24,7 @@ impl Home {
     /// A group of messages.
     pub(in super::super) fn find(&mut self, whole: WholeGroup, now: Moment) {
         let Some((epoch, salt)) = entries::read_block(&whole.group.name) else { return };
-        let mut all: BTreeMap<u64, Found> = BTreeMap::new();
+        let (mut all, mut fences) = (BTreeMap::<u64, Found>::new(), Vec::new());
         for (key, _, put) in whole.entries {
             match entries::read_key(&key) {
                 Some(Key::Of(kind, seq)) => {
@@ -43,9 +43,14 @@ impl Home {
                     let window = put.ttl.unwrap_or(self.settings.dedup_window);
                     self.ids.found(id, now.saturating_add(window));
                 }
+                Some(Key::Fence(name)) => {
+                    let token = entries::token(&put.value);
+                    fences.push(FencedBy { name, token });
+                }
                 None => {}
             }
         }
+        self.fences_stand(fences, Some(&whole.group));
         for (seq, found) in all {
             let number = Number { epoch, seq, salt };
             self.find_one(number, &whole.group, found, now);
@@ -120,7 +125,7 @@ impl Home {
             let Some(Key::Of(Kind::Message, seq)) = entries::read_key(key) else { continue };
             let number = Number { epoch, seq, salt };
             let Some(stored) = self.messages.get(&number) else { continue };
-            if matches!(stored.state, State::Leaving(_) | State::Burying) {
+            if matches!(stored.state, State::Leaving(_) | State::Burying | State::Refused(_)) {
                 let remove = entries::remove(key.clone());
                 self.change(Some(whole.group.clone()), [remove], Then::Nothing);
             }

@@ -179,7 +179,11 @@ impl Home {
                 self.timers.remove(&(*until, number, Timer::Visible));
                 *who
             }
-            State::Unwritten | State::Waiting | State::Leaving(_) | State::Burying => return,
+            State::Unwritten
+            | State::Refused(_)
+            | State::Waiting
+            | State::Leaving(_)
+            | State::Burying => return,
         };
         stored.state = State::Waiting;
         self.outs -= 1;

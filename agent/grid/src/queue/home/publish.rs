@@ -1,9 +1,10 @@
 //! Messages come in: numbered as they come, written some at a time, acknowledged once they stand.
 
 use super::super::entries::{self, Kind, Message};
-use super::super::{Answer, Number, Publication};
-use super::writes::{What, Write};
-use super::{Asked, Home, State, Stored, Timer};
+use super::super::{Answer, FencedBy, Number, Publication, UNKEPT};
+use super::ending::removals;
+use super::writes::{Then, What, Write};
+use super::{Asked, Home, Journal, State, Stored, Timer, fences};
 use crate::batch::{Batch, Op};
 use crate::segment::{Bytes, Group};
 use foldhash::fast::FixedState;
@@ -24,6 +25,7 @@ pub(super) struct Waiting {
     pub(super) asked: Asked,
     number: Number,
     publication: Publication,
+    by: Option<FencedBy>,
 }
 
 /// The group that messages go to, until it is full.
@@ -49,10 +51,23 @@ struct Id {
 }
 
 impl Home {
-    pub(super) fn publish(&mut self, asked: Asked, publication: Publication, now: Moment) {
+    pub(super) fn publish(
+        &mut self,
+        asked: Asked,
+        publication: Publication,
+        by: Option<FencedBy>,
+        now: Moment,
+    ) {
         let Some(message) = Message::read(publication.value.clone()) else {
             return self.answer(asked, Answer::Unavailable);
         };
+        match self.journal {
+            Journal::No | Journal::Kept => {}
+            Journal::Lacking(since) if now < since.saturating_add(UNKEPT) => {
+                return self.answer(asked, Answer::Elsewhere);
+            }
+            Journal::Lacking(_) => return self.answer(asked, Answer::NotKept),
+        }
         self.ids.forget(now);
         if let Some(id) = &publication.dedup
             && let Some(present) = self.ids.all.get_mut(id)
@@ -63,9 +78,17 @@ impl Home {
             }
             return present.followers.push(asked);
         }
+        match by.as_ref().map_or(Ok(()), |by| self.fences.passes(by)) {
+            Ok(()) => {}
+            Err(Answer::Fenced) => return self.answer_proven(asked, Answer::Fenced, now),
+            Err(answer) => return self.answer(asked, answer),
+        }
         let count = self.messages.len() as u64;
         if count >= self.settings.most {
             return self.answer(asked, Answer::Full(count));
+        }
+        if let Some(by) = &by {
+            self.fences.sees(by);
         }
         self.last += 1;
         let number = Number { epoch: self.epoch, seq: self.last, salt: self.salt };
@@ -91,7 +114,7 @@ impl Home {
         };
         self.messages.insert(number, stored);
         self.unwritten += 1;
-        self.waiting.push_back(Waiting { asked, number, publication });
+        self.waiting.push_back(Waiting { asked, number, publication, by });
     }
 
     /// Writes what waits, some writes at a time.
@@ -104,7 +127,7 @@ impl Home {
                 self.is_over = true;
                 return;
             };
-            let (mut ops, mut published) = (Vec::new(), Vec::new());
+            let (mut ops, mut published, mut raised) = (Vec::new(), Vec::new(), Vec::new());
             while block.has_room()
                 && let Some(waiting) = self.waiting.pop_front()
             {
@@ -114,6 +137,10 @@ impl Home {
                     stored.block = Some(block.group.clone());
                 }
                 published.push((waiting.asked, waiting.number));
+                if let Some(by) = waiting.by.as_ref().filter(|by| self.fences.raises(by)) {
+                    ops.push(fences::op(by));
+                    raised.push(by.clone());
+                }
                 self.ops_of(waiting, &mut ops);
             }
             if !self.rules.acknowledges_late {
@@ -122,11 +149,14 @@ impl Home {
                 }
             }
             let batch = Batch::new(block.group.clone(), ops);
-            if block.has_room() {
+            // In a journal all of a group is put with each of its changes, and of two of its records the
+            // older one must have all that the later one has.
+            if block.has_room() && self.journal == Journal::No {
                 self.block = Some(block);
             }
             self.publishing += 1;
-            self.ask_grid(Write { batch: Some(batch), asked: now, what: What::Publish(published) });
+            let what = What::Publish(published, raised);
+            self.ask_grid(Write { batch: Some(batch), asked: now, what });
         }
     }
 
@@ -169,6 +199,27 @@ impl Home {
             self.timers.extend(ends);
             self.offer(number, now);
         }
+    }
+
+    /// A journal has not taken them: they go before they are given, and their publishers hear so.
+    pub(super) fn not_kept(&mut self, published: Vec<(Asked, Number)>) {
+        for (asked, number) in published {
+            let Some(stored) = self.messages.get_mut(&number) else { continue };
+            stored.state = State::Refused(asked);
+            let mut ops = removals(number, stored);
+            ops.extend(self.ids.of.get(&number).map(|id| entries::remove(entries::id_key(id))));
+            let block = stored.block.clone();
+            self.change(block, ops, Then::Refused(number));
+        }
+    }
+
+    /// Nothing of it stands any more.
+    pub(super) fn refused(&mut self, number: Number, now: Moment) {
+        let Some(State::Refused(asked)) = self.messages.get(&number).map(|s| s.state.clone())
+        else {
+            return;
+        };
+        self.not_published(vec![(asked, number)], &Answer::NotKept, now);
     }
 
     /// Nothing of it was written.

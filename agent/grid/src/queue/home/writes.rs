@@ -1,7 +1,7 @@
 //! What a home writes, and what follows once it stands. Changes of one group of messages go one
 //! write after the other: what comes meanwhile goes together with the next.
 
-use super::super::{Answer, Number};
+use super::super::{Answer, FencedBy, Number};
 use super::{AGAIN, Asked, Home, LEASE, Out};
 use crate::batch::{Batch, Op, Reply, Request};
 use crate::segment::{Bytes, Group};
@@ -22,7 +22,8 @@ pub(super) struct Write {
 
 /// What it is about.
 pub(super) enum What {
-    Publish(Vec<(Asked, Number)>),
+    /// With the tokens that they raise.
+    Publish(Vec<(Asked, Number)>, Vec<FencedBy>),
     Change(Bytes, Vec<Then>),
     Confirm,
 }
@@ -39,6 +40,8 @@ pub(super) enum Then {
     Buried(Number),
     /// A part of a task.
     Part(u64, Number),
+    /// A journal has not taken it, and it is removed.
+    Refused(Number),
 }
 
 /// Changes of one group of messages that wait for their turn.
@@ -109,9 +112,10 @@ impl Home {
     pub(in super::super) fn written(&mut self, id: u64, reply: &Reply, now: Moment) {
         let Some(write) = self.writes.remove(&id) else { return };
         match reply {
-            Reply::Written(_) | Reply::Entries(_) => self.stands(write, now),
+            Reply::Written(_) | Reply::Entries(_) => self.stands(write, now, true),
+            Reply::Unkept(_) => self.stands(write, now, !self.rules.minds_journals),
             Reply::NotQuorate => match write.what {
-                What::Publish(published) => {
+                What::Publish(published, _) => {
                     self.publishing -= 1;
                     self.not_published(published, &Answer::NotQuorate, now);
                 }
@@ -129,7 +133,8 @@ impl Home {
         self.go_on(now);
     }
 
-    fn stands(&mut self, write: Write, now: Moment) {
+    /// It stands with all owners, in memory at least.
+    fn stands(&mut self, write: Write, now: Moment, is_kept: bool) {
         self.gives_until = self.gives_until.max(write.asked + LEASE);
         self.is_proven = true;
         for (asked, answer) in std::mem::take(&mut self.unproven) {
@@ -137,10 +142,16 @@ impl Home {
         }
         match write.what {
             What::Confirm => self.is_confirming = false,
-            What::Publish(published) => {
+            What::Publish(published, raised) => {
                 self.publishing -= 1;
-                self.published(published, now);
+                self.fences_stand(raised, write.batch.as_ref().map(|batch| &batch.group));
+                if is_kept {
+                    self.published(published, now);
+                } else {
+                    self.not_kept(published);
+                }
             }
+            // What a journal has not taken of it, it takes later: until then it has what was before.
             What::Change(name, thens) => {
                 for then in thens {
                     self.then(then, now);
@@ -163,6 +174,7 @@ impl Home {
             Then::Left(number) => self.left(number, now),
             Then::Buried(number) => self.buried(number, now),
             Then::Part(task, number) => self.part(task, number, now),
+            Then::Refused(number) => self.refused(number, now),
         }
     }
 }
@@ -173,7 +185,7 @@ impl Write {
     /// The publications that it brings.
     pub(super) fn published(self) -> Vec<(Asked, Number)> {
         match self.what {
-            What::Publish(published) => published,
+            What::Publish(published, _) => published,
             What::Change(..) | What::Confirm => Vec::new(),
         }
     }

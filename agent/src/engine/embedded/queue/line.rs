@@ -10,13 +10,14 @@ use muster_grid::queue::{
     Act, Address, Answer, Frame, QueueRules, Settings, Station, Stats, Ticket,
 };
 use muster_grid::segment::Place;
-use muster_grid::{Bytes, Group, Reply, Request, Space};
+use muster_grid::{Bytes, Group, Put, Reply, Request, Shelf, Shelved, Space};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Lane, service};
+use crate::engine::queue::JournalStats;
 use crate::node::{Node, ReplyHandler};
 
 /// A write ends when this member stops being the primary; this only bounds it.
@@ -26,10 +27,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(super) type Given = (Ticket, Bytes);
 
 /// One queue at this member.
-pub(super) struct Line {
+pub(in super::super) struct Line {
     me: Weak<Self>,
     pub(super) node: Node,
-    pub(super) space: Space,
+    pub(in super::super) space: Space,
     inner: Mutex<Inner>,
     /// Something is due earlier than it was.
     earlier: Arc<Notify>,
@@ -131,6 +132,49 @@ impl Line {
     /// A life of another member said something to a life of this one.
     pub(super) fn frame(&self, from: MemberId, to: u64, frame: Frame) {
         self.with(|inner, now| inner.station.frame(from, to, frame, now));
+    }
+
+    /// From now on this member writes down what it keeps of the queue. As a home it begins once
+    /// [`Line::restored`] is said.
+    pub(super) fn keep(&self, name: &str, shelf: Arc<dyn Shelf>) {
+        let queue = name.to_owned();
+        let tell = move |shelved| {
+            if let Shelved::Failed { error, .. } = shelved {
+                tracing::error!(queue, %error, "the journal of a queue failed: publications are \
+                    refused while it does, and what it has not taken is tried again");
+            }
+        };
+        self.node.set_journal(self.space, shelf, Arc::new(tell));
+        self.with(|inner, now| inner.station.keep(now));
+    }
+
+    /// What an earlier process of any member left is given back, or was waited for long enough.
+    pub(in super::super) fn restored(&self) {
+        self.with(|inner, now| inner.station.restored(now));
+    }
+
+    /// Gives some messages of an earlier process, unless the queue has some of their group.
+    pub(in super::super) async fn give(
+        &self,
+        group: Bytes,
+        entries: Vec<(Bytes, Put)>,
+        deadline: Duration,
+    ) -> Reply {
+        let group = Group::named(self.space, group);
+        match self.node.request(Request::Get(group.clone()), deadline).await {
+            Reply::Entries(found) if found.entries.is_empty() => {}
+            other => return other,
+        }
+        // As from the other side of a split: the home hears of it.
+        let entries = entries.into_iter().collect();
+        self.node.request(Request::Merge { group, entries, token: 0 }, deadline).await
+    }
+
+    pub(super) fn journal(&self) -> JournalStats {
+        self.node.with_grid(|grid, _| JournalStats {
+            errors: grid.shelf_stats(self.space).unwrap_or_default().errors,
+            lacking: grid.lacking(self.space),
+        })
     }
 
     pub(super) fn led(&self) -> Option<Stats> {

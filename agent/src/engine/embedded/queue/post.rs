@@ -2,7 +2,7 @@
 //! their row.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,9 @@ const TABLE: u8 = 0;
 const SHORTEST: Duration = Duration::from_millis(2);
 /// Queues that a member knows at most.
 const MOST_QUEUES: usize = 4096;
+
+/// A queue, and where it goes on from what was left in a journal that it has just got.
+type Opened = (Arc<dyn Queue>, Option<Arc<Line>>);
 
 /// All queues of this member.
 pub(in super::super) struct Post {
@@ -59,15 +62,28 @@ impl Post {
         post
     }
 
-    /// A queue by its name.
-    pub(in super::super) fn open(&self, spec: QueueSpec) -> Result<Arc<dyn Queue>, EngineError> {
+    /// A queue by its name; and where it goes on from what an earlier process left in the journal that
+    /// it gets with that.
+    pub(in super::super) fn open(&self, spec: QueueSpec) -> Result<Opened, EngineError> {
         let cache = self.spaces.lock().take(&queue_name(&spec.name))?;
+        let (name, journal) = (spec.name.clone(), spec.journal.clone());
         let mut queues = self.queues.write();
-        if let Some(queue) = queues.get(&cache) {
-            spec.same_as(queue.spec())?;
-            return Ok(queue.clone());
+        let queue = match queues.get(&cache).cloned() {
+            Some(queue) => {
+                spec.same_as(queue.spec())?;
+                queue
+            }
+            None => self.begin(&mut queues, cache, spec),
+        };
+        drop(queues);
+        let Some(journal) = journal else { return Ok((queue, None)) };
+        if queue.journal.get_or_init(|| journal.clone()) != &journal {
+            let present = "it has another journal".to_owned();
+            return Err(EngineError::Different { kind: "queue", name, present });
         }
-        Ok(self.begin(&mut queues, cache, spec))
+        queue.line.keep(&name, journal.0);
+        let line = queue.line.clone();
+        Ok((queue, Some(line)))
     }
 
     fn begin(
@@ -99,7 +115,7 @@ impl Post {
         };
         self.node.on_changes(space, Watched::Merges, Arc::new(merged));
         line.view();
-        let queue = Arc::new(SharedQueue { spec, line });
+        let queue = Arc::new(SharedQueue { spec, line, journal: OnceLock::new() });
         queues.insert(cache, queue.clone());
         queue
     }
@@ -130,7 +146,7 @@ impl Post {
         }
         let Settings { name, most, visibility, most_tries, dedup_window } = settings;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let spec = QueueSpec { name, most, visibility, most_tries, dedup_window };
+        let spec = QueueSpec { name, most, visibility, most_tries, dedup_window, journal: None };
         let taken = self.spaces.lock().take(&queue_name(&spec.name));
         if spec.check().is_ok() && taken.is_ok() {
             self.begin(&mut queues, cache, spec);
