@@ -47,6 +47,8 @@ pub enum Mutation {
     QueueNoLease,
     /// Messages of a group are given at once.
     QueueNoOrder,
+    /// A publication that a journal has not taken is acknowledged.
+    QueueNoJournal,
 }
 
 impl std::str::FromStr for Mutation {
@@ -65,10 +67,12 @@ impl std::str::FromStr for Mutation {
             "queue-no-mark" => Ok(Self::QueueNoMark),
             "queue-no-lease" => Ok(Self::QueueNoLease),
             "queue-no-order" => Ok(Self::QueueNoOrder),
+            "queue-no-journal" => Ok(Self::QueueNoJournal),
             _ => Err(format!(
                 "no such mutation: {word:?}; there are no-epoch-check, ack-before-backup, \
                  drop-late, no-lease-wait, no-fence, unproven-miss, unproven-stand, \
-                 queue-early-ack, queue-no-mark, queue-no-lease and queue-no-order"
+                 queue-early-ack, queue-no-mark, queue-no-lease, queue-no-order and \
+                 queue-no-journal"
             )),
         }
     }
@@ -104,6 +108,9 @@ pub struct Case {
     pub has_shelves: bool,
     /// Members have a queue, with producers and consumers. None by itself either.
     pub has_queues: bool,
+    /// Their members write the queue down, and all of them end at once now and then. Then nothing else is
+    /// asked of the cluster. None by itself either.
+    pub has_journals: bool,
     /// A rule that is broken.
     pub mutation: Option<Mutation>,
 }
@@ -134,6 +141,7 @@ impl Case {
             browsers: 0,
             has_shelves: false,
             has_queues: false,
+            has_journals: false,
             mutation: None,
         }
     }
@@ -156,6 +164,15 @@ impl Case {
         Self { has_queues: true, ..self }
     }
 
+    /// The same with a queue that is written down, and restarts of all members.
+    #[must_use]
+    pub fn with_journals(self) -> Self {
+        // Of two sides of a split that end before they meet, the journals of one count.
+        let kind = if self.kind == Kind::Splits { Kind::Crashes } else { self.kind };
+        // A machine that loses its disk loses its journal, and perhaps the only one.
+        Self { kind, has_journals: true, has_queues: true, wipes: false, ..self }
+    }
+
     /// The rules of queues, one of them perhaps broken.
     #[must_use]
     pub fn queue_rules(&self) -> QueueRules {
@@ -165,6 +182,7 @@ impl Case {
             Some(Mutation::QueueNoMark) => QueueRules { marks_found: false, ..strict },
             Some(Mutation::QueueNoLease) => QueueRules { gives_under_lease: false, ..strict },
             Some(Mutation::QueueNoOrder) => QueueRules { keeps_order: false, ..strict },
+            Some(Mutation::QueueNoJournal) => QueueRules { minds_journals: false, ..strict },
             _ => strict,
         }
     }
@@ -187,7 +205,8 @@ impl Case {
             None
             | Some(Mutation::DropLate | Mutation::UnprovenMiss | Mutation::UnprovenStand)
             | Some(Mutation::QueueEarlyAck | Mutation::QueueNoMark)
-            | Some(Mutation::QueueNoLease | Mutation::QueueNoOrder) => strict,
+            | Some(Mutation::QueueNoLease | Mutation::QueueNoOrder)
+            | Some(Mutation::QueueNoJournal) => strict,
             Some(Mutation::NoEpochCheck) => {
                 Rules { takes: |_, _, _| true, follows: |_, _| true, ..strict }
             }

@@ -40,6 +40,19 @@ pub fn heal_all(world: &mut World) {
     world.tell(|| "all is well again".into());
 }
 
+/// All members end at once, and start again one after the other.
+pub fn blackout(world: &mut World) {
+    world.tell(|| "all end at once".into());
+    for slot in 0..world.slots.len() {
+        if world.is_up(slot) {
+            world.counts.kills += 1;
+            world.kill(slot, "is killed with all others");
+        }
+        let back = world.now + world.rng.u64(20 * MS..1_500 * MS);
+        world.at(back, Happening::Start { slot });
+    }
+}
+
 fn cut(world: &mut World) {
     let count = world.slots.len();
     let mut cut = BTreeSet::new();

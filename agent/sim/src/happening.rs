@@ -49,6 +49,8 @@ pub enum Happening {
     },
     /// The next fault.
     Fault,
+    /// All members end at once, and start again.
+    Blackout,
     /// A cut ends.
     Heal,
     /// A client goes on.

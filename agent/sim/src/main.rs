@@ -29,12 +29,15 @@ struct Arguments {
     /// Adds a queue with producers and consumers.
     #[arg(long)]
     queues: bool,
+    /// Adds a queue that is written down, and restarts of all members; nothing else is asked then.
+    #[arg(long)]
+    journals: bool,
     /// Tells the story of each schedule.
     #[arg(long)]
     trace: bool,
     /// Breaks a rule on purpose: no-epoch-check, ack-before-backup, drop-late, no-lease-wait,
     /// no-fence, unproven-miss, unproven-stand, queue-early-ack, queue-no-mark, queue-no-lease,
-    /// queue-no-order.
+    /// queue-no-order, queue-no-journal.
     #[arg(long)]
     mutation: Option<Mutation>,
     /// Goes on after so many violations at most.
@@ -59,6 +62,9 @@ fn main() -> ExitCode {
         }
         if arguments.queues {
             case = case.with_queues();
+        }
+        if arguments.journals {
+            case = case.with_journals();
         }
         case.mutation = arguments.mutation;
         let mut verdict = run(&case, arguments.trace);

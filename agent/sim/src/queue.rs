@@ -1,16 +1,19 @@
 //! A queue whose members die, freeze and are cut off: producers and consumers on each machine, and
 //! what they were promised. Each machine has a station beside its core, as a shell drives it.
 
+mod journal;
 mod judge;
 mod station;
 
 use crate::happening::Happening;
 use crate::world::{MS, Time, World};
+use journal::{Giver, Paper, Told};
 use judge::Ledger;
-use muster_cluster::{Epoch, MemberId, Moment};
+use muster_cluster::{Epoch, MemberId, Moment, NodeId};
 use muster_grid::Space;
 use muster_grid::queue::{Answer, Ending, Message, Publication, Question, Station, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The queue's space.
@@ -41,6 +44,12 @@ pub struct QueueCounts {
     pub done: u64,
     /// Members that became the home.
     pub homes: u64,
+    /// Publications that a journal has not taken.
+    pub refused: u64,
+    /// Messages that came again, marked, after they were done.
+    pub again: u64,
+    /// Ends of all members at once.
+    pub restarts: u64,
 }
 
 impl QueueCounts {
@@ -54,6 +63,9 @@ impl QueueCounts {
             marked: self.marked + other.marked,
             done: self.done + other.done,
             homes: self.homes + other.homes,
+            refused: self.refused + other.refused,
+            again: self.again + other.again,
+            restarts: self.restarts + other.restarts,
         }
     }
 }
@@ -74,6 +86,8 @@ struct Place {
     /// Endings under way: of which message, and whether it is done.
     ending: BTreeMap<u64, (u32, bool)>,
     asking: Option<u64>,
+    /// Where machines have journals.
+    giver: Option<Giver>,
 }
 
 /// The queue, and what is known of it.
@@ -85,6 +99,9 @@ pub struct Queues {
     /// When the last frame from one machine to another arrives.
     arrivals: BTreeMap<(usize, usize), Time>,
     ledger: Ledger,
+    /// The journals, by the machines' identities.
+    papers: BTreeMap<NodeId, Arc<Paper>>,
+    told: Told,
     /// At the end: what the home says that is left.
     left: Option<u64>,
     /// Whose consumers the home says that it knows.
@@ -105,6 +122,8 @@ impl Queues {
             next_id: FIRST_ID,
             arrivals: BTreeMap::new(),
             ledger: Ledger::default(),
+            papers: BTreeMap::new(),
+            told: Told::default(),
             left: None,
             fed: BTreeSet::new(),
             stopped: false,
@@ -143,6 +162,13 @@ impl Queues {
         format!("queue: {left:?} left, not done {open:?}, {under_way:?}, consumers of {fed:?}")
     }
 
+    /// All members are gone at once.
+    pub fn blackout(&mut self, now: Time) {
+        self.told.clear();
+        self.ledger.restarted = now;
+        self.ledger.counts.restarts += 1;
+    }
+
     /// Producer and consumer of a machine go on.
     pub fn wake(&mut self, world: &mut World, slot: usize, boot: u32) {
         if !world.is_life(slot, boot) {
@@ -152,6 +178,7 @@ impl Queues {
             return world.at(later, Happening::Queue { slot, boot });
         }
         self.with(world, slot, |station, now| station.tick(now));
+        self.give_back(world, slot);
         self.produce(world, slot);
         self.consume(world, slot);
         if self.stopped {

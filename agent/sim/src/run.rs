@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Kind};
 use crate::client::Clients;
-use crate::faults::{fault, heal, heal_all};
+use crate::faults::{blackout, fault, heal, heal_all};
 use crate::happening::Happening;
 use crate::judge::{LeaseWatch, converged, judge};
 use crate::queue::{QueueCounts, Queues};
@@ -64,7 +64,8 @@ impl Verdict {
              {} resumed transfers, {} waited checkouts, {} fenced; sessions: {} created \
              ({} minted local), {} served, {} moved, {} retried, {} at two members, {} removed, \
              {} rotated, {} commits fenced, {} tried again, {} holds compared, {} counts compared; \
-             queues: {} published, {} of unknown end, {} given, {} marked, {} done, {} homes",
+             queues: {} published, {} of unknown end, {} given, {} marked, {} done, {} homes, \
+             {} refused, {} again after they were done, {} restarts of all",
             if self.wrong.is_empty() { "PASS" } else { "FAIL" },
             self.schedules,
             self.wrong.len(),
@@ -103,6 +104,9 @@ impl Verdict {
             self.queues.marked,
             self.queues.done,
             self.queues.homes,
+            self.queues.refused,
+            self.queues.again,
+            self.queues.restarts,
         )
     }
 }
@@ -136,6 +140,9 @@ impl Outside {
 
     /// False when all has been read.
     fn read_all(&mut self, world: &mut World) -> bool {
+        if world.case.has_journals {
+            return false;
+        }
         self.clients.read_all(world) || self.sessions.read_all(world)
     }
 }
@@ -150,6 +157,12 @@ pub fn run(case: &Case, wants_trace: bool) -> Verdict {
     let begin = world.rng.u64(1_500 * MS..2_500 * MS);
     world.at(begin, Happening::Fault);
     let ends = begin + case.faulty_ms * MS;
+    if case.has_journals {
+        for _ in 0..world.rng.u8(1..=2) {
+            let at = world.rng.u64(begin..ends);
+            world.at(at, Happening::Blackout);
+        }
+    }
     while world.now < ends && world.wrong.is_empty() {
         step(&mut world, &mut outside, true);
     }
@@ -213,6 +226,10 @@ fn step(world: &mut World, outside: &mut Outside, faulty: bool) {
     let Outside { clients, sessions, queues, leases } = outside;
     match world.happen(happening) {
         Some(Happening::Fault) if faulty => fault(world),
+        Some(Happening::Blackout) => {
+            blackout(world);
+            queues.blackout(world.now);
+        }
         Some(Happening::Heal) => heal(world),
         Some(Happening::Client { client }) => clients.wake(world, client),
         Some(Happening::Browser { browser }) => sessions.wake(world, browser),

@@ -109,6 +109,26 @@ fn no_message_of_400_schedules_is_lost_comes_twice_without_a_mark_or_out_of_orde
     }
 }
 
+fn with_journals(seed: u64) -> Case {
+    Case::of(seed, None, None).with_journals()
+}
+
+#[test]
+fn no_message_of_200_schedules_is_lost_with_all_members_where_it_is_written_down() {
+    let verdict = run_all(1, 200, with_journals);
+    println!("{}", verdict.line());
+    assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    let queues = verdict.queues;
+    for (what, count) in [
+        ("restarts of all", queues.restarts),
+        ("publications", queues.published),
+        ("publications that a journal has not taken", queues.refused),
+        ("deliveries with a mark", queues.marked),
+    ] {
+        assert!(count >= 200, "only {count} {what}: {}", verdict.line());
+    }
+}
+
 /// Whether one of the first schedules with queues finds a broken rule by a word of its complaint.
 fn finds_in_queues(mutation: Mutation, word: &str) -> bool {
     // The rarest is seen by one in 150.
@@ -128,6 +148,12 @@ fn a_broken_rule_of_queues_is_noticed() {
     ] {
         assert!(finds_in_queues(mutation, word), "nobody noticed {mutation:?}");
     }
+    let mutation = Some(Mutation::QueueNoJournal);
+    let found = (1..=300).any(|seed| {
+        let wrong = run(&Case { mutation, ..with_journals(seed) }, false).wrong;
+        wrong.iter().any(|wrong| wrong.contains("are lost"))
+    });
+    assert!(found, "nobody noticed {mutation:?}");
 }
 
 /// Each of these failed once; docs/simulation.md tells the stories.
@@ -148,6 +174,14 @@ fn seeds_that_found_something_stay_quiet() {
 fn seeds_without_quorum_that_found_something_stay_quiet() {
     for (seed, members) in [(300_207, 7), (300_259, 3)] {
         let verdict = run(&Case::of(seed, Some(members), None).without_quorum(), false);
+        assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
+    }
+}
+
+#[test]
+fn seeds_with_journals_that_found_something_stay_quiet() {
+    for seed in [10, 958, 1_000_373, 1_003_133, 1_004_255, 2_000_873, 2_002_564] {
+        let verdict = run(&with_journals(seed), false);
         assert!(verdict.wrong.is_empty(), "{:#?}", verdict.wrong);
     }
 }

@@ -20,6 +20,8 @@ struct Known {
     is_ending: bool,
     /// That was confirmed.
     is_done: bool,
+    /// A journal has not taken it.
+    is_refused: bool,
 }
 
 /// All messages.
@@ -27,6 +29,8 @@ struct Known {
 pub(super) struct Ledger {
     messages: BTreeMap<u32, Known>,
     last: u32,
+    /// When all members have ended last.
+    pub(super) restarted: Time,
     pub(super) counts: QueueCounts,
 }
 
@@ -48,6 +52,10 @@ impl Ledger {
                 self.counts.published += 1;
             }
             Answer::Unknown => self.counts.unknown += 1,
+            Answer::NotKept => {
+                known.is_refused = true;
+                self.counts.refused += 1;
+            }
             _ => {}
         }
     }
@@ -79,16 +87,21 @@ impl Ledger {
         self.counts.given += 1;
         self.counts.marked += u64::from(ticket.tries > 1);
         let known = self.messages.get_mut(&number)?;
+        self.counts.again += u64::from(known.is_done);
+        if known.is_refused && ticket.tries == 1 {
+            return Some(format!("message {number} came although it was refused"));
+        }
         let was_unmarked = known.was_unmarked;
         known.was_unmarked |= ticket.tries == 1;
         // With an id it is published again after a split, perhaps to each side.
         if ticket.tries == 1 && was_unmarked && (is_strict || !known.has_id) {
             return Some(format!("message {number} came twice without a mark"));
         }
-        let (group, begun) = (known.group?, known.begun);
-        let is_before = |other: &Known| {
-            other.group == Some(group) && other.published.is_some_and(|at| at < begun)
-        };
+        let (group, begun, restarted) = (known.group?, known.begun, self.restarted);
+        // Whoever comes back late with what the others do not have brings it late.
+        let is_of_life = |at: Time| restarted <= at && at < begun;
+        let is_before =
+            |other: &Known| other.group == Some(group) && other.published.is_some_and(is_of_life);
         let mut before = self.messages.iter().filter(|(_, other)| is_before(other));
         let early = before.find(|(_, other)| !other.is_ending).map(|(number, _)| *number);
         early.filter(|_| is_strict).map(|first| {

@@ -1,5 +1,6 @@
 //! What a shell does for a station: it carries words between it, its core and the others.
 
+use super::journal::{Giver, Paper};
 use super::{DEADLINE, FIRST_ID, LOOK, Place, Queues, SPACE};
 use crate::case::Kind;
 use crate::happening::{Happening, Said};
@@ -51,7 +52,19 @@ impl Queues {
         let view = core.membership().view().cloned();
         if self.places[slot].as_ref().is_none_or(|place| place.boot != boot) {
             core.grid_mut().watch(SPACE, Watched::Merges);
-            let station = Station::new(me, SPACE, settings(), world.case.queue_rules());
+            let mut station = Station::new(me, SPACE, settings(), world.case.queue_rules());
+            let giver = world.case.has_journals.then(|| {
+                let seed = world.case.seed.wrapping_mul(31) + slot as u64;
+                let node = world.slots[slot].node;
+                let paper = self.papers.entry(node).or_insert_with(|| Paper::new(seed)).clone();
+                let giver = Giver::new(&paper, world.now);
+                let now = world.clock(slot);
+                if let Some(core) = &mut world.slots[slot].core {
+                    core.grid_mut().set_journal(SPACE, paper, now);
+                }
+                station.keep(now);
+                giver
+            });
             self.places[slot] = Some(Place {
                 boot,
                 station,
@@ -63,6 +76,7 @@ impl Queues {
                 held: Vec::new(),
                 ending: BTreeMap::new(),
                 asking: None,
+                giver,
             });
             world.at(world.now + LOOK, Happening::Queue { slot, boot });
         }
@@ -173,6 +187,9 @@ impl Queues {
         if !(FIRST_ID..FIRST_ID << 1).contains(&id) {
             return false;
         }
+        if self.answer_giver(world, id, reply) {
+            return true;
+        }
         if let Some((slot, boot, write)) = self.asked.remove(&id)
             && world.is_life(slot, boot)
             && self.places[slot].as_ref().is_some_and(|place| place.boot == boot)
@@ -220,7 +237,7 @@ impl Queues {
     }
 }
 
-fn read(value: Bytes) -> Option<u32> {
+pub(super) fn read(value: Bytes) -> Option<u32> {
     let message = Message::read(value)?;
     Some(u32::from_le_bytes(message.body().try_into().ok()?))
 }
