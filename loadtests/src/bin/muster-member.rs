@@ -86,6 +86,9 @@ struct Options {
     /// Where it is noted what was published and handled
     #[arg(long)]
     parcels: Option<PathBuf>,
+    /// The queue's own journal, with which it outlives a restart of all members
+    #[arg(long)]
+    kept: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -144,8 +147,10 @@ impl Options {
                 consumers,
                 size,
                 has_journal: self.parcels.is_some(),
+                is_kept: self.kept.is_some(),
             };
-            queue::offer(&cluster, &self.name, &work, self.parcels.as_deref())
+            let (parcels, kept) = (self.parcels.as_deref(), self.kept.as_deref());
+            queue::offer(&cluster, &self.name, &work, parcels, kept)
         });
         let working = working.transpose()?;
         let mut served = Served::new(engine, map).of(&cluster);

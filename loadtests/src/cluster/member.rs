@@ -187,6 +187,9 @@ impl MemberOptions {
             if work.has_journal {
                 option("--parcels", journal.display().to_string());
             }
+            if work.is_kept {
+                option("--kept", data.with_extension("queue").display().to_string());
+            }
         }
         if let Some(threads) = self.threads {
             option("--threads", threads.to_string());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use muster_agent::queue::{Listener, QueueError, Received};
-use muster_agent::{Cluster, Queue};
+use muster_agent::{Cluster, FileShelf, Queue};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ pub struct QueueWork {
     pub size: usize,
     /// Whether it notes what it does.
     pub has_journal: bool,
+    /// Whether the queue outlives a restart of all members.
+    pub is_kept: bool,
 }
 
 /// A message.
@@ -125,8 +127,13 @@ pub fn offer(
     member: &str,
     work: &QueueWork,
     journal: Option<&Path>,
+    kept: Option<&Path>,
 ) -> anyhow::Result<Working> {
-    let queue: Queue<Parcel> = cluster.queue(&work.name).start()?;
+    let mut queue = cluster.queue::<Parcel>(&work.name);
+    if let Some(kept) = kept {
+        queue = queue.journal(FileShelf::keep(kept)?);
+    }
+    let queue = queue.start()?;
     let next = journal.map_or_else(Vec::new, read).iter().map(Note::next).max().unwrap_or(1);
     let open = |path: &Path| {
         let file = File::options().create(true).append(true).open(path);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use muster_loadtests::cluster::queue::{self, Note};
 use muster_loadtests::cluster::{Herd, Judge, Model, PATIENCE, Plan, QueueWork, now};
 use muster_loadtests::testkit::eventually;
@@ -59,6 +60,7 @@ async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
         consumers,
         size: SIZE,
         has_journal: true,
+        is_kept: false,
     };
     let queue = vec![work(publishes, 1), work(publishes, 1), work(0, 2)];
     let mut herd = Herd::gather(Plan { count: 3, queue, ..Plan::default() }).await.unwrap();
@@ -91,4 +93,41 @@ async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
     let mut tally = Tally::default();
     tally.one(&judge, Model::Queue, &history, at_least);
     tally.tell("messages of a queue under kills");
+}
+
+/// All members at once, in the middle of it. What was acknowledged is in the journals of two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_of_all_members_at_once_takes_no_message_that_was_written_down() {
+    let _quiet = quiet_machine().await;
+    let rounds = rounds(2);
+    let (publishes, rate) = messages(rounds);
+    let work = |publishes, consumers| QueueWork {
+        name: "/queue/work".into(),
+        publishes,
+        rate,
+        consumers,
+        size: SIZE,
+        has_journal: true,
+        is_kept: true,
+    };
+    let queue = vec![work(publishes, 0), work(publishes, 0), work(0, 1)];
+    let mut herd = Herd::gather(Plan { count: 3, queue, ..Plan::default() }).await.unwrap();
+    for _ in 0..rounds {
+        // The script of the round: not waits for anything, but when things happen.
+        tokio::time::sleep(BEFORE).await;
+        for member in &mut herd.members {
+            member.process.kill().unwrap();
+        }
+        let starts = herd.members.iter_mut().map(|member| member.process.restart());
+        try_join_all(starts).await.unwrap();
+        herd.await_together().await.unwrap();
+    }
+    drained(&herd, publishes * 2).await;
+    let (_, count) = queue::history(&journals(&herd));
+    eprintln!(
+        "round messages written down, {rounds} kills of all members: {} acknowledged, {} of which \
+         nobody knows, {} lost, {} handled more than once, of which {} without a mark",
+        count.acknowledged, count.unknown, count.lost, count.repeated, count.unmarked
+    );
+    assert_eq!((count.lost, count.unmarked), (0, 0), "{count:?}");
 }
