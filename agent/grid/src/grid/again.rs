@@ -132,6 +132,9 @@ impl Grid {
             // It is in a view that has not come here yet. A life that has left is answered nothing:
             // what it asked before may have been done.
             if self.met.is_newcomer(asker.member) {
+                // Said under another number it is done; under this one it never is, however often it
+                // comes.
+                self.is_new(asker);
                 self.answer(asker, Reply::Retry, now);
             }
         } else if self.is_new(asker) {

@@ -252,6 +252,26 @@ fn who_asks_from_a_view_that_has_not_come_here_yet_is_told_to_ask_again() {
 }
 
 #[test]
+fn what_was_to_be_asked_again_is_not_done_under_its_old_number_too() {
+    let mut two = Two::apart();
+    two.asker.install(&view(3, &[ASKER, PRIMARY, OTHER]), two.now);
+    two.ask(1, write());
+    let (there, ..) = two.words();
+    let said = |two: &mut Two| {
+        there.iter().for_each(|message| two.primary.message(ASKER, message.clone(), two.now));
+    };
+    said(&mut two);
+    two.primary.install(&view(3, &[ASKER, PRIMARY, OTHER]), two.now);
+    // It was on its way twice, as by two links.
+    said(&mut two);
+    assert_eq!((two.carry(), two.writes()), (Vec::new(), 0));
+    two.pass(100);
+    let replies = two.carry();
+    assert!(matches!(replies[..], [(1, Reply::Written(_))]), "{replies:?}");
+    assert_eq!(two.writes(), 1);
+}
+
+#[test]
 fn a_life_that_has_left_is_never_told_that_nothing_happened() {
     let mut two = Two::new();
     two.ask(1, write());
