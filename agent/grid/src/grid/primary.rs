@@ -41,7 +41,11 @@ impl Grid {
         for peer in &mut primary.peers {
             // Whoever is behind gets it in its turn.
             if peer.sent + 1 == seq {
-                (peer.sent, peer.sent_at) = (seq, now);
+                // However many follow, what is not answered is sent again in its time.
+                if peer.has == peer.sent {
+                    peer.sent_at = now;
+                }
+                peer.sent = seq;
                 let items = Items::from_buf([effect.clone()]);
                 let answers = Answers::new();
                 let message = Message::Append { epoch, row, first: seq, items, answers };

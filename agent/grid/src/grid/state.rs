@@ -55,6 +55,7 @@ pub(super) struct Peer {
     pub(super) has: u64,
     /// The last write that was sent to it.
     pub(super) sent: u64,
+    /// When the first was sent of those that it has not answered, or all were sent again.
     pub(super) sent_at: Moment,
     pub(super) progress_at: Moment,
     pub(super) is_late: bool,

@@ -55,7 +55,8 @@ impl Grid {
             };
             let peer = &mut primary.peers[at];
             let waits = since.is_some_and(|since| now >= since + resend);
-            if (waits || !peer.is_synced) && now >= peer.sent_at + resend {
+            let goes_on = peer.is_synced && now < peer.progress_at + resend;
+            if (waits || !peer.is_synced) && !goes_on && now >= peer.sent_at + resend {
                 peer.sent_at = now;
                 unsynced |= !peer.is_synced;
                 again.push(peer.node);

@@ -75,6 +75,24 @@ fn what_a_short_cut_has_swallowed_is_asked_again_once_it_is_over() {
 }
 
 #[test]
+fn a_write_that_a_copy_has_missed_is_sent_again_however_many_follow() {
+    let mut calm = Calm::new(3, Some(2));
+    calm.wait(5_000);
+    let primary = calm.primary(&group());
+    let others = (0..3).filter(|other| *other != primary);
+    calm.world.cut.extend(others.map(|other| (primary, other)));
+    let missed = calm.begin(primary, batch(group(), Some(b"missed"), None));
+    calm.wait(10);
+    calm.world.cut.clear();
+    for _ in 0..30 {
+        calm.begin(primary, batch(group(), Some(b"another"), None));
+        calm.wait(20);
+    }
+    let answer = calm.answer(missed);
+    assert!(matches!(answer, Some(Reply::Written(_))), "{answer:?}");
+}
+
+#[test]
 fn checkouts_wait_in_the_order_of_asking() {
     let mut calm = Calm::new(3, None);
     calm.wait(5_000);
