@@ -151,6 +151,20 @@ impl View {
         &self.members[0]
     }
 
+    /// Whether certainly no view came between this one and one that its owners accepted: a proposal
+    /// counts one more than the view that it goes on from, and more than whatever was promised.
+    #[must_use]
+    pub fn is_next_after(&self, other: &View) -> bool {
+        self.epoch.counter == other.epoch.counter + 1
+    }
+
+    /// Whether everybody who ever came, each in the life in which it came, is a member: nothing was
+    /// lost yet.
+    #[must_use]
+    pub fn has_all_who_came(&self) -> bool {
+        usize::try_from(self.next_join).is_ok_and(|next| next == self.members.len() + 1)
+    }
+
     /// The member of a node, whichever life of it.
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<&Member> {

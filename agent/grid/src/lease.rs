@@ -1,6 +1,8 @@
 //! Leases: at most one holder of a name. A lease is an entry of the grid, so that who holds it and
-//! with which token survives every crash; when it was last renewed is the primary's memory, and a
-//! new primary counts from its view.
+//! with which token survives every crash; when it was last renewed is the primary's memory. A new
+//! primary counts from when the one before last told its copy something new: a renewal is answered
+//! once every owner has taken it, so that none of which a holder knows is later. Where it may have
+//! missed a view it counts from its own.
 //!
 //! The primary counts the whole lease (2 s) from the moment it executed the renewal, the holder
 //! a part of it (1.5 s) from the moment it asked, each by its own clock. So the holder has stopped

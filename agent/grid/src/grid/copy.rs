@@ -24,7 +24,7 @@ impl Grid {
             let message = copy.has_all(epoch, row);
             return self.send(from.node, message);
         }
-        copy.is_started = true;
+        (copy.is_started, copy.heard) = (true, now);
         copy.floor = told.seq;
         let follows = copy.reign == Some(told.reign) && copy.applied >= told.base;
         if follows && !matches!(copy.content, Content::Unknown) {
@@ -65,6 +65,7 @@ impl Grid {
         if !follows(copy.primary, from.node) || !copy.is_started {
             return;
         }
+        let applied = copy.applied;
         let mut is_unread = false;
         let _ = shelves.have_missed();
         for (seq, item) in (first..).zip(items) {
@@ -101,6 +102,9 @@ impl Grid {
                 copy.lacks(seq);
             }
             copy.applied = seq;
+        }
+        if copy.applied != applied {
+            copy.heard = now;
         }
         if is_unread {
             // The primary has what the shelf does not give. Until it is here, the write is not taken.

@@ -57,6 +57,13 @@ impl Grid {
         }
         let old = std::mem::replace(&mut state.role, Role::Nobody);
         let mut dropped = Vec::new();
+        let heard = match &old {
+            // Had there been a view in between, its owners may have gone on without this one.
+            Role::Copy(copy) if !row.fresh && before.is_some_and(|it| view.is_next_after(it)) => {
+                copy.heard
+            }
+            Role::Copy(_) | Role::Primary(_) | Role::Nobody => now,
+        };
         if row.owners.first() == Some(&me) {
             let was = before.and_then(|view| view.rows.get(usize::from(id))?.owners.first());
             if was.is_some_and(|was| *was != me) {
@@ -74,12 +81,13 @@ impl Grid {
                 }
             };
             state.is_complete = true;
-            state.role = Role::Primary(Box::new(self.lead(row, view, kept, &state.store, now)));
+            state.role =
+                Role::Primary(Box::new(self.lead(row, view, kept, &state.store, heard, now)));
         } else if row.has(me) {
             let is_owner = row.owners.contains(&me);
             state.is_complete = is_owner && (row.fresh || state.is_complete);
             let primary = row.owners.first().copied().unwrap_or(me);
-            let (copy, owed) = follow(old, primary, row.fresh);
+            let (copy, owed) = follow(old, primary, row.fresh, heard);
             state.role = Role::Copy(copy);
             dropped.extend(owed);
         } else if !row.owners.iter().any(|owner| view.member(*owner).is_some()) && row.may_need(me)
@@ -144,13 +152,14 @@ fn follow(
     old: Role,
     primary: NodeId,
     is_fresh: bool,
+    heard: Moment,
 ) -> (Box<CopyRow>, Vec<(super::Asker, Reply)>) {
     match old {
         Role::Copy(mut copy) if copy.primary == primary && !is_fresh => {
-            (copy.is_started, copy.is_synced) = (false, false);
+            (copy.is_started, copy.is_synced, copy.heard) = (false, false, heard);
             (copy, Vec::new())
         }
-        other => (Box::new(CopyRow::new(primary)), unanswered(other)),
+        other => (Box::new(CopyRow::new(primary, heard)), unanswered(other)),
     }
 }
 

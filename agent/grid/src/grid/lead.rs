@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl Grid {
     /// The primary's side of a row in a new view. What waits for an answer goes on waiting, now for
-    /// all owners to have this member's state.
+    /// all owners to have this member's state. Leases that a new one finds were renewed at `heard`.
     pub(super) fn lead(
         &self,
         row: &Row,
         view: &View,
         old: Option<Box<Primary>>,
         store: &Store,
+        heard: Moment,
         now: Moment,
     ) -> Primary {
         let counter = view.epoch.counter;
@@ -38,8 +39,9 @@ impl Grid {
                 locks: Locks::new(counter),
                 queues: BTreeMap::new(),
                 renewed: BTreeMap::new(),
-                since: now,
                 unkept: BTreeSet::new(),
+                since: heard,
+                is_bereft: row.fresh && !view.has_all_who_came(),
             },
         };
         (primary.first, primary.first_digest) = (primary.last, store.digest());

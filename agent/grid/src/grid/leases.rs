@@ -34,7 +34,11 @@ impl Grid {
         let is_over = |holder: MemberId| {
             over(now.saturating_sub(renewed), lease) || (counts_death && dead.contains(&holder))
         };
+        // Who held a lease of a row whose owners have all lost it does not know yet.
+        let may_be_held =
+            primary.is_bereft && !counts_death && !over(now.saturating_sub(primary.since), lease);
         match (wish, present) {
+            (LeaseWish::Campaign, None) if may_be_held => self.answer(asker, Reply::Retry, now),
             (LeaseWish::Campaign, Some((holder, _)))
                 if holder != asker.member && !is_over(holder) =>
             {

@@ -85,9 +85,12 @@ pub(super) struct Primary {
     pub(super) locks: Locks,
     pub(super) queues: BTreeMap<Place, VecDeque<Queued>>,
     pub(super) renewed: BTreeMap<Bytes, Moment>,
+    /// When leases were last renewed that are not in `renewed`: not later than this.
     pub(super) since: Moment,
     /// Writes that somebody's journal has not taken, of those that are not acknowledged yet.
     pub(super) unkept: BTreeSet<u64>,
+    /// The row began empty with this reign, and there may have been leases before.
+    pub(super) is_bereft: bool,
 }
 
 impl Primary {
@@ -157,6 +160,9 @@ pub(super) struct CopyRow {
     pub(super) is_synced: bool,
     /// Writes that the journal has not taken, the last of them.
     pub(super) unkept: BTreeSet<u64>,
+    /// When the primary last said something new, or since when this is a copy. A lease's renewal
+    /// counts once all owners have taken it: none that its holder was told of is later than this.
+    pub(super) heard: Moment,
 }
 
 /// Writes that the journal has not taken, remembered at most: more than are under way at a time.
@@ -165,8 +171,9 @@ const MOST_UNKEPT: usize = 256;
 const KNOWN_AFTER: u64 = 8192;
 
 impl CopyRow {
-    pub(super) fn new(primary: NodeId) -> Self {
+    pub(super) fn new(primary: NodeId, heard: Moment) -> Self {
         Self {
+            heard,
             primary,
             reign: None,
             applied: 0,

@@ -26,6 +26,10 @@ impl Calm {
             copies: 2,
             ..Case::of(1, Some(members), quorum)
         };
+        Self::of(case)
+    }
+
+    pub(crate) fn of(case: Case) -> Self {
         let mut world = World::new(case, false);
         world.weather = Weather { loss: 0, doubled: 0, delay: 2 * MS };
         Self { world, next_id: 1 }
@@ -104,9 +108,15 @@ impl Calm {
     }
 
     pub(crate) fn cut_off(&mut self, alone: usize) {
-        for other in (0..self.world.slots.len()).filter(|other| *other != alone) {
-            self.world.cut.insert((alone, other));
-            self.world.cut.insert((other, alone));
+        self.cut_off_together(&[alone]);
+    }
+
+    /// These see each other, and nobody else.
+    pub(crate) fn cut_off_together(&mut self, these: &[usize]) {
+        for other in (0..self.world.slots.len()).filter(|other| !these.contains(other)) {
+            for one in these {
+                self.world.cut.extend([(*one, other), (other, *one)]);
+            }
         }
     }
 

@@ -2,5 +2,6 @@
 
 mod calm;
 mod groups;
+mod leases;
 mod members;
 mod transfers;
