@@ -38,6 +38,9 @@ pub(super) fn wake(
     let waiting = ledger.open.iter().take(first).map(|firing| match &firing.run {
         // The task of that place looks after it.
         Some(run) if run.place != place => None,
+        // Whoever looks runs nothing in this place: it lost its lease in the middle, or has another
+        // life now.
+        Some(run) if run.member == me.name => Some(now),
         // It has left, and its lease ends soon or has.
         Some(run) if !me.candidates.contains(&run.member) => Some(late(now, rank)),
         Some(_) => Some(late(now + POLL_MS, rank)),
@@ -64,4 +67,27 @@ pub(super) fn wake(
 
 fn late(since: i64, rank: usize) -> i64 {
     since.saturating_add(STEP_MS.saturating_mul(i64::try_from(rank).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::job::ledger::Parts;
+
+    #[test]
+    fn a_run_that_its_own_member_knows_nothing_of_is_looked_after_at_once() {
+        let schedule = Schedule::every("tick", Duration::from_secs(1)).unwrap();
+        let (policy, token): (Policy, Parts) = (Policy::default(), (1, 1));
+        let candidates = ["a".to_owned(), "b".to_owned()];
+        let me = |name| Me { name, candidates: &candidates };
+        let mut ledger = Ledger::new(0);
+        ledger.advance(&schedule, &policy, 1_000, false);
+        assert!(ledger.claim(me("a"), 0, token, &policy, 1_000).is_some());
+        let wake = |name| wake(&ledger, &schedule, &policy, me(name), 0, 1_100);
+        assert_eq!(wake("a"), Wake::Work(1_100));
+        // It may still be at it, as far as another knows.
+        assert_eq!(wake("b"), Wake::Work(1_100 + POLL_MS + STEP_MS));
+    }
 }
