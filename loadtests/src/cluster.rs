@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `words` | what a test asks a member, and the answers |
 //! | `asker` | one client of a member |
-//! | `entries`, `bulk`, `singleton`, `single`, `queue`, `serve` | the member's side |
+//! | `entries`, `bulk`, `singleton`, `single`, `queue`, `job`, `serve` | the member's side |
 //! | `member`, `herd` | a member, and several, as a test has them |
 //! | `worker` | clients that work through all members |
 //! | `clock` | the one clock of a machine, for all of its processes |
@@ -25,6 +25,7 @@ pub mod cpu;
 pub mod entries;
 pub mod herd;
 pub mod history;
+pub mod job;
 pub mod lincheck;
 pub mod member;
 pub mod queue;
@@ -38,6 +39,7 @@ pub use asker::Asker;
 pub use clock::{Nanos, now};
 pub use herd::{Herd, Meeting, PATIENCE, Plan};
 pub use history::{Entry, History, Outcome};
+pub use job::JobWork;
 pub use lincheck::{Judge, Model, Verdict};
 pub use member::{Member, MemberOptions};
 pub use queue::QueueWork;

@@ -10,7 +10,7 @@ use muster_agent::Cluster;
 use muster_agent::engine::{MapSpec, Mode};
 use muster_agent::finding::Multicast;
 use muster_loadtests::cluster::serve::{Served, serve, tell_views};
-use muster_loadtests::cluster::{QueueWork, Single, queue, single, singleton};
+use muster_loadtests::cluster::{JobWork, QueueWork, Single, job, queue, single, singleton};
 
 /// The allocator that the balancer has too: a value of 1 KiB is just beyond what glibc's is quick at.
 #[global_allocator]
@@ -68,6 +68,15 @@ struct Options {
     /// Where it is noted when the singleton ran
     #[arg(long)]
     runs: Option<PathBuf>,
+    /// A job to do
+    #[arg(long, requires = "firings")]
+    job: Option<String>,
+    /// How often it fires, in milliseconds
+    #[arg(long, default_value_t = 200)]
+    every_ms: u64,
+    /// Where it is noted when the job ran
+    #[arg(long)]
+    firings: Option<PathBuf>,
     /// A queue to work with
     #[arg(long)]
     queue: Option<String>,
@@ -137,6 +146,13 @@ impl Options {
             let single = Single { name, position, prefers, quorum };
             single::offer(&cluster, &single, map.clone(), runs)?;
         }
+        let doing = match (&self.job, &self.firings) {
+            (Some(name), Some(firings)) => {
+                let work = JobWork { name: name.clone(), every_ms: self.every_ms };
+                Some(job::offer(&cluster, &work, map.clone(), firings)?)
+            }
+            _ => None,
+        };
         let working = self.queue.as_ref().map(|name| {
             let (publishes, rate) = (self.publishes, self.rate);
             let (consumers, size) = (self.consumers, self.size);
@@ -160,6 +176,7 @@ impl Options {
         println!("listening socket={}", self.socket.display());
         serve(served, &self.socket).await.context("the socket")?;
         cluster.leave().await;
+        drop(doing);
         Ok(())
     }
 }

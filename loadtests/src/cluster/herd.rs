@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::job::JobWork;
 use super::member::{Member, MemberOptions};
 use super::queue::QueueWork;
 use super::single::Single;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub lease: Option<String>,
     /// The singleton that all offer.
     pub single: Option<Single>,
+    /// The job that all have.
+    pub job: Option<JobWork>,
     /// What each does with a queue, in order; members without an entry do nothing.
     pub queue: Vec<QueueWork>,
     /// Worker threads of each.
@@ -143,6 +146,7 @@ impl Herd {
             quorum: plan.quorum,
             lease: plan.lease.clone(),
             single: plan.single.clone(),
+            job: plan.job.clone(),
             queue: plan.queue.get(number).cloned(),
             threads: plan.threads,
         };

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::asker::Asker;
 use super::clock::Nanos;
 use super::history::Outcome;
+use super::job::JobWork;
 use super::queue::QueueWork;
 use super::single::Single;
 use super::words::{Answer, Ask, ViewTold};
@@ -35,6 +36,8 @@ pub struct MemberOptions {
     pub lease: Option<String>,
     /// The singleton that it offers.
     pub single: Option<Single>,
+    /// The job that it has.
+    pub job: Option<JobWork>,
     /// What it does with a queue.
     pub queue: Option<QueueWork>,
     /// Its worker threads.
@@ -177,6 +180,11 @@ impl MemberOptions {
                 option("--policy-quorum", quorum.to_string());
             }
             option("--runs", journal.display().to_string());
+        }
+        if let Some(job) = &self.job {
+            option("--job", job.name.clone());
+            option("--every-ms", job.every_ms.to_string());
+            option("--firings", journal.display().to_string());
         }
         if let Some(work) = &self.queue {
             option("--queue", work.name.clone());

@@ -19,6 +19,7 @@ use super::bench::figure::Figure;
 use super::bulk;
 use super::clock::now;
 use super::entries::Entries;
+use super::job;
 use super::queue;
 use super::words::{Answer, Ask, ViewTold, Work};
 
@@ -74,6 +75,14 @@ impl Served {
         let Some(cluster) = &self.cluster else { return Answer::fail("it is an engine alone") };
         let provider = cluster.provider(name).await;
         Answer::ok(json!(provider.map(|provider| provider.member.name.to_string())))
+    }
+
+    async fn job(&self, name: &str) -> Answer {
+        let Some(cluster) = &self.cluster else { return Answer::fail("it is an engine alone") };
+        match cluster.job_report(name).await {
+            Ok(report) => Answer::ok(json!(report)),
+            Err(error) => Answer::fail(error),
+        }
     }
 
     async fn bench(&self, work: Work, callers: usize, lasts: Duration) -> Result<Figure, MapError> {
@@ -183,6 +192,11 @@ async fn answer(served: &Served, entries: &mut Entries, ask: Ask) -> Answer {
             Answer::ok(owners.iter().map(|owner| owner.name.to_string()).collect::<Vec<_>>())
         }
         Ask::Provider { name } => served.provider(&name).await,
+        Ask::Job { name } => served.job(&name).await,
+        Ask::Firings => match job::written(&**map).await {
+            Ok(written) => Answer::ok(json!(written)),
+            Err(error) => Answer::fail(error),
+        },
         Ask::View => Answer::ok(json!(told(&served.engine.group().view()))),
         Ask::Stats => {
             let stats = map.stats();

@@ -69,6 +69,13 @@ pub enum Ask {
         /// Which singleton.
         name: String,
     },
+    /// What the cluster knows of a job.
+    Job {
+        /// Which.
+        name: String,
+    },
+    /// What firings of the job have written: instants, each with the number of its token.
+    Firings,
     /// The view, see [`ViewTold`].
     View,
     /// What the map has done here.
