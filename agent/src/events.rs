@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use muster_protocol::cluster::events::{ClusterEvent, EventKind, MOST_EVENTS};
+use muster_protocol::cluster::events::{ClusterEvent, EventKind, Gravity, MOST_EVENTS};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,9 @@ pub struct Event {
     pub at_ms: u64,
     /// What it is about.
     pub kind: EventKind,
+    /// How grave it is; none where an earlier release tells it.
+    #[serde(default)]
+    pub gravity: Option<Gravity>,
     /// What has happened, in words.
     pub text: String,
 }
@@ -39,19 +42,34 @@ pub struct Event {
 // === impl Events ===
 
 impl Events {
-    /// One more; the oldest is forgotten for it where there are 200. Words begin with what it is
-    /// about: `counter started on one`. What every member sees it tells in the same words.
+    /// One more, to be known; the oldest is forgotten for it where there are 200. Words begin with what
+    /// it is about: `counter started on one`. What every member sees it tells in the same words.
     pub fn tell(&self, kind: EventKind, text: impl Into<String>) {
-        self.tell_at(crate::wall::ms(), kind, text.into());
+        self.tell_of(Gravity::Info, kind, text);
     }
 
-    fn tell_at(&self, at_ms: u64, kind: EventKind, mut text: String) {
-        while text.len() > MOST_TEXT {
-            text.pop();
+    /// One more at which somebody should look.
+    pub fn warn(&self, kind: EventKind, text: impl Into<String>) {
+        self.tell_of(Gravity::Warning, kind, text);
+    }
+
+    /// One more by which something is lost, or not done any more.
+    pub fn trouble(&self, kind: EventKind, text: impl Into<String>) {
+        self.tell_of(Gravity::Trouble, kind, text);
+    }
+
+    pub(crate) fn tell_of(&self, gravity: Gravity, kind: EventKind, text: impl Into<String>) {
+        let gravity = Some(gravity);
+        self.add(Event { at_ms: crate::wall::ms(), kind, gravity, text: text.into() });
+    }
+
+    fn add(&self, mut event: Event) {
+        while event.text.len() > MOST_TEXT {
+            event.text.pop();
         }
         let mut log = self.log.lock();
         log.truncate(MOST_EVENTS - 1);
-        log.push_front(Event { at_ms, kind, text });
+        log.push_front(event);
     }
 
     /// What has happened on this member, the latest first.
@@ -68,38 +86,45 @@ pub(crate) fn tell_views(events: &Events, group: &Arc<dyn Group>, closed: Cancel
         let mut last = views.borrow_and_update().clone();
         while changed(&mut views, &closed).await {
             let view = views.borrow_and_update().clone();
-            for (kind, text) in told(&last, &view) {
-                events.tell(kind, text);
+            for (gravity, kind, text) in told(&last, &view) {
+                events.tell_of(gravity, kind, text);
             }
             last = view;
         }
     });
 }
 
-/// What is different in a view, in words that are the same on every member.
-fn told(before: &View, view: &View) -> Vec<(EventKind, String)> {
+/// What is different in a view, in words that are the same on every member. Who went may have left in
+/// order or be lost: a view does not say it.
+fn told(before: &View, view: &View) -> Vec<(Gravity, EventKind, String)> {
     let names = |of: &View, but: &View| -> Vec<String> {
         let others = of.members.iter().filter(|member| but.member(member.id).is_none());
         others.map(|member| member.name.to_string()).collect()
     };
     let mut told = Vec::new();
     if view.merges > before.merges {
-        told.push((EventKind::Merge, "two sides of a split met".to_owned()));
+        told.push((Gravity::Warning, EventKind::Merge, "two sides of a split met".to_owned()));
     }
-    for (names, what) in [(names(view, before), "came"), (names(before, view), "went")] {
+    for (gravity, names, what) in [
+        (Gravity::Info, names(view, before), "came"),
+        (Gravity::Warning, names(before, view), "went"),
+    ] {
         if !names.is_empty() {
-            told.push((EventKind::View, format!("{} {what}", names.join(", "))));
+            told.push((gravity, EventKind::View, format!("{} {what}", names.join(", "))));
         }
     }
     if before.is_quorate != view.is_quorate {
-        let now = if view.is_quorate { "enough" } else { "too few" };
-        told.push((EventKind::Quorum, format!("{now} members are in sight")));
+        let (gravity, now) = match view.is_quorate {
+            true => (Gravity::Info, "enough"),
+            false => (Gravity::Trouble, "too few"),
+        };
+        told.push((gravity, EventKind::Quorum, format!("{now} members are in sight")));
     }
     told
 }
 
 /// What members tell, each by its name, as one list, the latest first. What several tell in the same
-/// words at about the same time is one event.
+/// words at about the same time is one event, as grave as the gravest says.
 pub(crate) fn together(told: Vec<(String, Vec<Event>)>) -> Vec<ClusterEvent> {
     let all = told
         .into_iter()
@@ -107,14 +132,17 @@ pub(crate) fn together(told: Vec<(String, Vec<Event>)>) -> Vec<ClusterEvent> {
     let mut all: Vec<(String, Event)> = all.collect();
     all.sort_by_key(|(_, event)| event.at_ms);
     let mut list: Vec<ClusterEvent> = Vec::with_capacity(all.len());
-    for (member, Event { at_ms, kind, text }) in all {
+    for (member, Event { at_ms, kind, gravity, text }) in all {
         let near = list.iter_mut().rev().take_while(|one| at_ms - one.at_ms <= TOGETHER_MS);
         let same = |one: &&mut ClusterEvent| {
             one.kind == kind && one.text == text && !one.members.contains(&member)
         };
         match near.into_iter().find(same) {
-            Some(one) => one.members.push(member),
-            None => list.push(ClusterEvent { at_ms, kind, text, members: vec![member] }),
+            Some(one) => {
+                one.gravity = one.gravity.max(gravity);
+                one.members.push(member);
+            }
+            None => list.push(ClusterEvent { at_ms, kind, gravity, text, members: vec![member] }),
         }
     }
     list.reverse();
@@ -135,7 +163,20 @@ mod tests {
     use super::*;
 
     fn event(at_ms: u64, text: &str) -> Event {
-        Event { at_ms, kind: EventKind::View, text: text.to_owned() }
+        let gravity = Some(Gravity::Warning);
+        Event { at_ms, kind: EventKind::View, gravity, text: text.to_owned() }
+    }
+
+    #[test]
+    fn what_members_of_two_releases_tell_is_as_grave_as_the_later_one_says() {
+        let old = Event { gravity: None, ..event(1000, "c went") };
+        let told =
+            vec![("one".to_owned(), vec![old]), ("two".to_owned(), vec![event(1001, "c went")])];
+        let list = together(told);
+        assert_eq!((list.len(), list[0].gravity), (1, Some(Gravity::Warning)));
+        let before: Event =
+            serde_json::from_str(r#"{"at_ms":1,"kind":"job","text":"a job"}"#).unwrap();
+        assert_eq!(before.gravity, None);
     }
 
     #[test]
@@ -169,7 +210,7 @@ mod tests {
     fn only_the_last_events_are_remembered_and_none_is_long() {
         let events = Events::default();
         for number in 0..MOST_EVENTS as u64 + 5 {
-            events.tell_at(number, EventKind::Job, "é".repeat(1000));
+            events.add(Event { at_ms: number, ..event(0, &"é".repeat(1000)) });
         }
         let told = events.latest_first();
         assert_eq!((told.len(), told[0].at_ms), (MOST_EVENTS, 204));

@@ -74,6 +74,9 @@ pub(crate) struct Cluster {
     /// What has happened, likewise.
     #[schema(value_type = Option<EventsReport>)]
     pub(crate) events: Option<Arc<EventsReport>>,
+    /// When all of it was told last, and not only what was new.
+    #[serde(skip)]
+    pub(crate) events_whole_ms: Option<u64>,
     /// The nodes of this balancer that are its members, by their routes.
     pub(crate) nodes: Vec<String>,
 }

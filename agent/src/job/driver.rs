@@ -182,11 +182,11 @@ impl Driver {
         for (at, member) in lost {
             let at = instant(at);
             tracing::warn!(job = &*self.name, %at, member, "the member of a run was lost");
-            self.tell(format!("{} of {at} was lost in the middle with {member}", self.name));
+            self.warn(format!("{} of {at} was lost in the middle with {member}", self.name));
         }
         if missed > 0 {
             tracing::warn!(job = &*self.name, missed, "firings were missed");
-            self.tell(format!("{} has missed {missed} firings", self.name));
+            self.warn(format!("{} has missed {missed} firings", self.name));
         }
         Ok(claimed)
     }
@@ -270,12 +270,13 @@ impl Driver {
             }
             Finished::Again => {
                 tracing::warn!(job, %at, why, "a run has failed, and is tried again");
-                self.tell(format!("{job} of {at} has failed on {}: {why}", self.me));
+                self.warn(format!("{job} of {at} has failed on {}: {why}", self.me));
             }
             Finished::GivenUp => {
                 tracing::error!(job, %at, why, "a firing was tried as often as it may");
                 let tries = claimed.attempt;
-                self.tell(format!("{job} of {at} is given up after {tries} tries: {why}"));
+                let text = format!("{job} of {at} is given up after {tries} tries: {why}");
+                self.events.trouble(EventKind::Job, text);
             }
             Finished::NotMine => {
                 tracing::warn!(job, %at, "a run came to its end when another had taken its place");
@@ -283,8 +284,8 @@ impl Driver {
         }
     }
 
-    fn tell(&self, text: String) {
-        self.events.tell(EventKind::Job, text);
+    fn warn(&self, text: String) {
+        self.events.warn(EventKind::Job, text);
     }
 }
 

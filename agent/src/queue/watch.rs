@@ -38,7 +38,7 @@ pub(crate) fn tell_dead(events: &Events, engine: &Arc<dyn Engine>, closed: Cance
                     let Some(buried) = buried(&engine) else { return };
                     for (queue, count) in news(&mut known, buried, now) {
                         warn!(queue, count, "messages were delivered too often: they are dead letters");
-                        events.tell(EventKind::Queue, words(&queue, count));
+                        events.warn(EventKind::Queue, words(&queue, count));
                     }
                 }
             }

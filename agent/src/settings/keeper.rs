@@ -160,7 +160,7 @@ impl Inner {
             Ok(_) => {
                 let (version, instead) = (known.version, there.version);
                 tracing::warn!(version, instead, "settings were brought back to the cluster");
-                self.events.tell(
+                self.events.warn(
                     EventKind::Settings,
                     format!("version {version} was brought back in the place of {instead}"),
                 );
@@ -178,7 +178,7 @@ impl Inner {
             let (key, by, version) = (&change.key, &change.by, change.version);
             tracing::warn!(key, by, version, "a change of a setting gave way to another side's");
             let text = format!("the change of {key} by {by:?} gave way to another side's");
-            self.events.tell(EventKind::Settings, text);
+            self.events.warn(EventKind::Settings, text);
         }
         self.adopt(there);
     }

@@ -317,8 +317,8 @@ impl Driver {
     fn note(&self, note: Note, core: &mut Core) {
         let text = core.history.add(note, &core.candidates);
         let singleton = &self.plan.name;
-        if let Some(text) = told(note, singleton, &core.me.name) {
-            self.events.tell(EventKind::Singleton, text);
+        if let Some((gravity, text)) = told(note, singleton, &core.me.name) {
+            self.events.tell_of(gravity, EventKind::Singleton, text);
         }
         match note {
             Note::Late(_) | Note::Stuck(_) => tracing::error!(singleton, "a singleton {text}"),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use muster_protocol::cluster::events::Gravity;
 use muster_singleton::{Note, Outcome};
 
 use crate::engine::{Member, Token};
@@ -34,28 +35,36 @@ pub(crate) struct Counts {
     pub(crate) cut_off: u64,
 }
 
-/// What the cluster is told of it: what starts and ends, not who is elected for it, which the start
-/// says too.
-pub(super) fn told(note: Note, singleton: &str, here: &str) -> Option<String> {
+/// What the cluster is told of it, and how grave it is: what starts and ends, not who is elected for
+/// it, which the start says too.
+pub(super) fn told(note: Note, singleton: &str, here: &str) -> Option<(Gravity, String)> {
     Some(match note {
         Note::Started(token) => {
-            format!("{singleton} started on {here} with token {}", Token(token))
+            (Gravity::Info, format!("{singleton} started on {here} with token {}", Token(token)))
         }
-        Note::Ended(_, Outcome::Stopped) => format!("{singleton} stopped on {here}"),
-        Note::Ended(_, Outcome::Failed) => {
-            format!("{singleton} failed on {here}: another member is asked first")
+        Note::Ended(_, Outcome::Stopped) => {
+            (Gravity::Info, format!("{singleton} stopped on {here}"))
         }
+        Note::Ended(_, Outcome::Failed) => (
+            Gravity::Warning,
+            format!("{singleton} failed on {here}: another member is asked first"),
+        ),
         Note::Lost(token) => {
-            format!("{singleton} lost the lease of token {} on {here}", Token(token))
+            let token = Token(token);
+            (Gravity::Warning, format!("{singleton} lost the lease of token {token} on {here}"))
         }
-        Note::Late(_) => {
-            format!("{singleton} did not stop in time on {here}, and was cut off")
-        }
-        Note::Stuck(_) => {
-            format!("{singleton} was cut off on {here} and goes on: its writes are fenced")
-        }
+        Note::Late(_) => (
+            Gravity::Warning,
+            format!("{singleton} did not stop in time on {here}, and was cut off"),
+        ),
+        Note::Stuck(_) => (
+            Gravity::Trouble,
+            format!("{singleton} was cut off on {here} and goes on: its writes are fenced"),
+        ),
         // Every candidate says so, in the same words.
-        Note::Elected(None, Some(why)) => format!("{singleton} runs nowhere: {why}"),
+        Note::Elected(None, Some(why)) => {
+            (Gravity::Trouble, format!("{singleton} runs nowhere: {why}"))
+        }
         Note::Elected(..) => return None,
     })
 }

@@ -4,7 +4,7 @@
 
 use muster_agent::Cluster;
 use muster_agent::settings::Setting;
-use muster_protocol::cluster::events::{EventKind, EventsReport};
+use muster_protocol::cluster::events::{EventKind, EventsReport, Gravity};
 use muster_protocol::cluster::settings::{SettingReport, SettingsHistory, SettingsReport};
 
 use crate::manages::{cluster, send};
@@ -71,8 +71,8 @@ async fn an_operator_sets_on_one_member_what_counts_on_all() {
 #[tokio::test]
 async fn what_members_saw_is_one_list() {
     let members = cluster(&["one", "two"]).await;
-    members[0].events().tell(EventKind::Job, "report failed on one");
-    let mut list = EventsReport { events: Vec::new(), silent: Vec::new() };
+    members[0].events().warn(EventKind::Job, "report failed on one");
+    let mut list = EventsReport { events: Vec::new(), silent: Vec::new(), after_ms: None };
     let is_whole = |list: &EventsReport| {
         let texts: Vec<&str> = list.events.iter().map(|event| event.text.as_str()).collect();
         texts.contains(&"two came") && texts.contains(&"report failed on one")
@@ -84,8 +84,19 @@ async fn what_members_saw_is_one_list() {
     })
     .await;
     let job = list.events.iter().find(|event| event.kind == EventKind::Job).unwrap();
-    assert_eq!(job.members, ["one"]);
+    assert_eq!(
+        (job.gravity, job.members.as_slice()),
+        (Some(Gravity::Warning), &["one".to_owned()][..])
+    );
     assert!(list.silent.is_empty());
+    members[1].events().trouble(EventKind::Job, "report is given up");
+    let later = format!("events?after={}", job.at_ms);
+    let later: EventsReport = get(&members[1], &later).await;
+    assert_eq!(later.after_ms, Some(job.at_ms));
+    assert!(later.events.iter().all(|event| event.at_ms > job.at_ms), "{later:?}");
+    let line = "GET /v1/cluster/events?after=soon";
+    let said = send(members[1].management().unwrap(), line, "Host: localhost\r\n", "").await;
+    assert!(said.status == 400 && said.body.contains("after"), "{}", said.body);
     for member in &members {
         member.leave().await;
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use muster_protocol::cluster::events::EventsReport;
+use muster_protocol::cluster::events::{EventsReport, Gravity};
 use muster_protocol::cluster::report::{
     CacheReport, CachesReport, ClusterReport, DeploymentReport, DeploymentsReport, Done,
     MemberReport, NodeWish, QuorumWish, SegmentsReport,
@@ -129,7 +129,11 @@ enum Verb {
     #[command(flatten)]
     Settings(settings::Verb),
     /// Show what has happened, the latest first
-    Events,
+    Events {
+        /// Only what is at least so grave: info, warning or trouble
+        #[arg(long, value_name = "GRAVITY", default_value = "info")]
+        gravity: Gravity,
+    },
     /// Show jobs and what became of their firings; or run, pause, resume one
     Jobs {
         #[command(subcommand)]
@@ -224,8 +228,12 @@ pub(super) async fn run(cluster: Cluster, out: &mut dyn Write) -> anyhow::Result
         Verb::Jobs { verb } => jobs::run(verb, &member, json, out).await,
         Verb::Queues { queue, verb } => queues::run(queue, verb, &member, json, out).await,
         Verb::Settings(verb) => settings::run(verb, &member, json, out).await,
-        Verb::Events => {
-            let report: EventsReport = member.get("/v1/cluster/events").await?;
+        Verb::Events { gravity } => {
+            let mut report: EventsReport = member.get("/v1/cluster/events").await?;
+            for event in &mut report.events {
+                event.gravity = Some(event.gravity());
+            }
+            report.events.retain(|event| event.gravity() >= gravity);
             show(&report, json, out, events)
         }
     }
@@ -376,8 +384,9 @@ fn events(report: &EventsReport) -> String {
     rows(&EVENTS, &report.events) + &silent(&report.silent)
 }
 
-const EVENTS: [Column; 4] = [
+const EVENTS: [Column; 5] = [
     ("WHEN", |row| when(&row["at_ms"])),
+    ("GRAVITY", |row| text(&row["gravity"])),
     ("KIND", |row| text(&row["kind"])),
     ("WHAT", |row| text(&row["text"])),
     ("SEEN BY", |row| text(&row["members"])),

@@ -140,6 +140,7 @@ pub(crate) fn cluster() -> Cluster {
         settings: Some(Arc::new(serde_json::from_value(settings).unwrap())),
         settings_history: Some(Arc::new(serde_json::from_value(history).unwrap())),
         events: Some(Arc::new(serde_json::from_value(events).unwrap())),
+        events_whole_ms: None,
         nodes: vec!["n1".to_owned()],
     }
 }

@@ -2,7 +2,7 @@
 
 mod operated;
 
-use muster_protocol::cluster::events::{ClusterEvent, EventKind};
+use muster_protocol::cluster::events::{ClusterEvent, Gravity};
 use muster_protocol::cluster::report::{
     CacheMember, CacheReport, DeploymentMember, DeploymentReport, MemberReport, MemberState,
     ViewChange, Warning, WarningKind,
@@ -59,15 +59,10 @@ pub(super) fn shown(cluster: &Cluster, wall: u64) -> page::Cluster {
 
 /// Something that members tell of.
 fn event(told: &ClusterEvent, cluster: &str, wall: u64) -> page::Event {
-    let level = match told.kind {
-        EventKind::Lost => Level::Bad,
-        EventKind::Quorum | EventKind::Merge => Level::Warn,
-        EventKind::View
-        | EventKind::Singleton
-        | EventKind::Job
-        | EventKind::Queue
-        | EventKind::Settings
-        | EventKind::Other => Level::Info,
+    let level = match told.gravity() {
+        Gravity::Trouble => Level::Bad,
+        Gravity::Warning => Level::Warn,
+        Gravity::Info => Level::Info,
     };
     page::Event {
         at: rfc3339(told.at_ms),
@@ -213,5 +208,26 @@ fn of_member(told: &CacheMember) -> page::CacheMember {
         prepares: told.batches.prepares,
         commits: told.batches.commits,
         rollbacks: told.batches.rollbacks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_as_grave_on_the_page_as_its_member_says() {
+        let level = |kind: &str, gravity: Option<&str>| {
+            let told = json!({
+                "at_ms": 1, "kind": kind, "gravity": gravity, "text": "x", "members": ["one"]
+            });
+            event(&serde_json::from_value(told).unwrap(), "shop", 2).level
+        };
+        assert_eq!(level("job", Some("trouble")), Level::Bad);
+        assert_eq!(level("queue", Some("warning")), Level::Warn);
+        assert_eq!(level("quorum", Some("info")), Level::Info);
+        assert_eq!([level("lost", None), level("job", None)], [Level::Bad, Level::Info]);
     }
 }

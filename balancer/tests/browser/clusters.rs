@@ -20,7 +20,7 @@ impl Management {
         let shown = said.clone();
         let port = http::serve(move |path| {
             let (report, caches) = &*shown.lock().unwrap();
-            match path {
+            match path.split('?').next().unwrap_or(path) {
                 "/v1/cluster" => report.to_string(),
                 "/v1/cluster/caches" => caches.to_string(),
                 "/v1/cluster/deployments" => deployments().to_string(),

@@ -104,6 +104,8 @@ async fn a_setting_is_set_for_all_members_on_the_command_line() {
     assert_eq!(world.said(&["get", "shop.limits.carts"]).await, "100\n");
     let events = world.said(&["events"]).await;
     assert!(events.contains("shop.limits.carts is at its default again"), "{events}");
+    let grave = world.said(&["events", "--gravity", "warning"]).await;
+    assert!(!grave.contains("shop.limits.carts is at its default again"), "{grave}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
