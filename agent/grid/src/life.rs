@@ -140,8 +140,29 @@ fn read(value: &[u8]) -> Option<Epoch> {
 
 /// The version of a stamp's bytes.
 const VERSION: u8 = 1;
+/// Among those who kept a row: its records lack some of it. No node is called so.
+const LACKS: NodeId = NodeId(0);
 
 impl Stamp {
+    /// The same of records that lack some of what its member had, as the shelf has not taken it, or not.
+    #[must_use]
+    pub fn lacking(mut self, lacks: bool) -> Self {
+        self.others.retain(|node| *node != LACKS);
+        self.others.extend(lacks.then_some(LACKS));
+        self
+    }
+
+    /// Whether its records lack some of what its member had: then others' count beside them.
+    #[must_use]
+    pub fn lacks(&self) -> bool {
+        self.others.contains(&LACKS)
+    }
+
+    /// Who else kept the row.
+    pub fn kept_by(&self) -> impl Iterator<Item = NodeId> {
+        self.others.iter().copied().filter(|node| *node != LACKS)
+    }
+
     /// As bytes.
     ///
     /// # Errors
@@ -171,7 +192,8 @@ impl Stamp {
         if self.last == 0 || self.born == now {
             return Fate::Stale;
         }
-        let same = || others.iter().filter(|(o, _)| (o.row, o.born) == (self.row, self.born));
+        let is_same = |o: &Self| (o.row, o.born) == (self.row, self.born) && !o.lacks();
+        let same = || others.iter().filter(|(other, _)| is_same(other));
         if same().any(|(other, _)| other.last > self.last) {
             return Fate::Stale;
         }
@@ -245,6 +267,19 @@ mod tests {
         // Another life of the row, and another row, say nothing of this one.
         let other_row = Stamp { row: 8, ..stamp(1, 9) };
         assert_eq!(stamp(1, 5).fate(now, &[(stamp(6, 9), true), (other_row, true)]), Fate::Given);
+    }
+
+    #[test]
+    fn records_that_lack_some_make_no_others_stale_or_late() {
+        let now = Some(epoch(20, 1));
+        let lacking = stamp(1, 9).lacking(true);
+        assert_eq!(stamp(1, 5).fate(now, &[(lacking.clone(), true)]), Fate::Given);
+        assert_eq!(stamp(1, 9).fate(now, &[(lacking.clone(), true)]), Fate::Given);
+        // They count as they are themselves.
+        assert_eq!(lacking.fate(now, &[(stamp(1, 10), false)]), Fate::Stale);
+        assert_eq!(lacking.fate(now, &[(stamp(1, 5), true)]), Fate::Given);
+        assert_eq!(lacking.kept_by().collect::<Vec<_>>(), [NodeId(9)]);
+        assert_eq!(lacking.lacking(false), stamp(1, 9));
     }
 
     proptest! {

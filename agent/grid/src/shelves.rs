@@ -48,8 +48,8 @@ pub(crate) struct Bounded {
     rests_until: Moment,
     quiet_until: Moment,
     is_watched: bool,
-    /// How far the stamps say that records follow their rows, by the stores' numbers.
-    stamped: BTreeMap<u64, u64>,
+    /// How far the stamps say that records follow their rows, and whether some lack, by the stores' numbers.
+    stamped: BTreeMap<u64, (u64, bool)>,
     journal: Journal,
     stats: ShelfStats,
 }
@@ -434,8 +434,13 @@ impl With<'_> {
         {
             is_kept &= self.remove(&record, Some(&group.name), now);
         }
+        let lacked_some = self.bounded.journal.lacks_some(row);
         if self.bounded.journal.note(row, group, is_kept) {
             *self.shelving.missed = true;
+        }
+        if self.bounded.journal.lacks_some(row) != lacked_some {
+            // How far the records follow their row has changed. Where that cannot be said, it is later.
+            let _ = self.bounded.stamp(row, store, &mut self.shelving);
         }
     }
 

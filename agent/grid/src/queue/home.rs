@@ -385,6 +385,9 @@ impl Home {
 
     /// Whom it owes an answer when it ends. A publication that was on its way may stand.
     pub(super) fn end_all(mut self) -> VecDeque<Out> {
+        for asked in self.waits_for_journals() {
+            self.answer(asked, Answer::Elsewhere);
+        }
         let failed = std::mem::take(&mut self.failed);
         let writes = failed.into_iter().chain(std::mem::take(&mut self.writes).into_values());
         for write in writes {

@@ -53,7 +53,7 @@ impl Bounded {
     }
 
     /// Says of which life of its row a store's records are, where the shelf keeps them and that is not
-    /// said yet.
+    /// said yet; and whether it lacks some of the row.
     pub(super) fn stamp(
         &mut self,
         row: RowId,
@@ -65,13 +65,14 @@ impl Bounded {
         }
         let number = store.number(shelving.stores);
         let before = self.stamped.get(&number).copied();
-        let last = shelving.stamps.last(row, before);
-        if before == Some(last) {
+        let last = shelving.stamps.last(row, before.map(|(last, _)| last));
+        let said = (last, self.journal.lacks_some(row));
+        if before == Some(said) {
             return Ok(());
         }
-        let stamp = shelving.stamps.of(row, store, last).encode()?;
+        let stamp = shelving.stamps.of(row, store, last).lacking(said.1).encode()?;
         self.memory.shelf.mark(&life::stamp_key(number, self.space.cache), &stamp)?;
-        self.stamped.insert(number, last);
+        self.stamped.insert(number, said);
         Ok(())
     }
 

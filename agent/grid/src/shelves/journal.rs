@@ -34,6 +34,13 @@ impl Journal {
         self.is_one && !is_kept
     }
 
+    /// Whether something of a row is not on the shelf.
+    pub(super) fn lacks_some(&self, row: RowId) -> bool {
+        let first = Place { cache: 0, hash: 0 };
+        let mut rest = self.lacking.range((row, first)..);
+        rest.next().is_some_and(|((of, _), _)| *of == row)
+    }
+
     /// A group is not on the shelf yet.
     pub(super) fn lacks(&mut self, row: RowId, place: Place, name: Bytes) {
         self.lacking.insert((row, place), name);
@@ -84,12 +91,15 @@ impl Shelves {
     pub(crate) fn put_again(&mut self, row: RowId, store: &mut Store, group: &Group, now: Moment) {
         let Some(mut with) = self.with(group.space.cache) else { return };
         let before = with.bounded.stats.errors;
-        with.bounded.journal.lacking.remove(&(row, group.place()));
         if store.is_cold(group.place()) {
             // It went there meanwhile, as it is.
-            return;
+            with.bounded.journal.note(row, group, true);
+        } else {
+            with.write_through(row, store, group, now);
         }
-        with.write_through(row, store, group, now);
+        if !with.bounded.journal.is_one {
+            with.bounded.journal.lacking.remove(&(row, group.place()));
+        }
         if with.bounded.stats.errors > before {
             with.bounded.journal.again_at = now + REST;
         }

@@ -152,7 +152,7 @@ impl Giver {
         let of = |store: u64| stamps.get(&store).unwrap_or(&unknown).clone();
         let records = records.into_iter().map(|(store, key)| (of(store), key)).collect();
         let stamps: Vec<Stamp> = stamps.into_values().collect();
-        let others = stamps.iter().flat_map(|stamp| stamp.others.iter().copied()).collect();
+        let others = stamps.iter().flat_map(Stamp::kept_by).collect();
         let (phase, todo) = (Phase::Outside, VecDeque::new());
         Self { phase, stamps, others, records, todo, asks: None }
     }

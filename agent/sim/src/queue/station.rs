@@ -202,7 +202,7 @@ impl Queues {
 
     /// A home gives a message, here or to another machine.
     fn gives(&mut self, world: &mut World, number: u32, ticket: Ticket) {
-        let is_strict = world.case.kind != Kind::Splits;
+        let is_strict = is_one(world);
         if let Some(wrong) = self.ledger.gives(number, ticket, is_strict) {
             world.wrong.push(wrong);
         }
@@ -224,7 +224,7 @@ impl Queues {
             self.gives(world, number, ticket);
         }
         self.left = None;
-        let is_strict = world.case.kind != Kind::Splits;
+        let is_strict = is_one(world);
         world.tell(|| format!("m{} gets message {number}, try {}", slot + 1, ticket.tries));
         if let Some(wrong) = self.ledger.given(number, ticket, is_strict) {
             world.wrong.push(wrong);
@@ -235,6 +235,12 @@ impl Queues {
             place.held.push((at, consumer, ticket, number));
         }
     }
+}
+
+/// Whether there is one home at a time. Without a quorum members that have all ended may begin on two sides.
+fn is_one(world: &World) -> bool {
+    let case = &world.case;
+    case.kind != Kind::Splits && (case.quorum.is_some() || !case.has_journals)
 }
 
 pub(super) fn read(value: Bytes) -> Option<u32> {

@@ -120,8 +120,7 @@ impl Giving {
         let me = self.node.me();
         let known = stores.values().map(|(stamp, _)| stamp).filter(|stamp| stamp.last < UNKNOWN);
         let stamps: Vec<Stamp> = known.cloned().collect();
-        let others: BTreeSet<NodeId> =
-            stamps.iter().flat_map(|stamp| stamp.others.iter().copied()).collect();
+        let others: BTreeSet<NodeId> = stamps.iter().flat_map(Stamp::kept_by).collect();
         if self.tell(me, &stamps, stores.is_empty()).await.is_err() {
             return;
         }

@@ -256,3 +256,28 @@ fn a_message_about_a_journal_is_within_its_bounds_on_the_wire() {
     crate::wire::encode(&unkept, &mut bytes).unwrap();
     assert_eq!(crate::wire::decode(&bytes), Ok(unkept));
 }
+
+/// Whether the journal says that it lacks something of the only row.
+fn lacks(pair: &Pair, at: usize) -> bool {
+    let records = pair.shelves[at].records.lock().unwrap();
+    let of_row = |(key, stamp): (&Vec<u8>, &Vec<u8>)| {
+        crate::life::named(key).filter(|(.., is_stamp)| *is_stamp)?;
+        crate::Stamp::decode(stamp).ok()
+    };
+    records.iter().filter_map(of_row).any(|stamp| stamp.lacks())
+}
+
+#[test]
+fn a_journal_says_that_it_lacks_something_as_long_as_it_does() {
+    let mut pair = Pair::new();
+    pair.write(0, "g", Some("one"));
+    pair.breaks(1, true);
+    pair.write(0, "g", Some("two"));
+    pair.write(0, "h", Some("two"));
+    // Nothing can be said on a shelf that takes nothing. The next that is said of the row says it.
+    pair.breaks(1, false);
+    pair.write(0, "i", Some("three"));
+    assert_eq!((lacks(&pair, 0), lacks(&pair, 1)), (false, true));
+    pair.pass(1_500);
+    assert_eq!((lacks(&pair, 0), lacks(&pair, 1)), (false, false));
+}

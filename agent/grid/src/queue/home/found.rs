@@ -41,7 +41,7 @@ impl Home {
                 }
                 Some(Key::Id(id)) => {
                     let window = put.ttl.unwrap_or(self.settings.dedup_window);
-                    self.ids.found(id, now.saturating_add(window));
+                    self.ids.found(id, now.saturating_add(window), &whole.group);
                 }
                 Some(Key::Fence(name)) => {
                     let token = entries::token(&put.value);

@@ -48,6 +48,8 @@ struct Id {
     until: Option<Moment>,
     /// Others with this id that wait for what becomes of the first.
     followers: Vec<Asked>,
+    /// Where an earlier home wrote it: nobody here knows whether journals have it.
+    found_in: Option<Group>,
 }
 
 impl Home {
@@ -74,6 +76,13 @@ impl Home {
         {
             if present.until.is_some() {
                 self.counts.duplicates += 1;
+                if self.journal != Journal::No
+                    && let Some(group) = present.found_in.clone()
+                {
+                    // Any change of its group puts all of it into the journals once more.
+                    let nothing = entries::remove(entries::key(Kind::Tries, 0));
+                    return self.change(Some(group), [nothing], Then::Kept(asked));
+                }
                 return self.answer_proven(asked, Answer::Published(false), now);
             }
             return present.followers.push(asked);
@@ -253,7 +262,7 @@ impl Block {
 impl Ids {
     fn begin(&mut self, id: Bytes, number: Number) {
         self.of.insert(number, id.clone());
-        self.all.insert(id, Id { until: None, followers: Vec::new() });
+        self.all.insert(id, Id { until: None, followers: Vec::new(), found_in: None });
     }
 
     fn stands(&mut self, number: Number, until: Moment) -> Vec<Asked> {
@@ -270,10 +279,11 @@ impl Ids {
     }
 
     /// One that an earlier home has written.
-    pub(super) fn found(&mut self, id: Bytes, until: Moment) {
+    pub(super) fn found(&mut self, id: Bytes, until: Moment, group: &Group) {
         if !self.all.contains_key(&id) {
             self.until.insert((until, id.clone()));
-            self.all.insert(id, Id { until: Some(until), followers: Vec::new() });
+            let found_in = Some(group.clone());
+            self.all.insert(id, Id { until: Some(until), followers: Vec::new(), found_in });
         }
     }
 

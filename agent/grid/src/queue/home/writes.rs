@@ -42,6 +42,8 @@ pub(super) enum Then {
     Part(u64, Number),
     /// A journal has not taken it, and it is removed.
     Refused(Number),
+    /// Journals have what an earlier home was asked to publish, or not.
+    Kept(Asked),
 }
 
 /// Changes of one group of messages that wait for their turn.
@@ -108,6 +110,22 @@ impl Home {
         self.out.push_back(Out::Led(self.numbers, request));
     }
 
+    /// Who waits to hear whether journals have what an earlier home was asked to publish.
+    pub(super) fn waits_for_journals(&self) -> Vec<Asked> {
+        let again = self.again.iter().map(|(_, write)| write);
+        let writes = self.writes.values().chain(&self.failed).chain(again);
+        let written = writes.filter_map(|write| match &write.what {
+            What::Change(_, thens) => Some(thens),
+            What::Publish(..) | What::Confirm => None,
+        });
+        let todo = self.changes.values().flat_map(|changes| &changes.todo).map(|(_, then)| then);
+        let waits = |then: &Then| match then {
+            Then::Kept(asked) => Some(*asked),
+            _ => None,
+        };
+        written.flatten().chain(todo).filter_map(waits).collect()
+    }
+
     /// What became of a write.
     pub(in super::super) fn written(&mut self, id: u64, reply: &Reply, now: Moment) {
         let Some(write) = self.writes.remove(&id) else { return };
@@ -154,7 +172,7 @@ impl Home {
             // What a journal has not taken of it, it takes later: until then it has what was before.
             What::Change(name, thens) => {
                 for then in thens {
-                    self.then(then, now);
+                    self.then(then, now, is_kept);
                 }
                 let Some(changes) = self.changes.get_mut(&name) else { return };
                 changes.is_busy = false;
@@ -167,7 +185,7 @@ impl Home {
         }
     }
 
-    fn then(&mut self, then: Then, now: Moment) {
+    fn then(&mut self, then: Then, now: Moment, is_kept: bool) {
         match then {
             Then::Nothing => {}
             Then::Recorded(number) => self.recorded(number, now),
@@ -175,6 +193,9 @@ impl Home {
             Then::Buried(number) => self.buried(number, now),
             Then::Part(task, number) => self.part(task, number, now),
             Then::Refused(number) => self.refused(number, now),
+            // Whoever asks has an id, and asks again.
+            Then::Kept(asked) if !is_kept => self.answer(asked, Answer::Unknown),
+            Then::Kept(asked) => self.answer(asked, Answer::Published(false)),
         }
     }
 }

@@ -204,3 +204,25 @@ fn a_home_that_moves_to_a_member_with_a_journal_goes_on() {
     members.pass(ms(200));
     assert_eq!(members.answer(2, call), Some(Answer::Published(true)));
 }
+
+#[test]
+fn that_an_id_is_known_is_said_once_journals_have_what_it_names() {
+    let mut members = keeping(2);
+    let with_id = Publication { dedup: Some(b"id".into()), ..message(None, "one") };
+    members.is_broken = true;
+    members.holds = true;
+    let call = members.publish_as(1, with_id.clone());
+    // It stands, and nobody hears that a journal has not taken it: its home dies with that.
+    let (_, _, _, request) = members.held.pop_front().unwrap();
+    members.apply(request);
+    members.holds = false;
+    members.kill(0, 1);
+    members.pass(ms(300));
+    assert_eq!(members.answer(1, call), None);
+    members.is_broken = false;
+    members.pass(ms(300));
+    assert_eq!(members.answer(1, call), Some(Answer::Published(false)));
+    members.consume(1, 1);
+    members.pass(ms(300));
+    assert_eq!(members.comes(), came("one", 2));
+}
