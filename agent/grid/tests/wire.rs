@@ -172,7 +172,8 @@ impl Town {
 #[test]
 fn members_that_speak_in_bytes_form_a_cluster_and_answer() {
     let mut town = Town::new(1, 0, 3);
-    town.run(4_000);
+    // One frame in twenty is lost: most towns are settled after 2 s, and some after 4.
+    town.run(10_000);
     for core in &town.cores {
         let view = core.membership().view().expect("it has a view");
         assert!(view.members.len() == 3 && view.is_settled());
