@@ -11,7 +11,7 @@
 //!   publication makes it: one that found the message in the row marks it as perhaps given before.
 //!   A home gives only while it is certain that no other has taken over (`LEASE`).
 //!
-//! With a **journal** ([`Station::keeping`], [`crate::Grid::set_journal`]) a publication counts once it
+//! With a **journal** ([`Station::keep`], [`crate::Grid::set_journal`]) a publication counts once it
 //! is on the shelf of every owner as well. Three rules more:
 //!
 //! - Messages that are written together have a group of their own, to which nothing is added later: of
