@@ -45,6 +45,8 @@ use muster_cluster::MemberId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Leases that a queue knows of, at most. None is forgotten: what is published under another is refused.
+pub const MOST_LEASES: usize = 10_000;
 /// Bytes of a message with its group's name at most.
 pub const MOST_MESSAGE: usize = (8 << 20) - 4096;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_grid::queue::MOST_ID;
+use muster_grid::queue::{MOST_ID, MOST_LEASES};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -19,8 +19,6 @@ pub(super) const MOST_BYTES: usize = 8 << 20;
 const MOST_REMEMBERED: usize = 1_000_000;
 /// Dead letters that are kept, at most: the oldest go first.
 const MOST_DEAD: usize = 10_000;
-/// Leases that it knows of, at most. None is forgotten: what is published under another is refused.
-const MOST_LEASES: usize = 10_000;
 
 /// What a consumer gets.
 #[derive(Clone, Debug)]

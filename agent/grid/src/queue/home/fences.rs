@@ -5,16 +5,13 @@
 //! their group until a greater one stands.
 
 use super::super::entries;
-use super::super::{Answer, FencedBy};
+use super::super::{Answer, FencedBy, MOST_LEASES};
 use super::Home;
 use super::writes::Then;
 use crate::batch::Op;
 use crate::segment::{Bytes, Group};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
-
-/// Leases that a queue knows of, at most. None is forgotten: what is published under another is refused.
-const MOST_LEASES: usize = 10_000;
 
 /// What a queue knows of leases, by their names.
 #[derive(Default)]
