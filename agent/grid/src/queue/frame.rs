@@ -162,20 +162,20 @@ impl Frame {
         let within = |field, len: usize, most| {
             if len > most { Err(BadFrame::OutOfBounds(field, len, most)) } else { Ok(()) }
         };
+        let is_message = |publication: &Publication| {
+            let id = publication.dedup.as_ref().map_or(0, |id| id.len());
+            within("bytes of a de-duplication id", id, MOST_ID)?;
+            within("bytes of a message", publication.value.len(), MOST_MESSAGE)
+        };
         match self {
             Self::Home(ToHome::Open(settings)) => {
                 within("bytes of a queue's name", settings.name.len(), MOST_NAME)
             }
-            Self::Home(ToHome::PublishFenced { publication, by, call }) => {
+            Self::Home(ToHome::PublishFenced { publication, by, .. }) => {
                 within("bytes of a lease's name", by.name.len(), MOST_ID)?;
-                let (call, publication) = (*call, publication.clone());
-                Self::Home(ToHome::Publish { call, publication }).check()
+                is_message(publication)
             }
-            Self::Home(ToHome::Publish { publication, .. }) => {
-                let id = publication.dedup.as_ref().map_or(0, |id| id.len());
-                within("bytes of a de-duplication id", id, MOST_ID)?;
-                within("bytes of a message", publication.value.len(), MOST_MESSAGE)
-            }
+            Self::Home(ToHome::Publish { publication, .. }) => is_message(publication),
             Self::Home(
                 ToHome::Consume { held: tickets, .. } | ToHome::Gone { untouched: tickets, .. },
             ) => within("deliveries", tickets.len(), MOST_TICKETS),
