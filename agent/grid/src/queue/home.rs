@@ -410,30 +410,21 @@ impl Home {
         for asked in self.ids.followers().into_iter().chain(unproven) {
             self.answer(asked, Answer::Elsewhere);
         }
-        let refused: Vec<Asked> = (self.messages.values())
-            .filter_map(|stored| match &stored.state {
-                State::Refused(asked) => Some(*asked),
-                _ => None,
-            })
-            .collect();
-        for asked in refused {
-            // Its group is being removed, and nobody knows whether that stands.
-            self.answer(asked, Answer::Unknown);
+        for stored in std::mem::take(&mut self.messages).into_values() {
+            match stored.state {
+                // Its group is being removed, and nobody knows whether that stands.
+                State::Refused(asked) => self.answer(asked, Answer::Unknown),
+                State::Leaving(calls) => {
+                    calls.into_iter().for_each(|asked| self.answer(asked, Answer::Elsewhere));
+                }
+                _ => {}
+            }
         }
-        let leaving: Vec<Asked> = (self.messages.values())
-            .filter_map(|stored| match &stored.state {
-                State::Leaving(calls) => Some(calls.clone()),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let tasks =
-            std::mem::take(&mut self.tasks).into_values().map(|task| (task.asked, Answer::Unknown));
-        let rest = leaving.into_iter().chain(self.consumers.keys().copied());
-        let rest: Vec<(Asked, Answer)> =
-            rest.map(|asked| (asked, Answer::Elsewhere)).chain(tasks).collect();
-        for (asked, answer) in rest {
-            self.answer(asked, answer);
+        for asked in std::mem::take(&mut self.consumers).into_keys() {
+            self.answer(asked, Answer::Elsewhere);
+        }
+        for task in std::mem::take(&mut self.tasks).into_values() {
+            self.answer(task.asked, Answer::Unknown);
         }
         self.out
     }
