@@ -1,6 +1,8 @@
 //! One queue at one member: its client always, and its home while the member leads the queue's row.
 //! Events and time in, actions out, as with [`crate::Core`], beside which a shell drives it.
 
+mod journal;
+
 use super::client::{self, Client};
 use super::frame::{Frame, ToClient, ToHome};
 use super::home::{self, Home};
@@ -8,6 +10,7 @@ use super::{Answer, Ending, FencedBy, Publication, Question, QueueRules, Setting
 use crate::batch::{Reply, Request};
 use crate::segment::{Bytes, Group, Place, Space};
 use crate::store::WholeGroup;
+use journal::Keepers;
 use muster_cluster::{Epoch, MemberId, Moment, NodeId, View};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -100,15 +103,6 @@ pub struct Station {
     out: VecDeque<Act>,
 }
 
-/// Who keeps the queue, where this member does.
-#[derive(Default)]
-struct Keepers {
-    /// What an earlier process left is given back.
-    is_restored: bool,
-    /// Those in the view who have said that they have a journal.
-    told: BTreeSet<MemberId>,
-}
-
 // === impl Station ===
 
 impl Station {
@@ -130,33 +124,6 @@ impl Station {
             numbers: 0,
             out: VecDeque::new(),
         }
-    }
-
-    /// This member has a journal of the queue ([`crate::Grid::set_journal`]). As a home it begins once
-    /// what an earlier process left is given back: [`Station::restored`].
-    pub fn keep(&mut self, now: Moment) {
-        if self.journal.is_none() {
-            self.journal = Some(Keepers::default());
-            self.client.keep(now);
-            // A home without a journal may be here already: it begins anew.
-            let since = self.reign.as_ref().map(|reign| reign.since);
-            self.end_reign(now);
-            since.into_iter().for_each(|since| self.begin_reign(since));
-            self.are_kept(now);
-            self.settle(now);
-        }
-    }
-
-    /// What an earlier process of any member left is given back, or was waited for long enough.
-    pub fn restored(&mut self, now: Moment) {
-        let Some(journal) = &mut self.journal else { return };
-        if !std::mem::replace(&mut journal.is_restored, true)
-            && let Some(Reign { since, reading: Some(reading), .. }) = &self.reign
-        {
-            let (reading, reign) = (reading.number, *since);
-            self.out.push_back(Act::Read { reading, reign, after: None });
-        }
-        self.settle(now);
     }
 
     /// Which life of its member it knows of.
@@ -230,13 +197,6 @@ impl Station {
         self.settle(now);
     }
 
-    /// Tells the home whether all owners of its row have a journal.
-    fn are_kept(&mut self, now: Moment) {
-        let (Some(journal), Some(reign)) = (&self.journal, &mut self.reign) else { return };
-        let keeps = |owner: &NodeId| journal.told.iter().any(|id| id.node == *owner);
-        reign.home.are_kept(self.owners.iter().all(keeps), now);
-    }
-
     fn begin_reign(&mut self, since: Epoch) {
         self.numbers += 1;
         // A home of the same reign must not number its messages as the one before did.
@@ -263,6 +223,14 @@ impl Station {
                 self.tell(to, said, now);
             }
         }
+    }
+
+    /// Another home takes the place of one that is over, in the same reign.
+    fn begin_anew(&mut self, now: Moment) {
+        let Some(since) = self.reign.as_ref().map(|reign| reign.since) else { return };
+        self.end_reign(now);
+        self.begin_reign(since);
+        self.are_kept(now);
     }
 
     /// A life of another member said something to a life of this one.
@@ -292,19 +260,6 @@ impl Station {
             Some(reign) => reign.home.hear(from, said, now),
             None => self.decline(from, &said, now),
         }
-    }
-
-    /// A member has a journal of the queue.
-    fn keeps(&mut self, from: MemberId, call: u64, now: Moment) {
-        let answer = match &mut self.journal {
-            Some(journal) => {
-                journal.told.insert(from);
-                Answer::Changed(1)
-            }
-            None => Answer::NotKept,
-        };
-        self.are_kept(now);
-        self.tell(from, ToClient::Answers(vec![(call, answer)]), now);
     }
 
     fn decline(&mut self, from: MemberId, said: &ToHome, now: Moment) {
@@ -487,10 +442,7 @@ impl Station {
             } else if let Some(out) = self.reign.as_mut().and_then(|reign| reign.home.poll()) {
                 self.home_says(out, now);
             } else if self.reign.as_ref().is_some_and(|reign| reign.home.is_over()) {
-                let since = self.reign.as_ref().map(|reign| reign.since);
-                self.end_reign(now);
-                since.into_iter().for_each(|since| self.begin_reign(since));
-                self.are_kept(now);
+                self.begin_anew(now);
             } else {
                 return;
             }
