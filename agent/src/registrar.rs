@@ -26,7 +26,7 @@ pub(crate) struct Registrar {
     pub(crate) wanted: watch::Receiver<Wanted>,
     pub(crate) load: watch::Receiver<Load>,
     /// Changes with what the cluster's member has to say.
-    pub(crate) news: Option<watch::Receiver<u64>>,
+    pub(crate) news: Option<watch::Receiver<()>>,
     /// Where the status of all balancers stands.
     pub(crate) status: Arc<watch::Sender<Status>>,
     /// Whether the last message was answered, with whatever answer.

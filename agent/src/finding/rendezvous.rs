@@ -23,8 +23,8 @@ pub struct Rendezvous(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     said: Mutex<Said>,
-    /// Rises with what is said: balancers are told at once.
-    news: watch::Sender<u64>,
+    /// Sent with each change of what is said: balancers are told at once.
+    news: watch::Sender<()>,
     answers: mpsc::Sender<Vec<PeerAddress>>,
     /// Held by the member that reads them.
     reader: tokio::sync::Mutex<mpsc::Receiver<Vec<PeerAddress>>>,
@@ -52,7 +52,7 @@ impl Rendezvous {
         let reader = tokio::sync::Mutex::new(reader);
         Rendezvous(Arc::new(Shared {
             said: Mutex::default(),
-            news: watch::Sender::new(0),
+            news: watch::Sender::new(()),
             answers,
             reader,
         }))
@@ -66,12 +66,12 @@ impl Rendezvous {
     }
 
     /// Changes with what balancers are to be told.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
         self.0.news.subscribe()
     }
 
     fn tell(&self) {
-        self.0.news.send_modify(|news| *news += 1);
+        self.0.news.send_replace(());
     }
 
     pub(super) async fn run(self, ground: Ground) {

@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Changes with what the cluster's member has to say; `None` where there is none.
-    pub(crate) fn news(&self) -> Option<watch::Receiver<u64>> {
+    pub(crate) fn news(&self) -> Option<watch::Receiver<()>> {
         self.manner.rendezvous.as_ref().map(Rendezvous::news)
     }
 
