@@ -181,8 +181,7 @@ impl Told {
 // === impl Queues ===
 
 impl Queues {
-    /// A process goes on giving back what an earlier one left. Whether it has done so just now, and all
-    /// others have.
+    /// A process goes on giving back what an earlier one left. Its queue begins once all have done so.
     pub(super) fn give_back(&mut self, world: &mut World, slot: usize) {
         let Some(me) = world.slots[slot].core.as_ref().map(|core| core.membership().me()) else {
             return;
