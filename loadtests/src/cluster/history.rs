@@ -47,6 +47,21 @@ pub struct History {
     entries: Mutex<Vec<Entry>>,
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// One that is known to have happened between two instants.
+    pub fn done(
+        client: impl Into<String>,
+        op: &'static str,
+        key: &str,
+        (start, end): (Nanos, Nanos),
+        value: Value,
+    ) -> Entry {
+        Entry { op, key: key.to_owned(), value, start, end, ok: Outcome::Ok, client: client.into() }
+    }
+}
+
 // === impl History ===
 
 impl History {

@@ -8,7 +8,7 @@ use muster_loadtests::cluster::JobWork;
 use muster_loadtests::cluster::clock::{Nanos, millis};
 use muster_loadtests::cluster::job::{Note, read};
 use muster_loadtests::cluster::{
-    Ask, Entry, Herd, History, Judge, Member, Model, Outcome, PATIENCE, Plan, now,
+    Ask, Entry, Herd, History, Judge, Member, Model, PATIENCE, Plan, now,
 };
 use muster_loadtests::testkit::eventually;
 use muster_loadtests::testkit::faults::Fault;
@@ -124,15 +124,7 @@ async fn await_written(herd: &Herd, after: Nanos) -> Nanos {
 fn runs(herd: &Herd, away: &[Away]) -> History {
     let history = History::new();
     for (name, notes) in notes(herd) {
-        let entry = |op, at, value| Entry {
-            op,
-            key: NAME.into(),
-            value,
-            start: at,
-            end: at,
-            ok: Outcome::Ok,
-            client: name.to_owned(),
-        };
+        let entry = |op, at, value| Entry::done(name, op, NAME, (at, at), value);
         let stops: BTreeMap<u64, Nanos> = (notes.iter())
             .filter_map(|note| match note {
                 Note::Stop { at, token } => Some((*token, *at)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_loadtests::cluster::clock::Nanos;
 use muster_loadtests::cluster::singleton::{self, Line};
 use muster_loadtests::cluster::worker::Histories;
-use muster_loadtests::cluster::{Entry, Herd, History, Judge, Model, Outcome};
+use muster_loadtests::cluster::{Entry, Herd, History, Judge, Model};
 use serde_json::{Value, json};
 
 /// Checkouts of a round that stood, at least. Usual are 60 to 600.
@@ -60,15 +60,8 @@ impl Tally {
 pub(crate) fn lease(herd: &Herd, kills: &[(String, Nanos)]) -> History {
     let history = History::new();
     for member in &herd.members {
-        let entry = |op, start, end, value| Entry {
-            op,
-            key: "lease".into(),
-            value,
-            start,
-            end,
-            ok: Outcome::Ok,
-            client: member.name.clone(),
-        };
+        let entry =
+            |op, start, end, value| Entry::done(&member.name, op, "lease", (start, end), value);
         for line in singleton::read(&member.journal) {
             history.push(match line {
                 Line::Start { asked, at, token } => entry("acquire", asked, at, json!(token)),

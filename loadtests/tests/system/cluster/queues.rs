@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use muster_loadtests::cluster::queue::{self, Note};
+use muster_loadtests::cluster::queue::{self, Count, Note};
 use muster_loadtests::cluster::{Herd, Judge, Model, PATIENCE, Plan, QueueWork, now};
 use muster_loadtests::testkit::eventually;
 
@@ -37,6 +37,22 @@ fn journals(herd: &Herd) -> Vec<(String, Vec<Note>)> {
     herd.members.iter().map(read).collect()
 }
 
+/// What a member does with the queue: so many messages at such a rate, and so many consumers.
+fn work((publishes, rate): (u64, u64), consumers: usize, is_kept: bool) -> QueueWork {
+    let name = "/queue/work".into();
+    QueueWork { name, publishes, rate, consumers, size: SIZE, has_journal: true, is_kept }
+}
+
+/// Says what became of all messages: none is lost, and none came twice as if for the first time.
+fn judge(count: &Count, what: &str) {
+    eprintln!(
+        "round messages {what}: {} acknowledged, {} of which nobody knows, {} lost, {} handled more \
+         than once, of which {} without a mark",
+        count.acknowledged, count.unknown, count.lost, count.repeated, count.unmarked
+    );
+    assert_eq!((count.lost, count.unmarked), (0, 0), "{count:?}");
+}
+
 /// Until both producers are through and everything that was acknowledged was handled.
 async fn drained(herd: &Herd, published: u64) {
     eventually("the queue is empty", PATIENCE * 5, || async {
@@ -53,15 +69,7 @@ async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
     let _quiet = quiet_machine().await;
     let rounds = rounds(3);
     let (publishes, rate) = messages(rounds);
-    let work = |publishes, consumers| QueueWork {
-        name: "/queue/work".into(),
-        publishes,
-        rate,
-        consumers,
-        size: SIZE,
-        has_journal: true,
-        is_kept: false,
-    };
+    let work = |publishes, consumers| work((publishes, rate), consumers, false);
     let queue = vec![work(publishes, 1), work(publishes, 1), work(0, 2)];
     let mut herd = Herd::gather(Plan { count: 3, queue, ..Plan::default() }).await.unwrap();
     let began = now();
@@ -82,16 +90,11 @@ async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
         _ => None,
     });
     let seconds = last.max().unwrap_or(began).saturating_sub(began) as f64 / 1e9;
-    eprintln!(
-        "round messages under {rounds} kills: {} acknowledged in {seconds:.1} s, {} of which nobody \
-         knows, {} lost, {} handled more than once, of which {} without a mark",
-        count.acknowledged, count.unknown, count.lost, count.repeated, count.unmarked
-    );
-    assert_eq!((count.lost, count.unmarked), (0, 0), "{count:?}");
+    judge(&count, &format!("under {rounds} kills, published in {seconds:.1} s"));
     let at_least = usize::try_from(publishes * 2).unwrap_or(usize::MAX);
-    let judge = Judge::new(herd.folder()).unwrap();
+    let lincheck = Judge::new(herd.folder()).unwrap();
     let mut tally = Tally::default();
-    tally.one(&judge, Model::Queue, &history, at_least);
+    tally.one(&lincheck, Model::Queue, &history, at_least);
     tally.tell("messages of a queue under kills");
 }
 
@@ -101,15 +104,7 @@ async fn a_kill_of_all_members_at_once_takes_no_message_that_was_written_down() 
     let _quiet = quiet_machine().await;
     let rounds = rounds(2);
     let (publishes, rate) = messages(rounds);
-    let work = |publishes, consumers| QueueWork {
-        name: "/queue/work".into(),
-        publishes,
-        rate,
-        consumers,
-        size: SIZE,
-        has_journal: true,
-        is_kept: true,
-    };
+    let work = |publishes, consumers| work((publishes, rate), consumers, true);
     let queue = vec![work(publishes, 0), work(publishes, 0), work(0, 1)];
     let mut herd = Herd::gather(Plan { count: 3, queue, ..Plan::default() }).await.unwrap();
     for _ in 0..rounds {
@@ -124,10 +119,5 @@ async fn a_kill_of_all_members_at_once_takes_no_message_that_was_written_down() 
     }
     drained(&herd, publishes * 2).await;
     let (_, count) = queue::history(&journals(&herd));
-    eprintln!(
-        "round messages written down, {rounds} kills of all members: {} acknowledged, {} of which \
-         nobody knows, {} lost, {} handled more than once, of which {} without a mark",
-        count.acknowledged, count.unknown, count.lost, count.repeated, count.unmarked
-    );
-    assert_eq!((count.lost, count.unmarked), (0, 0), "{count:?}");
+    judge(&count, &format!("written down, {rounds} kills of all members"));
 }

@@ -78,15 +78,7 @@ async fn await_start(herd: &Herd, after: Nanos) -> Nanos {
 fn runs(herd: &Herd, kills: &[(String, Nanos)]) -> History {
     let history = History::new();
     for member in &herd.members {
-        let entry = |op, at, value| Entry {
-            op,
-            key: NAME.into(),
-            value,
-            start: at,
-            end: at,
-            ok: Outcome::Ok,
-            client: member.name.clone(),
-        };
+        let entry = |op, at, value| Entry::done(&member.name, op, NAME, (at, at), value);
         for line in read(&member.journal) {
             history.push(match line {
                 Line::Start { at, token, .. } => entry("acquire", at, json!(token)),
@@ -111,14 +103,9 @@ fn effects(herd: &Herd) -> (History, Vec<Effect>) {
         accepted.sort_by_key(|effect| effect.rev);
         for of_token in accepted.chunk_by(|one, other| one.token == other.token) {
             let (first, last) = (of_token[0], of_token[of_token.len() - 1]);
-            let entry = |op, effect: Effect, value| Entry {
-                op,
-                key: NAME.into(),
-                value,
-                start: effect.start,
-                end: effect.end,
-                ok: Outcome::Ok,
-                client: format!("{}-{}", member.name, first.token),
+            let client = format!("{}-{}", member.name, first.token);
+            let entry = |op, Effect { start, end, .. }, value| {
+                Entry::done(&client, op, NAME, (start, end), value)
             };
             history.push(entry("acquire", first, json!(first.token)));
             if last != first {
