@@ -87,14 +87,22 @@ struct Ledger {
     next: AtomicU64,
     done: AtomicU64,
     calls: Mutex<BTreeMap<u64, Fate>>,
+    /// What was last told of a call that was not done.
+    last_refusal: Mutex<String>,
 }
 
-async fn call(address: SocketAddr, path: &str) -> Fate {
+async fn call(address: SocketAddr, path: &str) -> (Fate, String) {
     match client(address).send(Method::POST, path, &[], "").await {
-        Ok(answer) if answer.status == StatusCode::OK => Fate::Done,
-        Ok(answer) if answer.status == StatusCode::CONFLICT => Fate::NotDone,
-        Err(Failure::Connect { .. }) => Fate::NotDone,
-        Ok(_) | Err(_) => Fate::Unknown,
+        Ok(answer) => {
+            let fate = match answer.status {
+                StatusCode::OK => Fate::Done,
+                StatusCode::CONFLICT => Fate::NotDone,
+                _ => Fate::Unknown,
+            };
+            (fate, format!("{} {}", answer.status.as_u16(), answer.text()))
+        }
+        Err(failure @ Failure::Connect { .. }) => (Fate::NotDone, failure.to_string()),
+        Err(failure) => (Fate::Unknown, failure.to_string()),
     }
 }
 
@@ -104,11 +112,14 @@ async fn calls(ledger: Arc<Ledger>, carts: Vec<SocketAddr>, cart: String, from: 
         let number = ledger.next.fetch_add(1, Ordering::Relaxed);
         // Who is stopped in its middle does not know.
         ledger.calls.lock().unwrap().insert(number, Fate::Unknown);
-        let fate = call(*address, &format!("/carts/{cart}/{number}")).await;
+        let (fate, told) = call(*address, &format!("/carts/{cart}/{number}")).await;
         ledger.calls.lock().unwrap().insert(number, fate);
         match fate {
             Fate::Done => drop(ledger.done.fetch_add(1, Ordering::Relaxed)),
-            Fate::NotDone | Fate::Unknown => tokio::task::yield_now().await,
+            Fate::NotDone | Fate::Unknown => {
+                *ledger.last_refusal.lock().unwrap() = format!("{number}: {told}");
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
@@ -117,7 +128,8 @@ async fn more_are_done(ledger: &Ledger) {
     let wanted = ledger.done.load(Ordering::Relaxed) + AT_LEAST;
     eventually("calls are acknowledged", PATIENCE, || async {
         let done = ledger.done.load(Ordering::Relaxed);
-        if done >= wanted { Ok(()) } else { Err(format!("{done} of {wanted}")) }
+        let refusal = ledger.last_refusal.lock().unwrap();
+        if done >= wanted { Ok(()) } else { Err(format!("{done} of {wanted}, last {refusal:?}")) }
     })
     .await
     .unwrap();
@@ -127,7 +139,7 @@ impl Ledger {
     /// Holds what was told against what is kept: each acknowledged call once, none twice.
     async fn judge(&self, at: SocketAddr, cart: &str) {
         let after = format!("/carts/{cart}/{}", u64::MAX);
-        assert_eq!(call(at, &after).await, Fate::Done);
+        assert_eq!(call(at, &after).await.0, Fate::Done);
         let kept = client(at).get(&format!("/carts/{cart}")).await.unwrap();
         let kept: Vec<u64> = serde_json::from_slice(&kept.body).unwrap();
         let mut times: BTreeMap<u64, u32> = BTreeMap::new();

@@ -203,7 +203,8 @@ async fn people_stay_signed_in_and_carts_keep_each_call_whatever_happens_to_a_no
     while people.join_next().await.is_some() {}
     callers.shutdown().await;
     // What was under way on a live member still comes to its end.
-    assert_eq!(call(balancer, &format!("/carts/{cart}/{}", u64::MAX - 1)).await, super::Fate::Done);
+    let after = call(balancer, &format!("/carts/{cart}/{}", u64::MAX - 1)).await;
+    assert_eq!(after.0, super::Fate::Done, "{}", after.1);
     ledger.judge(balancer, &cart).await;
     let seen = seen.lock().unwrap();
     println!("all: {seen:?}");
