@@ -1,7 +1,7 @@
-//! What was lost with a link. A question or its answer may have been on its way when a connection
-//! ended. Once there is another one, whoever waits asks again under the same number, so that nothing
-//! is done twice, and whoever was asked says what became of it. A checkout of which nobody knows any
-//! more is given back.
+//! What was lost on its way. A question or its answer may have been under way when a connection
+//! ended. Once there is another one, and whenever an answer is long in coming, whoever waits asks
+//! again under the same number, so that nothing is done twice, and whoever was asked says what became
+//! of it. A checkout of which nobody knows any more is given back.
 
 use super::Grid;
 use super::ask::{Ask, Caller};
@@ -51,13 +51,26 @@ impl Grid {
     /// more, under its number.
     pub fn linked(&mut self, node: NodeId) {
         for attempt in self.attempts(|ask| ask.sent.is_some_and(|to| to.node == node)) {
-            let Some(Ask { sent: Some(to), request, .. }) = self.asks.get(&attempt) else {
-                continue;
-            };
-            let (life, request) = (to.incarnation, request.clone());
-            if node != self.me.node {
-                self.send(node, Message::Ask { attempt, life, request });
+            self.say_again(attempt);
+        }
+    }
+
+    /// Whoever has not answered for a while is asked once more, and then when twice as much time has
+    /// passed. It may have answered by a connection of which it does not know yet that it is over.
+    pub(super) fn ask_again(&mut self, now: Moment) {
+        for attempt in self.attempts(|ask| ask.sent.is_some() && now >= ask.again_at) {
+            self.say_again(attempt);
+            if let Some(ask) = self.asks.get_mut(&attempt) {
+                ask.again_at = now.saturating_add(now.saturating_sub(ask.begun));
             }
+        }
+    }
+
+    fn say_again(&mut self, attempt: u64) {
+        let Some(Ask { sent: Some(to), request, .. }) = self.asks.get(&attempt) else { return };
+        let (to, request) = (*to, request.clone());
+        if to.node != self.me.node {
+            self.send(to.node, Message::Ask { attempt, life: to.incarnation, request });
         }
     }
 

@@ -27,10 +27,11 @@ pub(super) struct Ask {
     /// When it was asked.
     asked: Moment,
     /// When the attempt that is under way was begun.
-    begun: Moment,
-    /// Where it is; none: it waits, until when.
+    pub(super) begun: Moment,
+    /// Where it is; none: it waits.
     pub(super) sent: Option<MemberId>,
-    again_at: Moment,
+    /// When it is tried again, or, where it was sent and not answered, asked again.
+    pub(super) again_at: Moment,
     /// It waits because another has the group.
     is_locked: bool,
     /// Only here, and only while this member leads the row since this epoch.
@@ -160,7 +161,7 @@ impl Grid {
             self.asks.insert(attempt, ask);
             return;
         };
-        ask.sent = Some(primary);
+        (ask.sent, ask.again_at) = (Some(primary), now + self.limits.unanswered);
         ask.wait_no_longer_than_asked(now);
         let request = ask.request.clone();
         self.asks.insert(attempt, ask);

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// After how long a request that found no primary is tried again. Default: 20 ms.
     pub again: Duration,
+    /// After how long a request that is not answered is asked again, under its number; then when
+    /// twice as much time has passed. Default: 1 s.
+    pub unanswered: Duration,
     /// After how long an unanswered message about a row is sent again. Default: 100 ms.
     pub resend: Duration,
     /// How long a member that is being filled may hold up writes. Default: 500 ms.
@@ -49,6 +52,7 @@ impl Default for Limits {
         let ms = Duration::from_millis;
         Self {
             again: ms(20),
+            unanswered: ms(1_000),
             resend: ms(100),
             late: ms(500),
             check: ms(10_000),

@@ -20,6 +20,7 @@ impl Grid {
     /// Time passed.
     pub fn tick(&mut self, now: Moment) {
         self.dispatch_waiting(now, false);
+        self.ask_again(now);
         for (name, token) in self.holding.over(now) {
             self.out.push_back(Out::LeaseLost { name, token });
         }

@@ -148,7 +148,7 @@ fn what_was_lost_on_its_way_is_asked_again_with_the_next_link() {
     let mut two = Two::new();
     two.ask(1, write());
     two.words();
-    two.pass(1_000);
+    two.pass(900);
     assert_eq!(two.carry(), []);
     let replies = two.link_anew();
     assert!(matches!(replies[..], [(1, Reply::Written(_))]), "{replies:?}");
@@ -182,6 +182,39 @@ fn a_checkout_whose_answer_was_lost_is_given_again_and_is_the_same() {
     // It is over: whoever asks for it again gets another.
     two.ask(3, checkout(0));
     assert!(fence(&two.carry()) > given);
+}
+
+/// The primary answered by a connection of which it did not know that it was over.
+#[test]
+fn a_checkout_whose_answer_was_lost_without_a_new_link_is_given_again_in_time() {
+    let mut two = Two::new();
+    two.ask(1, checkout(10_000));
+    for wait in [1_000, 1_000, 2_000] {
+        assert_eq!(two.lose_answers(), 1);
+        two.pass(wait - 1);
+        assert_eq!(two.lose_answers(), 0);
+        two.pass(1);
+    }
+    let given = fence(&two.carry());
+    two.ask(2, Request::Release(group(), given));
+    assert_eq!(two.carry(), [(2, Reply::Released)]);
+    two.pass(60_000);
+    assert!(two.words().0.is_empty(), "what is answered is not asked again");
+}
+
+#[test]
+fn a_checkout_whose_answers_are_lost_until_nobody_waits_for_it_is_given_back() {
+    let mut two = Two::new();
+    two.ask(1, checkout(5_000));
+    assert_eq!(two.lose_answers(), 1);
+    while two.now < Moment::from_secs(11) {
+        two.pass(50);
+        two.lose_answers();
+    }
+    two.pass(10_000);
+    assert_eq!(two.carry(), []);
+    two.ask(2, checkout(0));
+    fence(&two.carry());
 }
 
 #[test]
