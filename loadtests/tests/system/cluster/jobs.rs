@@ -11,13 +11,13 @@ use muster_loadtests::cluster::{
     Ask, Entry, Herd, History, Judge, Member, Model, PATIENCE, Plan, now,
 };
 use muster_loadtests::testkit::eventually;
-use muster_loadtests::testkit::faults::Fault;
 use muster_protocol::cluster::jobs::JobReport;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::hurts::{HURTS, Hurt};
 use crate::system::support::{quiet_machine, rounds};
 
 const NAME: &str = "tick";
@@ -26,26 +26,6 @@ const MEMBERS: usize = 5;
 /// A fault lasts so long, in milliseconds: from less than it takes to be found out to more.
 const LASTS: std::ops::Range<u64> = 500..3_000;
 
-/// What happens to the member that is at it, in turns.
-#[derive(Debug, Clone, Copy)]
-enum Hurt {
-    /// It is cut off.
-    Alone,
-    /// It is cut off together with another.
-    Pair,
-    /// What it sends is lost.
-    Silent,
-    /// What the others send it is lost.
-    Deaf,
-    /// It is frozen.
-    Freeze,
-    /// It is killed.
-    Kill,
-}
-
-const HURTS: [Hurt; 6] =
-    [Hurt::Alone, Hurt::Freeze, Hurt::Silent, Hurt::Kill, Hurt::Pair, Hurt::Deaf];
-
 /// A member did not run, or had an end, from one instant to another.
 #[derive(Debug, Clone)]
 struct Away {
@@ -53,38 +33,6 @@ struct Away {
     from: Nanos,
     until: Nanos,
     is_dead: bool,
-}
-
-impl Hurt {
-    fn begin(self, herd: &mut Herd, victim: usize, chance: &mut StdRng) {
-        let one = victim + 1;
-        let but = |these: &[usize]| -> Vec<usize> {
-            (1..=MEMBERS).filter(|number| !these.contains(number)).collect()
-        };
-        let net = herd.net.as_ref().unwrap();
-        match self {
-            Hurt::Alone => net.isolate(one).unwrap(),
-            Hurt::Pair => {
-                let others = but(&[one]);
-                let pair = [one, others[chance.random_range(0..others.len())]];
-                net.cut(&pair, &but(&pair)).unwrap();
-            }
-            Hurt::Silent => net.one_way(&[one], &but(&[one])).unwrap(),
-            Hurt::Deaf => net.one_way(&but(&[one]), &[one]).unwrap(),
-            Hurt::Freeze => herd.members[victim].process.inflict(Fault::Freeze).unwrap(),
-            Hurt::Kill => herd.members[victim].process.kill().unwrap(),
-        }
-    }
-
-    async fn end(self, herd: &mut Herd, victim: usize) {
-        match self {
-            Hurt::Alone | Hurt::Pair | Hurt::Silent | Hurt::Deaf => {
-                herd.net.as_ref().unwrap().heal().unwrap();
-            }
-            Hurt::Freeze => herd.members[victim].process.inflict(Fault::Thaw).unwrap(),
-            Hurt::Kill => herd.members[victim].process.restart().await.unwrap(),
-        }
-    }
 }
 
 /// All notes, by member.
