@@ -14,7 +14,7 @@ pub const SLOW: Duration = Duration::from_millis(100);
 /// What is slow and was asked for so soon after a fault is slow because of it; later ones have
 /// reasons of their own, such as a node that comes back.
 pub const FELT_FOR: Duration = Duration::from_secs(2);
-/// Failures that are told in words, at most.
+/// Failures that are told in words, at most, and requests that were counted twice.
 const MOST_TOLD: usize = 8;
 
 /// What is known of every browser, round after round.
@@ -48,6 +48,8 @@ pub struct Round {
     pub doubled: u64,
     /// Of those, such as a failed request does not explain.
     pub unexplained: u64,
+    /// Of the doubled, the first few: whose, where, and when, measured from the fault.
+    pub doubles: Vec<String>,
     /// Requests under way at the victim when it was hurt.
     pub in_flight: u64,
     /// Browsers that the victim served.
@@ -93,7 +95,12 @@ impl Judge {
             match &visit.seen {
                 Seen::Counted { count, is_new, node } => {
                     round.good += 1;
+                    let before = round.doubled;
                     browser.count(&mut round, *count, *is_new);
+                    if round.doubled > before && round.doubles.len() < MOST_TOLD {
+                        let more = round.doubled - before;
+                        round.doubles.push(visit.told(more, browser.node.as_deref(), node, hurt));
+                    }
                     browser.node = Some(node.clone());
                 }
                 Seen::Failed(why) => {
@@ -134,6 +141,18 @@ impl Visit {
 
     fn is_under_way(&self, hurt: &Hurt<'_>) -> bool {
         self.asked <= hurt.done && hurt.at < self.ended
+    }
+
+    /// Of a request that was counted so many times too often.
+    fn told(&self, more: u64, was: Option<&str>, node: &str, hurt: Option<Hurt<'_>>) -> String {
+        let from_fault = |at: Instant| match hurt {
+            Some(hurt) if at < hurt.at => -(hurt.at - at).as_secs_f64(),
+            Some(hurt) => (at - hurt.at).as_secs_f64(),
+            None => f64::NAN,
+        };
+        let (asked, ended) = (from_fault(self.asked), from_fault(self.ended));
+        let was = was.unwrap_or("nobody");
+        format!("{} from {was} to {node} +{more} {asked:.2}..{ended:.2} s", self.browser)
     }
 
     fn is_slow(&self) -> bool {
@@ -196,6 +215,9 @@ impl fmt::Display for Round {
         )?;
         if !self.failed.is_empty() {
             write!(f, "; {:?}", self.failed)?;
+        }
+        if !self.doubles.is_empty() {
+            write!(f, "; doubled {:?}", self.doubles)?;
         }
         Ok(())
     }
