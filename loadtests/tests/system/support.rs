@@ -28,6 +28,15 @@ pub(crate) fn rounds(few: u32) -> u32 {
     std::env::var("MUSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(few)
 }
 
+/// The seed of a story of chance: `MUSTER_SEED`, or another one each time. It is printed, so that what
+/// was found can be seen again.
+pub(crate) fn seed() -> u64 {
+    let seed = std::env::var("MUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random);
+    eprintln!("seed {seed}");
+    seed
+}
+
 /// A node with a load, a context `/` and nothing else of note.
 pub(crate) async fn node(balancer: &Balancer, route: &str, load: i32) -> Node {
     node_with(balancer, route, NodeOptions { load, ..NodeOptions::default() }).await

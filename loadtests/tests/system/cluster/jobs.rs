@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::hurts::{HURTS, Hurt};
-use crate::system::support::{quiet_machine, rounds};
+use crate::system::support::{quiet_machine, rounds, seed};
 
 const NAME: &str = "tick";
 const EVERY_MS: i64 = 200;
@@ -160,10 +160,7 @@ async fn judge_ledger(herd: &Herd) -> JobReport {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_firing_counts_once_while_who_runs_it_is_cut_off_frozen_or_killed() {
     let _quiet = quiet_machine().await;
-    let seed = std::env::var("MUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random::<u64>);
-    let mut chance = StdRng::seed_from_u64(seed);
-    eprintln!("seed {seed}");
+    let mut chance = StdRng::seed_from_u64(seed());
     let job = Some(JobWork { name: NAME.to_owned(), every_ms: EVERY_MS.unsigned_abs() });
     let plan = Plan { count: MEMBERS, is_apart: true, quorum: Some(3), job, ..Plan::default() };
     let mut herd = Herd::gather(plan).await.unwrap();

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use super::hurts::HURTS;
 use super::judged::Tally;
-use crate::system::support::{quiet_machine, rounds};
+use crate::system::support::{quiet_machine, rounds, seed};
 
 /// Messages are published before the kill, while the member is dead, and after it is back.
 const BEFORE: Duration = Duration::from_millis(700);
@@ -72,9 +72,8 @@ async fn drained(herd: &Herd, published: u64) {
 }
 
 /// Judges what all members noted: none lost, what came again marked, and one after the other.
-fn judge_history(herd: &Herd, published: u64, what: &str) {
-    let journals = journals(herd);
-    let (history, count) = queue::history(&journals);
+fn judge_history(herd: &Herd, journals: &[(String, Vec<Note>)], published: u64, what: &str) {
+    let (history, count) = queue::history(journals);
     judge(&count, what);
     let at_least = usize::try_from(published).unwrap_or(usize::MAX);
     let lincheck = Judge::new(herd.folder()).unwrap();
@@ -109,17 +108,14 @@ async fn members_that_are_killed_take_no_acknowledged_message_with_them() {
     });
     let seconds = last.max().unwrap_or(began).saturating_sub(began) as f64 / 1e9;
     let what = format!("under {rounds} kills, published in {seconds:.1} s");
-    judge_history(&herd, publishes * 2, &what);
+    judge_history(&herd, &journals, publishes * 2, &what);
 }
 
 /// Whoever is cut off or frozen may have messages in hand, and may be the one that gives them out.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_are_cut_off_or_frozen_take_no_acknowledged_message_with_them() {
     let _quiet = quiet_machine().await;
-    let seed = std::env::var("MUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random::<u64>);
-    let mut chance = StdRng::seed_from_u64(seed);
-    eprintln!("seed {seed}");
+    let mut chance = StdRng::seed_from_u64(seed());
     let rounds = rounds(3);
     let (publishes, rate) = messages(rounds, A_HURT);
     let work = |publishes, consumers| work((publishes, rate), consumers, false);
@@ -137,7 +133,8 @@ async fn members_that_are_cut_off_or_frozen_take_no_acknowledged_message_with_th
         herd.await_together().await.unwrap();
     }
     drained(&herd, publishes * 2).await;
-    judge_history(&herd, publishes * 2, &format!("under {rounds} cuts, freezes and kills"));
+    let what = format!("under {rounds} cuts, freezes and kills");
+    judge_history(&herd, &journals(&herd), publishes * 2, &what);
 }
 
 /// All members at once, in the middle of it. What was acknowledged is in the journals of two.

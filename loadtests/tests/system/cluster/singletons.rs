@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::system::support::{quiet_machine, rounds};
+use crate::system::support::{quiet_machine, rounds, seed};
 
 const NAME: &str = "single";
 const ANSWER: Duration = Duration::from_secs(5);
@@ -160,10 +160,7 @@ fn some(chance: &mut StdRng) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_members_with_quorum_run_it_once_whatever_happens_and_soon_again() {
     let _quiet = quiet_machine().await;
-    let seed = std::env::var("MUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random::<u64>);
-    let mut chance = StdRng::seed_from_u64(seed);
-    eprintln!("seed {seed}");
+    let mut chance = StdRng::seed_from_u64(seed());
     let mut herd = herd(5, Some(3), true, single(0, &[])).await;
     let mut kills: Vec<(String, Nanos)> = Vec::new();
     let mut waits = Vec::new();

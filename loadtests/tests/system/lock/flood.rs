@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{PATIENCE, SECRET, counter, is_up, secret_file};
+use crate::system::support::seed;
 
 /// Messages in the plain run; `MUSTER_MALFORMED` says how many in a long one.
 const FEW: u64 = 2_000;
@@ -28,11 +29,8 @@ async fn malformed_messages_in_a_row_harm_neither_node_nor_traffic() {
 
     let count = std::env::var("MUSTER_MALFORMED").ok().and_then(|count| count.parse().ok());
     let count = count.unwrap_or(FEW);
-    let seed = std::env::var("MUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random);
-    eprintln!("seed {seed}");
     let asked = Asked::begin(balancer.http);
-    let answered = flood(balancer.mcmp, seed, count).await;
+    let answered = flood(balancer.mcmp, seed(), count).await;
     let (good, failed) = asked.end().await;
     eprintln!("round: {count} malformed messages, {answered:?}; {good} good, {failed} failed");
 
